@@ -1,0 +1,281 @@
+//! The command line: every option, with the help that explains it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::messages;
+
+/// Parses the command line. Ends the process where that asks for help, or is wrong.
+pub(crate) fn parse() -> Command {
+    match CommandLine::try_parse() {
+        Ok(line) => line.command,
+        Err(error) if is_help(&error) => error.exit(),
+        Err(error) => {
+            messages::error(format_args!(
+                "{}; see `module-cache help`",
+                in_one_line(&error)
+            ));
+            process::exit(2);
+        }
+    }
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "module-cache",
+    version,
+    about = "Run WebAssembly without compiling it each time",
+    long_about = "Run WebAssembly without compiling it each time.\n\n\
+                  The first run of a program compiles it and keeps the machine code; later runs load that, \
+                  which takes microseconds.",
+    after_help = EXAMPLES,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  module-cache run --timing samples/toolbox.wasm calc '6 * 7'
+  module-cache compile build/
+  module-cache dir
+
+Environment:
+  MODULE_CACHE_DIR  the cache folder, where --cache-dir does not name one
+                    (by default module-cache in the user's folder for caches)";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(RunArgs),
+    Compile(CompileArgs),
+    Dir(DirArgs),
+}
+
+/// Run a WASI program: a preview 1 module or a component, binary or text
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "module-cache run [OPTIONS] FILE [ARGS]...",
+    after_help = "\
+Examples:
+  module-cache run samples/toolbox.wasm calc '6 * 7'
+  module-cache run --dir .::/work --env HOME=/work samples/toolbox.wasm ls /work
+  module-cache run --timing samples/toolbox.wasm help
+
+The program has the standard input, output and error of this command, which
+ends with the program's exit code. It sees no files but those below the folders
+of --dir, and no environment but that of --env. All that follows FILE is its own.
+
+With --timing, one line on standard error, after what the program wrote, is
+  module-cache: SOURCE HASH load N.NNN ms total N.NNN ms
+where SOURCE is `compiled` or `stored` (it came from the cache), HASH is the
+BLAKE3 of the wasm, `load` is the time until there was machine code, and `total`
+that of the whole command.
+
+Exit codes: the program's own; 134 if it traps; 141 if standard output was
+closed; 1 if it cannot be run; 2 for a wrong command line.
+
+The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
+cannot be used is a warning, and the program runs without."
+)]
+pub(crate) struct RunArgs {
+    /// Let the program read and write HOST, which it sees as GUEST (by default, as HOST)
+    #[arg(long = "dir", value_name = "HOST[::GUEST]", value_parser = DirParser)]
+    pub(crate) dirs: Vec<MappedDir>,
+
+    /// Set a variable in the program's environment, or pass on the one named K if it is set
+    #[arg(long = "env", value_name = "K[=V]", value_parser = parse_variable)]
+    pub(crate) env: Vec<Variable>,
+
+    #[command(flatten)]
+    pub(crate) cache_dir: CacheDirArg,
+
+    /// Compile the program, whatever the cache has, and store nothing
+    #[arg(long, conflicts_with = "cache_dir")]
+    pub(crate) no_cache: bool,
+
+    /// Say at the end where the code came from and how long it took
+    #[arg(long)]
+    pub(crate) timing: bool,
+
+    /// The program (`-` for standard input), then its own arguments
+    // One list, so that what follows FILE belongs to the program even where it looks like an option.
+    #[arg(value_names = ["FILE", "ARGS"], required = true, trailing_var_arg = true, num_args = 1..)]
+    pub(crate) file_and_args: Vec<OsString>,
+}
+
+impl RunArgs {
+    /// The program's file, and its arguments.
+    pub(crate) fn program(&self) -> (&Path, &[OsString]) {
+        match self.file_and_args.split_first() {
+            Some((file, args)) => (Path::new(file), args),
+            None => (Path::new(""), &[]),
+        }
+    }
+}
+
+/// Fill the cache from files and folders, so that later runs find everything compiled
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  module-cache compile plugins/ tools/convert.wasm
+  module-cache compile --json plugins/ | jq -r 'select(.source == \"compiled\") | .path'
+  MODULE_CACHE_DIR=/srv/modules module-cache compile -j 2 /srv/app
+
+Of a folder, all .wasm and .wat files at any depth are taken, modules and
+components alike. Links to folders are not followed. A file that cannot be
+compiled is reported, and the others are compiled.
+
+With --json, every file gives one line on standard output, either of
+  {\"path\",\"hash\",\"engine\",\"source\",\"elapsed_us\",\"artifact_bytes\"}
+  {\"path\",\"error\"}
+where `source` is `compiled` or `stored` (it was in the cache), `elapsed_us` is
+the time until there was machine code, in microseconds, and `artifact_bytes` the
+size of its file in the cache.
+
+The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR.
+
+Exit codes: 0 if everything is in the cache now; 1 if not; 2 for a wrong command
+line; 141 if standard output was closed.")]
+pub(crate) struct CompileArgs {
+    #[command(flatten)]
+    pub(crate) cache_dir: CacheDirArg,
+
+    /// How many files to work on at a time [default: as many as there are cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Files, and folders to search
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// Print the cache folder
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  module-cache dir
+  du -sh \"$(module-cache dir)\"
+
+It is the folder of --cache-dir, else that of MODULE_CACHE_DIR, else the folder
+`module-cache` where the platform keeps caches: in $XDG_CACHE_HOME or ~/.cache
+on Linux, in ~/Library/Caches on macOS, and in the local application data on
+Windows. This command does not create it.")]
+pub(crate) struct DirArgs {
+    #[command(flatten)]
+    pub(crate) cache_dir: CacheDirArg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheDirArg {
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "The cache folder [default: what `module-cache dir` prints]"
+    )]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+/// A folder of the host, and the name that the program knows it by.
+#[derive(Debug, Clone)]
+pub(crate) struct MappedDir {
+    pub(crate) host: PathBuf,
+    pub(crate) guest: String,
+}
+
+/// An environment variable; without a value, the one that this process has.
+#[derive(Debug, Clone)]
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) value: Option<String>,
+}
+
+/// Takes `HOST::GUEST` apart. A host path need not be UTF-8 to be named alone.
+#[derive(Debug, Clone)]
+struct DirParser;
+
+impl clap::builder::TypedValueParser for DirParser {
+    type Value = MappedDir;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<MappedDir, clap::Error> {
+        let (host, guest) = match value.to_str().and_then(|text| text.split_once("::")) {
+            Some((host, guest)) => (Path::new(host), guest.to_owned()),
+            None => (Path::new(value), value.to_string_lossy().into_owned()),
+        };
+        if host.as_os_str().is_empty() || guest.is_empty() {
+            let message = format!(
+                "--dir '{}' lacks a folder: it is HOST, or HOST::GUEST",
+                value.display()
+            );
+            return Err(command.clone().error(ErrorKind::InvalidValue, message));
+        }
+        Ok(MappedDir {
+            host: host.to_owned(),
+            guest,
+        })
+    }
+}
+
+fn parse_variable(text: &str) -> Result<Variable, &'static str> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        return Err("a variable needs a name, as in NAME=value");
+    }
+    Ok(Variable {
+        name: name.to_owned(),
+        value,
+    })
+}
+
+fn is_help(error: &clap::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    )
+}
+
+/// What clap says is wrong, without the usage that it prints below.
+fn in_one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let end = ["\n\nUsage:", "\n\nFor more information"]
+        .iter()
+        .filter_map(|mark| text.find(mark))
+        .min()
+        .unwrap_or(text.len());
+    let text = &text[..end];
+    let paragraphs = text.strip_prefix("error: ").unwrap_or(text).split("\n\n");
+    let paragraphs = paragraphs.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    paragraphs.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        CommandLine::command().debug_assert();
+    }
+}

@@ -1,0 +1,62 @@
+//! Which folder is the cache.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use etcetera::BaseStrategy;
+use etcetera::base_strategy::choose_native_strategy;
+use module_cache::{CacheError, FileSystemCache};
+
+use crate::args::CacheDirArg;
+
+const VARIABLE: &str = "MODULE_CACHE_DIR";
+
+/// The cache folder: what was asked for, else what the environment says, else the platform's default.
+/// It need not exist.
+///
+/// # Errors
+///
+/// When none is named and the user has no folder of their own.
+pub(crate) fn resolve(arg: &CacheDirArg) -> Result<PathBuf> {
+    let path = match (&arg.cache_dir, not_empty(VARIABLE)) {
+        (Some(path), _) => path.clone(),
+        (None, Some(path)) => path.into(),
+        (None, None) => platform_default()?,
+    };
+    std::path::absolute(&path).with_context(|| format!("cannot find {}", path.display()))
+}
+
+/// Opens the cache folder, creating it if it does not exist.
+///
+/// # Errors
+///
+/// When there is no such folder to be had, or it cannot be trusted.
+pub(crate) fn open(arg: &CacheDirArg) -> Result<FileSystemCache> {
+    FileSystemCache::open(resolve(arg)?).map_err(|error| match error {
+        // Its text says what to do.
+        CacheError::Untrusted { .. } => error.into(),
+        error => anyhow!(
+            "{:#}; choose another cache folder with --cache-dir",
+            anyhow::Error::from(error)
+        ),
+    })
+}
+
+fn platform_default() -> Result<PathBuf> {
+    // Without HOME, the user database would be asked. A service or a container that runs without HOME is
+    // not meant to write to the folder which that names.
+    if cfg!(unix) && not_empty("HOME").is_none() && not_empty("XDG_CACHE_HOME").is_none() {
+        bail!("HOME is not set, so there is no default for the cache folder; set {VARIABLE}");
+    }
+    let folder = choose_native_strategy()
+        .with_context(|| format!("there is no default for the cache folder; set {VARIABLE}"))?
+        .cache_dir();
+    Ok(Path::new(&folder).join("module-cache"))
+}
+
+/// The variable's value. An empty one counts as not set.
+fn not_empty(variable: &str) -> Option<OsString> {
+    env::var_os(variable).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,288 @@
+//! `module-cache compile`: fills the cache from files and folders.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use indicatif::{BinaryBytes, ProgressBar, ProgressFinish, ProgressStyle};
+use module_cache::{EngineId, EntryKey, FileSystemCache, ModuleHash, Source};
+use serde::{Serialize, Serializer};
+
+use crate::args::CompileArgs;
+use crate::engine::Engine;
+use crate::find_files::{Found, Unusable, find_files};
+use crate::reporting_cache::ReportingCache;
+use crate::wasm_file::WasmFile;
+use crate::{cache_folder, messages, output};
+
+/// Runs the command and returns its exit code: 0 if everything is in the cache now.
+///
+/// # Errors
+///
+/// When the cache folder cannot be written to, or nothing can be printed.
+pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
+    let started = Instant::now();
+    let folder = cache_folder::open(&args.cache_dir)?;
+    if !folder.is_writable() {
+        bail!(
+            "{} can be read only, so nothing can be stored there; choose another cache folder with \
+             --cache-dir",
+            folder.root().display()
+        );
+    }
+    let found = find_files(&args.paths);
+    note_links(&found);
+
+    let cache = ReportingCache::new(Some(folder.clone()));
+    let work = Work {
+        engine: Engine::new(&cache)?,
+        cache: &cache,
+        found: &found,
+        next: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+        turns: Mutex::default(),
+    };
+    let mut report = Report::new(args.json, found.files.len());
+    work.run(jobs(args), &mut report)?;
+    report.finish(&folder, started.elapsed())
+}
+
+fn note_links(found: &Found) {
+    if let [link, others @ ..] = found.links.as_slice() {
+        let more = match others.len() {
+            0 => String::new(),
+            count => format!(" (nor were {count} others)"),
+        };
+        messages::note(format_args!(
+            "{} is a link to a folder and was not followed{more}",
+            link.display()
+        ));
+    }
+}
+
+fn jobs(args: &CompileArgs) -> usize {
+    args.jobs.map_or_else(
+        || thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        usize::from,
+    )
+}
+
+/// The files, and the threads that take one after the other.
+struct Work<'a> {
+    engine: Engine<'a>,
+    cache: &'a ReportingCache,
+    found: &'a Found,
+    next: AtomicUsize,
+    /// Nobody reads the report any more.
+    stop: AtomicBool,
+    turns: Mutex<HashMap<ModuleHash, Arc<Mutex<()>>>>,
+}
+
+impl Work<'_> {
+    /// Works on the files with `jobs` threads, and reports each in the order of the list.
+    fn run(&self, jobs: usize, report: &mut Report) -> Result<()> {
+        let (sender, receiver) = mpsc::channel();
+        thread::scope(|scope| {
+            for started in 0..jobs.min(self.found.files.len()) {
+                let sender = sender.clone();
+                let thread = thread::Builder::new().spawn_scoped(scope, move || self.work(&sender));
+                // Fewer threads do as well.
+                if started == 0 {
+                    thread.context("cannot start a thread")?;
+                }
+            }
+            drop(sender);
+
+            let mut waiting = BTreeMap::new();
+            let mut next = 0;
+            for (index, record) in receiver {
+                waiting.insert(index, record);
+                while let Some(record) = waiting.remove(&next) {
+                    next += 1;
+                    report.print(&record).inspect_err(|_| {
+                        self.stop.store(true, Ordering::Relaxed);
+                    })?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn work(&self, sender: &Sender<(usize, Record)>) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let (path, outcome) = match self.found.files.get(index) {
+                None => break,
+                Some(Ok(path)) => (path, self.compile_file(path)),
+                Some(Err(Unusable { path, error })) => (path, Err(anyhow!("{error:#}"))),
+            };
+            let path = path.to_string_lossy().into_owned();
+            let record = match outcome {
+                Ok(stored) => Record::Stored { path, stored },
+                Err(error) => Record::Failed {
+                    path,
+                    error: messages::one_line(&format!("{error:#}")),
+                },
+            };
+            if sender.send((index, record)).is_err() {
+                break;
+            }
+        }
+    }
+
+    fn compile_file(&self, path: &Path) -> Result<Stored> {
+        let file = WasmFile::open(path)?;
+        // Files of equal content take turns, or the second would come between code and storage.
+        let turn = self.turn(file.hash());
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+
+        let loaded = self.engine.load(&file)?;
+        if let Some(problem) = self.cache.problem(file.hash()) {
+            bail!("cannot be stored: {problem}");
+        }
+        let engine = self.engine.id(file.kind());
+        let artifact_bytes = self
+            .cache
+            .entry_len(&EntryKey::new(file.hash(), engine))
+            .context("was stored, and is gone from the cache")?;
+        Ok(Stored {
+            hash: file.hash(),
+            engine,
+            source: loaded.source,
+            elapsed_us: u64::try_from(loaded.elapsed.as_micros()).unwrap_or(u64::MAX),
+            artifact_bytes,
+        })
+    }
+
+    fn turn(&self, hash: ModuleHash) -> Arc<Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(hash).or_default())
+    }
+}
+
+/// What became of a file, as `--json` prints it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Record {
+    Stored {
+        path: String,
+        #[serde(flatten)]
+        stored: Stored,
+    },
+    Failed {
+        path: String,
+        error: String,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct Stored {
+    #[serde(serialize_with = "as_text")]
+    hash: ModuleHash,
+    #[serde(serialize_with = "as_text")]
+    engine: EngineId,
+    #[serde(serialize_with = "as_text")]
+    source: Source,
+    elapsed_us: u64,
+    artifact_bytes: u64,
+}
+
+fn as_text<S: Serializer>(
+    value: &impl Display,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+/// What is printed while the files are worked on, and what is counted for the end.
+struct Report {
+    json: bool,
+    bar: ProgressBar,
+    compiled: usize,
+    stored: usize,
+    failed: usize,
+}
+
+impl Report {
+    fn new(json: bool, files: usize) -> Self {
+        // Draws nothing where standard error is no terminal.
+        let bar = ProgressBar::new(files as u64).with_finish(ProgressFinish::AndClear);
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}") {
+            bar.set_style(style);
+        }
+        bar.tick();
+        Self {
+            json,
+            bar,
+            compiled: 0,
+            stored: 0,
+            failed: 0,
+        }
+    }
+
+    fn print(&mut self, record: &Record) -> Result<()> {
+        self.count(record);
+        let printed = self.bar.suspend(|| {
+            if self.json {
+                output::print_line(&serde_json::to_vec(record)?)
+            } else {
+                print_for_people(record)
+            }
+        });
+        let (Record::Stored { path, .. } | Record::Failed { path, .. }) = record;
+        self.bar.set_message(messages::one_line(path));
+        self.bar.inc(1);
+        printed
+    }
+
+    fn count(&mut self, record: &Record) {
+        match record {
+            Record::Failed { .. } => self.failed += 1,
+            Record::Stored { stored, .. } => match stored.source {
+                Source::Compiled => self.compiled += 1,
+                Source::Stored | Source::Resident => self.stored += 1,
+            },
+        }
+    }
+
+    /// Prints the summary and returns the exit code.
+    fn finish(&self, folder: &FileSystemCache, elapsed: Duration) -> Result<u8> {
+        self.bar.finish_and_clear();
+        if !self.json {
+            let summary = format!(
+                "{} compiled, {} stored before, {} failed in {:.1} s; the cache is {}",
+                self.compiled,
+                self.stored,
+                self.failed,
+                elapsed.as_secs_f64(),
+                folder.root().display()
+            );
+            output::print_line(messages::one_line(&summary).as_bytes())?;
+        }
+        output::flush()?;
+        Ok(u8::from(self.failed > 0))
+    }
+}
+
+fn print_for_people(record: &Record) -> Result<()> {
+    match record {
+        Record::Stored { path, stored } => {
+            let milliseconds = Duration::from_micros(stored.elapsed_us).as_secs_f64() * 1000.0;
+            let size = BinaryBytes(stored.artifact_bytes).to_string();
+            let source = stored.source.to_string();
+            let line = format!("{source:<8} {milliseconds:>10.3} ms {size:>11}  {path}");
+            output::print_line(messages::one_line(&line).as_bytes())
+        }
+        Record::Failed { path, error } => {
+            messages::error(format_args!("{path}: {error}"));
+            Ok(())
+        }
+    }
+}

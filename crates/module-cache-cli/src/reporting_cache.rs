@@ -1,0 +1,124 @@
+//! The cache of a command: a folder or none, and a memory of what it could not do.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use module_cache::{
+    ArtifactEngine, CacheError, CompilePermit, EntryKey, EntryStore, FileSystemCache, ModuleCache,
+    ModuleHash, SaveOutcome, SkipReason,
+};
+
+/// Forwards to a cache folder, and keeps what a loader passes over: why a module is not in the cache after
+/// it was loaded. Without a folder it has nothing and takes nothing.
+#[derive(Debug)]
+pub(crate) struct ReportingCache {
+    folder: Option<FileSystemCache>,
+    problems: Mutex<HashMap<ModuleHash, String>>,
+}
+
+impl ReportingCache {
+    /// A cache in this folder, or none.
+    pub(crate) fn new(folder: Option<FileSystemCache>) -> Self {
+        Self {
+            folder,
+            problems: Mutex::default(),
+        }
+    }
+
+    /// What went wrong when the module was last loaded or saved.
+    pub(crate) fn problem(&self, module: ModuleHash) -> Option<String> {
+        self.problems().get(&module).cloned()
+    }
+
+    /// The size of the module's file in the cache, if it is there.
+    pub(crate) fn entry_len(&self, key: &EntryKey) -> Option<u64> {
+        let entry = EntryStore::get(self.folder.as_ref()?, key).ok()??;
+        Some(entry.len())
+    }
+
+    fn problems(&self) -> MutexGuard<'_, HashMap<ModuleHash, String>> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes how an operation on the module ended.
+    fn note<T>(&self, module: ModuleHash, outcome: Result<T, CacheError>) -> Result<T, CacheError> {
+        let mut problems = self.problems();
+        match &outcome {
+            Ok(_) => problems.remove(&module),
+            Err(error) => problems.insert(module, with_causes(error)),
+        };
+        drop(problems);
+        outcome
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<E: ArtifactEngine> ModuleCache<E> for ReportingCache {
+    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        match &self.folder {
+            Some(folder) => self.note(key, folder.load(key, engine)),
+            None => Ok(None),
+        }
+    }
+
+    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        self.folder.as_ref().map_or(Ok(false), |folder| {
+            ModuleCache::contains(folder, key, engine)
+        })
+    }
+
+    fn save(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        module: &E::Module,
+    ) -> Result<SaveOutcome, CacheError> {
+        let Some(folder) = &self.folder else {
+            return Ok(SaveOutcome::Skipped(SkipReason::ReadOnly));
+        };
+        let outcome = self.note(key, folder.save(key, engine, module))?;
+        if let SaveOutcome::Skipped(reason) = outcome
+            && reason != SkipReason::AlreadyStored
+        {
+            self.problems().insert(key, reason.to_string());
+        }
+        Ok(outcome)
+    }
+
+    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        self.folder
+            .as_ref()
+            .map_or(Ok(false), |folder| ModuleCache::remove(folder, key, engine))
+    }
+
+    fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
+        self.folder.as_ref()?.load_resident(key, engine)
+    }
+
+    fn compile_permit(&self, key: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
+        match &self.folder {
+            Some(folder) => ModuleCache::compile_permit(folder, key, engine),
+            None => Ok(CompilePermit::Uncoordinated),
+        }
+    }
+
+    fn entries(&self) -> Option<&dyn EntryStore> {
+        let folder: &dyn EntryStore = self.folder.as_ref()?;
+        Some(folder)
+    }
+
+    fn flush(&self) -> Result<(), CacheError> {
+        Ok(())
+    }
+}
+
+fn with_causes(error: &CacheError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

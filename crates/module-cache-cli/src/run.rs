@@ -1,0 +1,127 @@
+//! `module-cache run`: runs a WASI program, compiled at most once.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use module_cache::{Loaded, ModuleHash};
+use wasmtime_wasi::{DirPerms, FilePerms, WasiCtxBuilder};
+
+use crate::args::{MappedDir, RunArgs, Variable};
+use crate::engine::{Code, Engine};
+use crate::guest_stdout::GuestStdout;
+use crate::program::{self, End};
+use crate::reporting_cache::ReportingCache;
+use crate::wasm_file::WasmFile;
+use crate::{cache_folder, messages, output};
+
+/// What a shell shows for a program that aborted.
+const CODE_OF_TRAP: u8 = 128 + 6;
+
+/// Runs the command and returns its exit code, which is the program's.
+///
+/// # Errors
+///
+/// When the program cannot be run.
+pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
+    let (path, _) = args.program();
+    let (name, file) = if path == Path::new("-") {
+        ("standard input".to_owned(), WasmFile::from_stdin())
+    } else {
+        (path.display().to_string(), WasmFile::open(path))
+    };
+    let file = file.with_context(|| name.clone())?;
+    let wasi = wasi(args)?;
+
+    let cache = cache(args);
+    let engine = Engine::new(&cache)?;
+    let loaded = engine.load(&file).with_context(|| name.clone())?;
+    let hash = file.hash();
+    drop(file);
+    if let Some(problem) = cache.problem(hash) {
+        messages::warning(format_args!(
+            "{name} could not be stored, and its next run compiles it again: {problem}"
+        ));
+    }
+
+    let end = program::run(&loaded.module, wasi);
+    let flushed = output::flush();
+    if args.timing {
+        print_timing(&loaded, hash, started.elapsed());
+    }
+    match end.with_context(|| name.clone())? {
+        End::Exit(code) => flushed.map(|()| code),
+        End::Trap(what) => {
+            messages::error(format_args!("{name}: {what}"));
+            Ok(CODE_OF_TRAP)
+        }
+    }
+}
+
+/// The cache that was asked for. One that cannot be used costs time, not the run.
+fn cache(args: &RunArgs) -> ReportingCache {
+    if args.no_cache {
+        return ReportingCache::new(None);
+    }
+    let folder = cache_folder::open(&args.cache_dir).map_err(|error| {
+        messages::warning(format_args!("{error:#}; running without the cache"));
+    });
+    ReportingCache::new(folder.ok())
+}
+
+/// All that the program gets from outside.
+fn wasi(args: &RunArgs) -> Result<WasiCtxBuilder> {
+    let (path, program_args) = args.program();
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.inherit_stdin()
+        .inherit_stderr()
+        .stdout(GuestStdout)
+        .allow_blocking_current_thread(true);
+    wasi.arg(
+        path.file_name()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy(),
+    );
+    for arg in program_args {
+        let text = arg.to_str().with_context(|| {
+            format!(
+                "the argument {} is not UTF-8, and programs of WASI get nothing else",
+                arg.display()
+            )
+        })?;
+        wasi.arg(text);
+    }
+    for (name, value) in environment(&args.env) {
+        wasi.env(name, value);
+    }
+    for MappedDir { host, guest } in &args.dirs {
+        wasi.preopened_dir(host, guest, DirPerms::all(), FilePerms::all())
+            .map_err(|error| anyhow::Error::from_boxed(error.into()))
+            .with_context(|| format!("cannot open {} of --dir", host.display()))?;
+    }
+    Ok(wasi)
+}
+
+/// The variables and their values. Of those given twice the last counts: C programs would see the first.
+fn environment(variables: &[Variable]) -> Vec<(&str, String)> {
+    let mut environment: Vec<(&str, String)> = Vec::new();
+    for Variable { name, value } in variables {
+        let value = value
+            .clone()
+            .or_else(|| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()));
+        environment.retain(|(known, _)| known != name);
+        environment.extend(value.map(|value| (name.as_str(), value)));
+    }
+    environment
+}
+
+/// The line that `run --help` documents.
+fn print_timing(loaded: &Loaded<Code>, hash: ModuleHash, total: Duration) {
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    messages::line(format_args!(
+        "{} {hash} load {:.3} ms total {:.3} ms",
+        loaded.source,
+        milliseconds(loaded.elapsed),
+        milliseconds(total),
+    ));
+}

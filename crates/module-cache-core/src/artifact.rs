@@ -1,0 +1,57 @@
+//! What an engine is given to load: serialized code in memory or at the start of an open file.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+
+/// Code that [`ArtifactEngine::serialize`](crate::ArtifactEngine::serialize) made, on its way back into
+/// an engine.
+///
+/// It is owned, because engines take the file (to keep it mapped) or the bytes for themselves.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Artifact {
+    /// The artifact, exactly.
+    Bytes(Vec<u8>),
+    /// The artifact is the first `len` bytes of `file`; what follows is a footer of this project, not the
+    /// engine's. The descriptor is open for reading and positioned anywhere.
+    File {
+        /// An open regular file.
+        file: File,
+        /// Length of the artifact in bytes, less than the file's.
+        len: u64,
+    },
+}
+
+impl Artifact {
+    /// Length of the artifact in bytes.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "no engine makes an empty artifact"
+    )]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { len, .. } => *len,
+        }
+    }
+
+    /// The artifact in memory, for engines that cannot load from an open file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or is shorter than the artifact.
+    pub fn into_bytes(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::File { mut file, len } => {
+                file.rewind()?;
+                let mut bytes = Vec::with_capacity(usize::try_from(len).map_err(io::Error::other)?);
+                file.take(len).read_to_end(&mut bytes)?;
+                if bytes.len() as u64 != len {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                Ok(bytes)
+            }
+        }
+    }
+}

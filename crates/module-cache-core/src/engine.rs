@@ -1,0 +1,75 @@
+//! A runtime as the cache sees it: what it makes, and what that depends on.
+
+use std::borrow::Cow;
+
+use crate::{Artifact, EngineError, EngineId, EngineInstance};
+
+/// A WebAssembly runtime whose modules can be cached.
+///
+/// This much is enough to keep live modules in memory. An engine that can also compile implements
+/// [`Compile`]; one whose modules can leave the process implements [`ArtifactEngine`].
+///
+/// # Contract
+///
+/// - [`id`](Self::id) and [`instance`](Self::instance) never change during the life of an engine, and
+///   cost nothing: both are computed when it is made.
+/// - Clones of an engine share their instance, and engines of equal instance have equal ids: a live
+///   module of one may be handed to the other.
+pub trait Engine {
+    /// A live module: cheap to clone, as engines keep the code behind a reference count. It need not be
+    /// [`Send`]; a browser's is not.
+    type Module: Clone + 'static;
+
+    /// What compiled code depends on. Equal ids mean interchangeable stored code.
+    fn id(&self) -> &EngineId;
+
+    /// This engine object in this process, shared by its clones.
+    fn instance(&self) -> EngineInstance;
+
+    /// Bytes that a live module holds, for memory budgets; `None` where the engine cannot tell.
+    fn weight(&self, module: &Self::Module) -> Option<u64>;
+}
+
+/// An engine that can compile. Hosts built without a compiler load only, and do not implement it.
+pub trait Compile: Engine {
+    /// Compiles wasm, blocking until it is done.
+    ///
+    /// # Errors
+    ///
+    /// When the wasm is not valid, or the engine cannot compile it. A panic inside a compiler is reported
+    /// as an error too ([`EngineError::panicked`]).
+    fn compile(&self, wasm: &[u8]) -> Result<Self::Module, EngineError>;
+}
+
+/// An engine whose modules can be stored and loaded again, by another process too.
+///
+/// # Safety
+///
+/// Whoever implements it promises:
+///
+/// - Engines of equal [`id`](Engine::id) can load each other's artifacts: all that machine code and its
+///   metadata depend on is in the id.
+/// - [`serialize`](Self::serialize) returns only code that this engine compiled, or that it loaded under
+///   the contract of [`deserialize`](Self::deserialize). It refuses a module of another engine.
+pub unsafe trait ArtifactEngine: Engine {
+    /// Turns a module into bytes from which [`deserialize`](Self::deserialize) makes it again.
+    ///
+    /// Equal modules give equal bytes: a module that was loaded from an artifact gives that artifact.
+    ///
+    /// # Errors
+    ///
+    /// When the module belongs to another engine, or its code cannot be stored.
+    fn serialize<'m>(&self, module: &'m Self::Module) -> Result<Cow<'m, [u8]>, EngineError>;
+
+    /// Makes a module from stored code.
+    ///
+    /// # Safety
+    ///
+    /// The artifact was made by [`serialize`](Self::serialize) on an engine with an equal id and is
+    /// unchanged. If it is a file, it stays unchanged while the module lives.
+    ///
+    /// # Errors
+    ///
+    /// When the engine does not take it, or the file cannot be read.
+    unsafe fn deserialize(&self, artifact: Artifact) -> Result<Self::Module, EngineError>;
+}

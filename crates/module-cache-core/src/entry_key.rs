@@ -1,0 +1,35 @@
+//! The key of a stored entry: a module as compiled by a kind of engine.
+
+use std::fmt;
+
+use crate::{EngineId, ModuleHash};
+
+/// Names one stored entry: a module, and the engine id it was compiled for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct EntryKey {
+    module: ModuleHash,
+    engine: EngineId,
+}
+
+impl EntryKey {
+    /// The key of `module` as compiled by engines with id `engine`.
+    pub fn new(module: ModuleHash, engine: EngineId) -> Self {
+        Self { module, engine }
+    }
+
+    /// The module.
+    pub fn module(&self) -> ModuleHash {
+        self.module
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &EngineId {
+        &self.engine
+    }
+}
+
+impl fmt::Display for EntryKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.engine, self.module)
+    }
+}

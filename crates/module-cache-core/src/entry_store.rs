@@ -1,0 +1,71 @@
+//! Storage of sealed entries: what a new backend implements.
+
+use std::error::Error;
+use std::fmt::Debug;
+
+use crate::{CacheError, CompilePermit, EntryKey, SaveOutcome, SealedEntry};
+
+/// A storage of [`SealedEntry`]s, which knows nothing of engines.
+///
+/// Implementing it needs no `unsafe`: an entry read back from a storage can only be made by
+/// [`SealedEntry::open`], which verifies it. A [`ModuleCache`](crate::ModuleCache) on top of it calls
+/// [`load_entry`](crate::load_entry) and [`save_entry`](crate::save_entry).
+///
+/// # Contract
+///
+/// - [`get`](Self::get) returns an entry of exactly the key that was asked for, or nothing. No reader ever
+///   observes a partly written entry.
+/// - What cannot be verified is a miss. Only what is proven corrupt
+///   ([`InvalidEntry::is_corrupt`](crate::InvalidEntry::is_corrupt)) is deleted.
+pub trait EntryStore: Debug {
+    /// Looks up an entry, verified.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot work; never because of one bad entry.
+    fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError>;
+
+    /// Stores an entry, in whole or not at all, in place of any that cannot be used.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot work, or the entry is not of this key.
+    fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError>;
+
+    /// Whether [`get`](Self::get) would probably succeed; cheaper than that. A hint, but one that looks
+    /// at the footer: what it calls present is not stored again.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot work.
+    fn contains(&self, key: &EntryKey) -> Result<bool, CacheError>;
+
+    /// Deletes an entry and says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot work.
+    fn remove(&self, key: &EntryKey) -> Result<bool, CacheError>;
+
+    /// As [`ModuleCache::compile_permit`](crate::ModuleCache::compile_permit).
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot say.
+    fn compile_permit(&self, _key: &EntryKey) -> Result<CompilePermit, CacheError> {
+        Ok(CompilePermit::Uncoordinated)
+    }
+
+    /// Hears that an entry which [`get`](Self::get) returned could not be used, and why. The entry stays;
+    /// the default does nothing.
+    fn rejected(&self, _key: &EntryKey, _reason: &(dyn Error + 'static)) {}
+
+    /// As [`ModuleCache::flush`](crate::ModuleCache::flush).
+    ///
+    /// # Errors
+    ///
+    /// When something could not be written.
+    fn flush(&self) -> Result<(), CacheError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! The errors of caches and engines. All of them can be cloned, because many may wait for one answer.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::{EntryKey, KeyId};
+
+/// A cache could not do its work. A miss is not an error: it is `Ok(None)`.
+///
+/// Loaders count and log these and go on without the cache.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum CacheError {
+    /// The operating system refused a file operation.
+    #[error("cannot {operation} {}", path.display())]
+    Io {
+        /// What was attempted, as a verb.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// A directory that others control cannot hold code that will be executed.
+    #[error("refusing {}: {reason}", path.display())]
+    Untrusted {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it and what to do, in a few words.
+        reason: String,
+    },
+    /// The engine could not serialize the module.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Both sides of a fallback failed.
+    #[error("both caches failed: {primary}; {fallback}")]
+    Both {
+        /// The first cache's error.
+        #[source]
+        primary: Box<CacheError>,
+        /// The second cache's error.
+        fallback: Box<CacheError>,
+    },
+    /// A backend of another kind failed.
+    #[error("cannot {operation} in {backend}")]
+    Backend {
+        /// Name of the backend.
+        backend: &'static str,
+        /// What was attempted, as a verb.
+        operation: &'static str,
+        /// What the backend said.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+}
+
+impl CacheError {
+    /// An error of the operating system, with what was attempted on which path.
+    pub fn io(operation: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
+        Self::Io {
+            operation,
+            path: path.as_ref().to_owned(),
+            source: Arc::new(source),
+        }
+    }
+
+    /// An error of some other storage.
+    pub fn backend(
+        backend: &'static str,
+        operation: &'static str,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self::Backend {
+            backend,
+            operation,
+            source: Arc::from(source.into()),
+        }
+    }
+}
+
+/// An engine could not compile, serialize or load a module.
+#[derive(Clone)]
+pub struct EngineError {
+    message: Arc<str>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl EngineError {
+    /// What was attempted (as in "cannot compile the module") and what the engine said.
+    pub fn new(message: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            message: message.into(),
+            source: Some(Arc::from(source.into())),
+        }
+    }
+
+    /// A refusal of the adapter itself, with no cause behind it.
+    pub fn refused(message: &str) -> Self {
+        Self {
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// A panic that was caught, as [`std::panic::catch_unwind`] or a thread's `join` returned it.
+    pub fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no message");
+        Self::refused(&format!("the engine panicked: {text}"))
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for EngineError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("EngineError")
+            .field("message", &self.message)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl Error for EngineError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source
+            .as_ref()
+            .map(|source| &**source as &(dyn Error + 'static))
+    }
+}
+
+/// Why stored bytes are not an entry that may be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidEntry {
+    /// The bytes are damaged: they are nobody's entry.
+    #[error("corrupt entry: {0}")]
+    Corrupt(&'static str),
+    /// A format that this version does not know.
+    #[error("entry format {version} with flags {flags:#06x} is not known to this version")]
+    Unknown {
+        /// Its format version.
+        version: u16,
+        /// Its flags.
+        flags: u16,
+    },
+    /// An entry, but not the one that was asked for.
+    #[error("entry of {0} in the place of another")]
+    Misplaced(Box<EntryKey>),
+    /// No signing key was used, and the reader demands one.
+    #[error("entry is not signed, and only signed ones are accepted")]
+    Unsigned,
+    /// Signed with a key that the reader does not accept.
+    #[error("entry is signed with key {0}, which is not among the accepted ones")]
+    UnknownKey(KeyId),
+    /// Compressed, where it must be usable as it lies.
+    #[error("entry is compressed, which this storage does not use")]
+    Compressed,
+}
+
+impl InvalidEntry {
+    /// Whether the bytes are proven to be damaged, so that deleting them loses nothing.
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self, Self::Corrupt(_))
+    }
+}

@@ -1,0 +1,87 @@
+//! Caches and stores behind references and smart pointers are caches and stores, with every method.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use crate::{
+    CacheError, CompilePermit, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, SaveOutcome,
+    SealedEntry,
+};
+
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        // A default method that is not forwarded would silently lose what the pointee does.
+        #[deny(clippy::missing_trait_methods)]
+        impl<E: Engine, C: ModuleCache<E> + ?Sized> ModuleCache<E> for $pointer {
+            fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+                (**self).load(key, engine)
+            }
+
+            fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+                (**self).contains(key, engine)
+            }
+
+            fn save(
+                &self,
+                key: ModuleHash,
+                engine: &E,
+                module: &E::Module,
+            ) -> Result<SaveOutcome, CacheError> {
+                (**self).save(key, engine, module)
+            }
+
+            fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+                (**self).remove(key, engine)
+            }
+
+            fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
+                (**self).load_resident(key, engine)
+            }
+
+            fn compile_permit(&self, key: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
+                (**self).compile_permit(key, engine)
+            }
+
+            fn entries(&self) -> Option<&dyn EntryStore> {
+                (**self).entries()
+            }
+
+            fn flush(&self) -> Result<(), CacheError> {
+                (**self).flush()
+            }
+        }
+
+        #[deny(clippy::missing_trait_methods)]
+        impl<C: EntryStore + ?Sized> EntryStore for $pointer {
+            fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
+                (**self).get(key)
+            }
+
+            fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+                (**self).put(key, entry)
+            }
+
+            fn contains(&self, key: &EntryKey) -> Result<bool, CacheError> {
+                (**self).contains(key)
+            }
+
+            fn remove(&self, key: &EntryKey) -> Result<bool, CacheError> {
+                (**self).remove(key)
+            }
+
+            fn compile_permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
+                (**self).compile_permit(key)
+            }
+
+            fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {
+                (**self).rejected(key, reason);
+            }
+
+            fn flush(&self) -> Result<(), CacheError> {
+                (**self).flush()
+            }
+        }
+    )*};
+}
+
+forward!(&C, Box<C>, Arc<C>);

@@ -1,0 +1,62 @@
+//! From stored entry to module and back: the only place where stored bytes reach an engine.
+
+use crate::{
+    ArtifactEngine, CacheError, EntryKey, EntryStore, InvalidEntry, ModuleHash, SaveOutcome,
+    SealedEntry, SkipReason,
+};
+
+/// Loads a module from an entry of `store`. A cache over a store calls this for its `load`.
+///
+/// An entry that the engine refuses is reported to [`EntryStore::rejected`] and is a miss.
+///
+/// # Errors
+///
+/// When the store cannot work.
+pub fn load_entry<E: ArtifactEngine>(
+    store: &(impl EntryStore + ?Sized),
+    key: ModuleHash,
+    engine: &E,
+) -> Result<Option<E::Module>, CacheError> {
+    let key = EntryKey::new(key, *engine.id());
+    let Some(entry) = store.get(&key)? else {
+        return Ok(None);
+    };
+    if *entry.key() != key {
+        store.rejected(&key, &InvalidEntry::Misplaced(Box::new(*entry.key())));
+        return Ok(None);
+    }
+    // SAFETY: a `SealedEntry` of this key exists only if its artifact was made by `serialize` on an engine
+    // with the key's engine id and stays unchanged: that is the type's invariant, promised to or checked
+    // by every one of its constructors. The engine's own id was compared just above.
+    match unsafe { engine.deserialize(entry.into_artifact()) } {
+        Ok(module) => Ok(Some(module)),
+        Err(error) => {
+            store.rejected(&key, &error);
+            Ok(None)
+        }
+    }
+}
+
+/// Stores a module as an entry of `store`. A cache over a store calls this for its `save`.
+///
+/// A module that is there already is not serialized.
+///
+/// # Errors
+///
+/// When the engine cannot serialize the module, or the store cannot work.
+pub fn save_entry<E: ArtifactEngine>(
+    store: &(impl EntryStore + ?Sized),
+    key: ModuleHash,
+    engine: &E,
+    module: &E::Module,
+) -> Result<SaveOutcome, CacheError> {
+    let key = EntryKey::new(key, *engine.id());
+    if store.contains(&key)? {
+        return Ok(SaveOutcome::Skipped(SkipReason::AlreadyStored));
+    }
+    let artifact = engine.serialize(module)?;
+    // SAFETY: the artifact comes from `serialize` on the engine whose id is in the key, which by the
+    // contract of `ArtifactEngine` emits only what the engine made.
+    let entry = unsafe { SealedEntry::from_artifact(key, artifact) };
+    store.put(&key, &entry)
+}

@@ -1,0 +1,90 @@
+//! The central trait: a cache of live modules.
+
+use std::fmt::Debug;
+
+use crate::{CacheError, CompilePermit, Engine, EntryStore, ModuleHash, SaveOutcome};
+
+/// A cache of modules of engine `E`.
+///
+/// It is synchronous and dyn-compatible: the hot path is a lookup of tens of nanoseconds, and the cold
+/// path ends in a compilation that needs a blocking thread anyway. A cache evicts and invalidates by
+/// itself; callers only load and save.
+///
+/// # Contract
+///
+/// Every implementation keeps this, and `module-cache-testkit` tests it:
+///
+/// - A miss is `Ok(None)`. A corrupt, foreign or rejected entry is a miss that is counted and logged.
+///   `Err` means that the cache itself could not work.
+/// - What [`load`](Self::load) returns was saved under the same key by an engine of equal
+///   [`id`](Engine::id); where it is a live object, by an engine of equal [`instance`](Engine::instance).
+/// - A cache may forget anything at any time.
+/// - No call panics because of what is in the storage, and a failed call leaves what was stored before.
+///
+/// Shared by threads when it is `Sync`, as most are.
+pub trait ModuleCache<E: Engine>: Debug {
+    /// Looks up the module.
+    ///
+    /// # Errors
+    ///
+    /// When the cache cannot work, as when a disk fails; never because of one bad entry.
+    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError>;
+
+    /// Whether a load would probably succeed. A hint: the entry may be gone or prove bad a moment later.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Self::load).
+    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError>;
+
+    /// Keeps the module for later loads.
+    ///
+    /// # Errors
+    ///
+    /// When the cache cannot work, or the engine cannot serialize the module. A module that there is no
+    /// room for is [`SaveOutcome::Skipped`].
+    fn save(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        module: &E::Module,
+    ) -> Result<SaveOutcome, CacheError>;
+
+    /// Forgets the module and says whether there was one. Modules handed out before stay usable.
+    ///
+    /// # Errors
+    ///
+    /// When the cache cannot work.
+    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError>;
+
+    /// Like [`load`](Self::load), but only what needs no input or output and no waiting: a module that is
+    /// alive in this process. The default has none.
+    fn load_resident(&self, _key: ModuleHash, _engine: &E) -> Option<E::Module> {
+        None
+    }
+
+    /// Asks for leave to compile `key`, waiting while another holder who shares this storage has it.
+    /// The default coordinates nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot say; the caller then compiles without.
+    fn compile_permit(&self, _key: ModuleHash, _engine: &E) -> Result<CompilePermit, CacheError> {
+        Ok(CompilePermit::Uncoordinated)
+    }
+
+    /// The sealed entries behind this cache, if it keeps any: how tiers pass on bytes instead of
+    /// serializing a module again. The default has none.
+    fn entries(&self) -> Option<&dyn EntryStore> {
+        None
+    }
+
+    /// Waits until everything saved before is where it was meant to go. The default has nothing pending.
+    ///
+    /// # Errors
+    ///
+    /// When something could not be written.
+    fn flush(&self) -> Result<(), CacheError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! What came of a save that did not fail.
+
+use std::fmt;
+
+/// What [`save`](crate::ModuleCache::save) did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum SaveOutcome {
+    /// The module is in the cache now.
+    Stored {
+        /// What it takes there, in bytes; 0 where the engine cannot tell.
+        bytes: u64,
+    },
+    /// The module was not stored, and that is fine.
+    Skipped(SkipReason),
+}
+
+impl SaveOutcome {
+    /// Whether the module was stored by this call.
+    pub fn is_stored(self) -> bool {
+        matches!(self, Self::Stored { .. })
+    }
+}
+
+/// Why a module was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// The cache has it already.
+    AlreadyStored,
+    /// The storage can be read only.
+    ReadOnly,
+    /// The module alone is larger than the cache may become.
+    TooLarge,
+    /// The storage has no room.
+    NoSpace,
+    /// Somebody else held the storage for too long.
+    Busy,
+    /// Something that is not an entry stands in its place.
+    Occupied,
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::AlreadyStored => "already stored",
+            Self::ReadOnly => "the storage is read-only",
+            Self::TooLarge => "larger than the cache may become",
+            Self::NoSpace => "no space left",
+            Self::Busy => "the storage was locked for too long",
+            Self::Occupied => "something that is not an entry stands in its place",
+        })
+    }
+}

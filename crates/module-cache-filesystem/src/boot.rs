@@ -1,0 +1,14 @@
+//! Which run of the machine this is.
+
+/// A number that differs between boots; `None` where the system does not tell.
+///
+/// What was verified before a boot may have been changed by a crash, by another system that mounted the
+/// disk, or by a file system check.
+pub(crate) fn boot_id() -> Option<u64> {
+    let text = std::fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+    u64_from(module_cache_core::ModuleHash::of(&text).as_bytes())
+}
+
+fn u64_from(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
+}

@@ -1,0 +1,245 @@
+//! Opening a folder: options, creation, and the examination that everything later relies on.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use module_cache_core::{CacheError, Trust};
+
+use crate::directory::Directory;
+use crate::file_system_cache::{FileSystemCache, Policy};
+use crate::hints::Hints;
+use crate::{Verification, layout, trust_check};
+
+/// Options for opening a [`FileSystemCache`]; made by [`FileSystemCache::builder`].
+///
+/// ```
+/// use module_cache_core::{SigningKey, Trust};
+/// use module_cache_filesystem::{FileSystemCache, Verification};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path().join("modules");
+/// let cache = FileSystemCache::builder(&folder)
+///     .verification(Verification::Always)
+///     .trust(Trust::signed(SigningKey::from_bytes([7; 32])))
+///     .open()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct FileSystemCacheBuilder {
+    root: PathBuf,
+    trust: Option<Trust>,
+    verify: Verify,
+    strict: bool,
+    trust_folder: bool,
+}
+
+/// [`Verification`], and what it takes an unsafe call to choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verify {
+    When(Verification),
+    Never,
+}
+
+impl FileSystemCacheBuilder {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            trust: None,
+            verify: Verify::When(Verification::default()),
+            strict: false,
+            trust_folder: false,
+        }
+    }
+
+    /// Seals entries with a key, and accepts only such.
+    ///
+    /// Entries are then read into private memory and verified there on every load, rather than mapped: a
+    /// key is for folders that others can write to, and they could change a file after it was verified.
+    /// By default entries carry a checksum, and the folder's owner and permissions say who wrote them.
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = Some(trust);
+        self
+    }
+
+    /// When entries are verified; once per boot by default.
+    pub fn verification(mut self, verification: Verification) -> Self {
+        self.verify = Verify::When(verification);
+        self
+    }
+
+    /// Never compares an entry with its checksum.
+    ///
+    /// # Safety
+    ///
+    /// What was published to this folder never changes: no failing disk, no crash that loses a part of a
+    /// synced file, no restored backup.
+    pub unsafe fn never_verify(mut self) -> Self {
+        self.verify = Verify::Never;
+        self
+    }
+
+    /// Refuses a folder below a directory in which somebody else could replace it. By default that is
+    /// logged as a warning.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// Uses the folder whoever owns it and whoever can write to it.
+    ///
+    /// # Safety
+    ///
+    /// Everybody who can write to the folder, or to a directory above it, may run code in this process:
+    /// what lies there will be executed.
+    pub unsafe fn trust_folder(mut self) -> Self {
+        self.trust_folder = true;
+        self
+    }
+
+    /// Opens the folder, creating it (for this user alone) if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// - [`CacheError::Untrusted`] if somebody else controls the folder, or if this is root and creating
+    ///   it would put root's files below another user's directory.
+    /// - [`CacheError::Io`] if it cannot be created or opened, or is not a directory.
+    pub fn open(self) -> Result<FileSystemCache, CacheError> {
+        let user = trust_check::effective_user();
+        create_root(&self.root, user)?;
+        let root = fs::canonicalize(&self.root)
+            .map_err(|error| CacheError::io("resolve the directory", &self.root, error))?;
+        if !self.trust_folder {
+            examine_ancestors(&root, user, self.strict)?;
+        }
+
+        let root_directory = Directory::open(&root)
+            .map_err(|error| CacheError::io("open the directory", &root, error))?;
+        let directory = open_version(&root_directory, user)?;
+        let attributes = directory
+            .attributes()
+            .map_err(|error| CacheError::io("examine the directory", directory.path(), error))?;
+        if !self.trust_folder
+            && let Some(reason) = trust_check::objection(&attributes, user)
+        {
+            return Err(CacheError::Untrusted {
+                path: directory.path().to_owned(),
+                reason,
+            });
+        }
+
+        // Root's folder is read by everybody and written by root alone.
+        let owned = attributes.owner == user || self.trust_folder;
+        let writable = owned && directory.is_writable();
+        if writable {
+            write_markers(&root);
+        }
+        // SAFETY: without a key, what this folder holds is believed because of who can write to it: the
+        // owner of `v1` is this user or root, its mode lets nobody else write, and every entry is checked
+        // for the same when it is opened. Or the caller promised it, by `trust_folder`.
+        let trust = self
+            .trust
+            .unwrap_or_else(|| unsafe { Trust::unauthenticated() });
+        let map = !trust.is_signed() && directory.is_local();
+        let remember = map && writable && self.verify == Verify::When(Verification::OncePerBoot);
+        let hints = remember.then(|| Hints::open(&directory, user)).flatten();
+        let policy = Policy {
+            trust,
+            map,
+            writable,
+            verify: self.verify,
+            owner_check: (!self.trust_folder).then_some(user),
+        };
+        Ok(FileSystemCache::new(root, directory, policy, hints))
+    }
+}
+
+/// Creates the folder and what is missing above it, for this user alone.
+fn create_root(root: &Path, user: u32) -> Result<(), CacheError> {
+    let error = |error| CacheError::io("create the cache directory", root, error);
+    let absolute = std::path::absolute(root).map_err(error)?;
+    let Some(existing) = absolute
+        .ancestors()
+        .find(|path| path.symlink_metadata().is_ok())
+    else {
+        return Err(error(io::ErrorKind::NotFound.into()));
+    };
+    if existing == absolute {
+        return Ok(());
+    }
+    let parent = Directory::open(existing)
+        .and_then(|parent| parent.attributes())
+        .map_err(error)?;
+    refuse_root_below_another(existing, &parent, user)?;
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(&absolute).map_err(error)
+}
+
+/// Opens the folder of this format, creating it if necessary.
+fn open_version(root: &Directory, user: u32) -> Result<Directory, CacheError> {
+    let path = root.path().join(layout::VERSION_DIR);
+    let open = || root.open_directory(layout::VERSION_DIR);
+    match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = root
+                .attributes()
+                .map_err(|error| CacheError::io("examine the directory", root.path(), error))?;
+            refuse_root_below_another(root.path(), &parent, user)?;
+            root.create_directory(layout::VERSION_DIR)
+                .and_then(|()| open())
+                .map_err(|error| CacheError::io("create the directory", &path, error))
+        }
+        outcome => outcome.map_err(|error| CacheError::io("open the directory", &path, error)),
+    }
+}
+
+fn refuse_root_below_another(
+    path: &Path,
+    parent: &crate::directory::Attributes,
+    user: u32,
+) -> Result<(), CacheError> {
+    if !trust_check::is_root_below_another(parent, user) {
+        return Ok(());
+    }
+    Err(CacheError::Untrusted {
+        path: path.to_owned(),
+        reason: format!(
+            "it belongs to user {}, and root creates nothing there; run as that user, or choose a \
+             directory of root's own",
+            parent.owner
+        ),
+    })
+}
+
+fn examine_ancestors(root: &Path, user: u32, strict: bool) -> Result<(), CacheError> {
+    let Some(weak) = trust_check::weak_ancestor(root, user) else {
+        return Ok(());
+    };
+    let reason =
+        "others could replace what lies below it; `chmod go-w` it, or choose another directory";
+    if strict {
+        return Err(CacheError::Untrusted {
+            path: weak.to_owned(),
+            reason: reason.into(),
+        });
+    }
+    tracing::warn!(path = %weak.display(), reason, "the cache lies below a directory that others control");
+    Ok(())
+}
+
+/// Best effort: a cache without the markers works as well.
+fn write_markers(root: &Path) {
+    for (name, text) in layout::MARKERS {
+        let created = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(root.join(name));
+        if let Ok(mut file) = created {
+            let _ = file.write_all(text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! A directory that was opened once: everything below it is reached through that descriptor, so that
+//! nobody can swap a parent for a link in between.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+pub(crate) use unix::Directory;
+
+#[cfg(not(unix))]
+mod portable;
+#[cfg(not(unix))]
+pub(crate) use portable::Directory;
+
+/// What the system says about a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    pub(crate) kind: Kind,
+    /// Length in bytes.
+    pub(crate) size: u64,
+    /// Owner; 0 where there are none.
+    pub(crate) owner: u32,
+    /// Permission bits; 0 where there are none.
+    pub(crate) mode: u32,
+    /// With `inode`: the same for the same file only.
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    /// Time of the last change to contents or attributes, in nanoseconds since 1970. Unlike the time of
+    /// modification, no program can set it.
+    pub(crate) changed: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Directory,
+    Other,
+}

@@ -1,0 +1,337 @@
+//! The cache itself: how an entry is found, verified, stored and removed.
+
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fs4::FileExt;
+use module_cache_core::{
+    ArtifactEngine, CacheError, CacheStats, CompilePermit, Counters, EntryKey, EntryStore,
+    ModuleCache, ModuleHash, SaveOutcome, SealedEntry, SkipReason, Trust, load_entry, save_entry,
+};
+
+use crate::builder::{FileSystemCacheBuilder, Verify};
+use crate::directory::{Directory, Kind};
+use crate::hints::Hints;
+use crate::open_entry::{OpenEntry, Refusal};
+use crate::temporary::Temporary;
+use crate::{layout, permit};
+
+/// A cache of modules in a directory.
+///
+/// Handles are cheap to clone, and any number of handles, threads and processes can use one folder at a
+/// time. How it lies on disk, what is locked and what differs between platforms is said in the
+/// [crate's documentation](crate).
+///
+/// - **Load**: `openat`, `fstat`, a `pread` of the footer and one of the hints, then the engine maps that
+///   same descriptor. The first load since the machine started hashes the entry, too.
+/// - **Save**: a temporary file is written, synced and renamed into place. A save where there is no room
+///   or no right to write is [`Skipped`](SaveOutcome::Skipped).
+/// - **Bad entries**: one that is damaged is deleted. One that is whole and cannot be used here (of another
+///   module, key or format, not a regular file, others' property) stays, and is a miss; the next save
+///   replaces it where it is a file.
+#[derive(Debug, Clone)]
+pub struct FileSystemCache {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    /// `<root>/v1`, opened once and examined then.
+    directory: Directory,
+    policy: Policy,
+    hints: Option<Hints>,
+    counters: Counters,
+}
+
+/// What was settled when the folder was opened.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(crate) trust: Trust,
+    /// Whether entries are mapped, or else copied into private memory.
+    pub(crate) map: bool,
+    pub(crate) writable: bool,
+    pub(crate) verify: Verify,
+    /// The user whose entries are accepted beside root's; `None` for everybody's.
+    pub(crate) owner_check: Option<u32>,
+}
+
+impl FileSystemCache {
+    /// Opens the folder `root` with default options, creating it if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// As for [`FileSystemCacheBuilder::open`].
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, CacheError> {
+        Self::builder(root).open()
+    }
+
+    /// Options for opening the folder `root`.
+    pub fn builder(root: impl Into<PathBuf>) -> FileSystemCacheBuilder {
+        FileSystemCacheBuilder::new(root.into())
+    }
+
+    pub(crate) fn new(
+        root: PathBuf,
+        directory: Directory,
+        policy: Policy,
+        hints: Option<Hints>,
+    ) -> Self {
+        let counters = Counters::default();
+        Self {
+            inner: Arc::new(Inner {
+                root,
+                directory,
+                policy,
+                hints,
+                counters,
+            }),
+        }
+    }
+
+    /// The folder, with links resolved.
+    pub fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
+    /// Whether saves can store anything here: the folder is this user's and not on a read-only file
+    /// system.
+    pub fn is_writable(&self) -> bool {
+        self.inner.policy.writable
+    }
+
+    /// What this handle and its clones have done so far.
+    pub fn stats(&self) -> CacheStats {
+        self.inner.counters.snapshot()
+    }
+}
+
+impl<E: ArtifactEngine> ModuleCache<E> for FileSystemCache {
+    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        let loaded = load_entry(self, key, engine);
+        match &loaded {
+            Ok(Some(_)) => self.inner.counters.hit(),
+            Ok(None) => self.inner.counters.miss(),
+            Err(_) => {}
+        }
+        loaded
+    }
+
+    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        EntryStore::contains(self, &EntryKey::new(key, *engine.id()))
+    }
+
+    fn save(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        module: &E::Module,
+    ) -> Result<SaveOutcome, CacheError> {
+        save_entry(self, key, engine, module)
+    }
+
+    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        EntryStore::remove(self, &EntryKey::new(key, *engine.id()))
+    }
+
+    fn compile_permit(&self, key: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
+        EntryStore::compile_permit(self, &EntryKey::new(key, *engine.id()))
+    }
+
+    fn entries(&self) -> Option<&dyn EntryStore> {
+        Some(self)
+    }
+}
+
+impl EntryStore for FileSystemCache {
+    fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        let name = layout::entry(key);
+        match self.inner.read(&name, key) {
+            Ok(Ok(entry)) => Ok(Some(entry)),
+            Ok(Err(refusal)) => {
+                self.inner.refused(&name, &refusal);
+                Ok(None)
+            }
+            Err(error) => Err(self.inner.error("read the entry", &name, error)),
+        }
+    }
+
+    fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+        let inner = &*self.inner;
+        if key != entry.key() {
+            let error = io::Error::other("it is the entry of another key");
+            return Err(inner.error("store the entry", &layout::entry(key), error));
+        }
+        let outcome = inner.publish(key, entry)?;
+        match outcome {
+            SaveOutcome::Stored { bytes } => inner.counters.saved(bytes),
+            SaveOutcome::Skipped(reason) => {
+                inner.counters.skip();
+                tracing::debug!(%key, %reason, "entry not stored");
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn contains(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        let name = layout::entry(key);
+        let opened = self.inner.open_entry(&name, key);
+        opened
+            .map(|opened| opened.is_ok())
+            .map_err(|error| self.inner.error("examine the entry", &name, error))
+    }
+
+    fn remove(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        let name = layout::entry(key);
+        match self.inner.directory.remove_file(&name) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.inner.error("remove the entry", &name, error)),
+        }
+    }
+
+    fn compile_permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
+        if !self.inner.policy.writable {
+            return Ok(CompilePermit::Uncoordinated);
+        }
+        permit::acquire(&self.inner.directory, key)
+            .map_err(|error| self.inner.error("lock", &layout::lock(key, 0), error))
+    }
+
+    /// The engine refused what its checksum vouches for. If that checksum was compared earlier this boot
+    /// only, it is compared again: the file may have been damaged in memory since.
+    fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {
+        let inner = &*self.inner;
+        let name = layout::entry(key);
+        if inner.policy.map
+            && let Ok(Ok(opened)) = inner.open_entry(&name, key)
+            && let Ok(Err(refusal)) = opened.verify(&inner.policy.trust)
+        {
+            inner.refused(&name, &refusal);
+            return;
+        }
+        inner.counters.reject();
+        tracing::warn!(%key, reason, "the engine refused a stored entry; it stays");
+    }
+}
+
+impl Inner {
+    fn open_entry(&self, name: &str, key: &EntryKey) -> io::Result<Result<OpenEntry, Refusal>> {
+        OpenEntry::open(
+            &self.directory,
+            name,
+            key,
+            &self.policy.trust,
+            self.policy.owner_check,
+        )
+    }
+
+    /// The hot path: opens, examines and, where that has not been done, verifies.
+    fn read(
+        &self,
+        name: &str,
+        key: &EntryKey,
+    ) -> io::Result<Result<SealedEntry<'static>, Refusal>> {
+        let entry = match self.open_entry(name, key)? {
+            Ok(entry) => entry,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if !self.policy.map {
+            return entry.into_private_copy(&self.policy.trust);
+        }
+        let hint = self.hints.as_ref().map(|hints| (hints, hints.find(key)));
+        let known = match &hint {
+            Some((hints, hint)) => hints.is_verified(hint, entry.attributes()),
+            None => self.policy.verify == Verify::Never,
+        };
+        if !known && let Err(refusal) = entry.verify(&self.policy.trust)? {
+            return Ok(Err(refusal));
+        }
+        if let Some((hints, hint)) = &hint {
+            hints.record(hint, entry.attributes(), !known);
+        }
+        // SAFETY: the entry was verified just now; or earlier this boot, since when the file's time of
+        // change shows that nobody wrote to it; or the caller of `never_verify` vouched for it. Only this
+        // user or root can write to it, by the owner and mode that `open_entry` checked on this descriptor
+        // (or by the promise made to `trust_folder`), and this crate never writes to a published file.
+        Ok(Ok(unsafe { entry.into_mappable() }))
+    }
+
+    /// Counts and logs why an entry cannot be used, and deletes it if it is proven to be damaged.
+    fn refused(&self, name: &str, refusal: &Refusal) {
+        match refusal {
+            Refusal::Missing => {}
+            Refusal::Invalid { reason, inode } if reason.is_corrupt() => {
+                self.counters.corrupt();
+                // Another process may have put a good one in its place meanwhile.
+                let unchanged = self
+                    .directory
+                    .attributes_of(name)
+                    .is_ok_and(|found| found.inode == *inode);
+                let removed =
+                    self.policy.writable && unchanged && self.directory.remove_file(name).is_ok();
+                tracing::warn!(name, %reason, removed, "a stored entry is damaged");
+            }
+            Refusal::Invalid { reason, .. } => self.rejected_entry(name, reason),
+            Refusal::Unusable(reason) => self.rejected_entry(name, reason),
+        }
+    }
+
+    fn rejected_entry(&self, name: &str, reason: &dyn std::fmt::Display) {
+        self.counters.reject();
+        tracing::warn!(name, %reason, "a stored entry cannot be used; it stays");
+    }
+
+    /// Writes the entry beside the others and moves it to its name when it is whole and on disk.
+    fn publish(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+        if !self.policy.writable {
+            return Ok(SaveOutcome::Skipped(SkipReason::ReadOnly));
+        }
+        let name = layout::entry(key);
+        if self
+            .directory
+            .attributes_of(&name)
+            .is_ok_and(|found| found.kind != Kind::File)
+        {
+            return Ok(SaveOutcome::Skipped(SkipReason::Occupied));
+        }
+        match self.write_and_rename(key, &name, entry) {
+            Ok(()) => Ok(SaveOutcome::Stored { bytes: entry.len() }),
+            Err(error) => match error.kind() {
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge => Ok(SaveOutcome::Skipped(SkipReason::NoSpace)),
+                io::ErrorKind::ReadOnlyFilesystem => Ok(SaveOutcome::Skipped(SkipReason::ReadOnly)),
+                _ => Err(self.error("store the entry", &name, error)),
+            },
+        }
+    }
+
+    fn write_and_rename(
+        &self,
+        key: &EntryKey,
+        name: &str,
+        entry: &SealedEntry<'_>,
+    ) -> io::Result<()> {
+        let temporary = Temporary::create(&self.directory)?;
+        let mut file = temporary.file();
+        match FileExt::allocate(file, entry.len()) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            outcome => outcome?,
+        }
+        entry.write_to(&self.policy.trust, &mut file)?;
+        Directory::seal_permissions(file)?;
+        // Without this, a crash could leave the name with none of the bytes. A name that is lost is a
+        // miss, so the directory is not synced.
+        file.sync_all()?;
+        self.directory.create_directory(&layout::engine_dir(key))?;
+        temporary.publish(name)
+    }
+
+    fn error(&self, operation: &'static str, name: &str, error: io::Error) -> CacheError {
+        self.counters.error();
+        CacheError::io(operation, self.directory.path().join(name), error)
+    }
+}

@@ -1,0 +1,85 @@
+//! The sign of life of a process that holds a permit.
+//!
+//! A lock outlives neither its process nor its machine, but it does outlive reason: a stopped process
+//! holds it for ever. So the holder touches the lock file every second, and a waiter that sees no change
+//! for long goes on without. The waiter compares what it sees with its own monotonic clock, never two
+//! clocks with each other.
+
+use std::fs::File;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::directory::Directory;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Touches a file until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Heartbeat {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Heartbeat {
+    /// Starts the pulse. If no thread can be started there is none, and waiters lose patience sooner.
+    pub(crate) fn start(file: File) -> Self {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let beat = move || {
+            // The first beat tells this holder from one that died and left the file old.
+            loop {
+                let _ = file.set_modified(SystemTime::now());
+                if stopped.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout) {
+                    break;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("module-cache-permit".into())
+            .spawn(beat)
+            .ok();
+        Self {
+            stop: Some(stop),
+            thread,
+        }
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Watches another process's heartbeat.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    seen: Option<i64>,
+    since: Instant,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Self {
+        Self {
+            seen: None,
+            since: Instant::now(),
+        }
+    }
+
+    /// For how long the file has not changed, as far as this watch has seen.
+    pub(crate) fn silence(&mut self, file: &File) -> Duration {
+        let seen = Directory::attributes_of_file(file)
+            .ok()
+            .map(|attributes| attributes.changed);
+        if seen != self.seen {
+            *self = Self {
+                seen,
+                since: Instant::now(),
+            };
+        }
+        self.since.elapsed()
+    }
+}

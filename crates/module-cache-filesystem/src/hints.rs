@@ -1,0 +1,311 @@
+//! What is remembered about entries between processes: when they were last used, and that they were
+//! verified since the machine started. Lossy by design: a lost hint costs one hash.
+//!
+//! `<root>/v1/hints` is a table of buckets with four slots of 64 bytes. A key has one bucket; in it, its
+//! slot is the one with its tag, or else takes the place of the one used longest ago. One `pread` finds
+//! everything, one `pwrite` records everything, and no lock is taken: two writers may lose one's hint,
+//! and a torn slot matches no file, because every field of a stamp must.
+//!
+//! | bytes | |
+//! |---|---|
+//! | 0..16 | tag of the key |
+//! | 16..24 | last use, seconds since 1970 |
+//! | 24..32 | boot in which it was verified, or 0 |
+//! | 32..64 | device, inode, size, time of change (ns) of the file that was verified |
+
+use std::fs::File;
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use module_cache_core::EntryKey;
+
+use crate::directory::{Attributes, Directory, Kind};
+use crate::positional::{read_exact_at, write_all_at};
+use crate::{boot, layout, trust_check};
+
+const SLOT: usize = 64;
+const WAYS: usize = 4;
+const BUCKET: usize = SLOT * WAYS;
+/// Buckets of the table: room for 131,072 entries. The file is sparse, so unused ones take no space.
+const BUCKETS: u64 = 1 << 15;
+
+/// How much later a use must be to be written down: recency decides what is evicted, not what is right.
+const USE_GRANULARITY: Duration = Duration::from_secs(30);
+
+/// A file that changed this recently can change again without its time of change showing it.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// The table of hints, open.
+#[derive(Debug)]
+pub(crate) struct Hints {
+    file: File,
+    boot: u64,
+}
+
+impl Hints {
+    /// Opens the table, creating it if necessary. `None` where it cannot be relied on: then every load
+    /// verifies.
+    pub(crate) fn open(directory: &Directory, user: u32) -> Option<Self> {
+        let boot = boot::boot_id()?;
+        let open = || -> io::Result<Option<File>> {
+            let file = directory.open_or_create(layout::HINTS_FILE)?;
+            let attributes = Directory::attributes_of_file(&file)?;
+            if attributes.kind != Kind::File || trust_check::objection(&attributes, user).is_some()
+            {
+                return Ok(None);
+            }
+            let size = BUCKETS * BUCKET as u64;
+            if attributes.size != size {
+                file.set_len(size)?;
+            }
+            Ok(Some(file))
+        };
+        match open() {
+            Ok(file) => Some(Self { file: file?, boot }),
+            Err(error) => {
+                tracing::debug!(%error, "no table of hints: every load will verify its entry");
+                None
+            }
+        }
+    }
+
+    /// What is remembered of `key`.
+    pub(crate) fn find(&self, key: &EntryKey) -> Hint {
+        let tag = tag(key);
+        let bucket = (u64_at(&tag, 0) % BUCKETS) * BUCKET as u64;
+        let mut slots = [0; BUCKET];
+        if read_exact_at(&self.file, &mut slots, bucket).is_err() {
+            slots = [0; BUCKET];
+        }
+        let slots = slots.as_chunks::<SLOT>().0;
+        let place = slots.iter().position(|slot| slot[..16] == tag);
+        let victim = || {
+            (0..WAYS)
+                .min_by_key(|&way| u64_at(&slots[way], 16))
+                .unwrap_or(0)
+        };
+        let mut slot = [0; SLOT];
+        slot[..16].copy_from_slice(&tag);
+        if let Some(place) = place {
+            slot = slots[place];
+        }
+        Hint {
+            offset: bucket + (place.unwrap_or_else(victim) * SLOT) as u64,
+            slot,
+        }
+    }
+
+    /// Whether the file with these attributes was verified since the machine started, and is unchanged.
+    pub(crate) fn is_verified(&self, hint: &Hint, attributes: &Attributes) -> bool {
+        hint.slot[24..] == self.stamp(attributes)
+    }
+
+    /// Writes down that the entry was used now, and, if it was just verified, that it was. A use soon
+    /// after the last one is not written.
+    pub(crate) fn record(&self, hint: &Hint, attributes: &Attributes, verified: bool) {
+        let now = since_1970(SystemTime::now());
+        // A use in the future was written under a wrong clock: the present one is what counts.
+        let elapsed = now.checked_sub(hint.last_use());
+        let fresh = elapsed.is_some_and(|elapsed| elapsed < USE_GRANULARITY);
+        let settled = now
+            .checked_sub(Duration::from_nanos(
+                u64::try_from(attributes.changed).unwrap_or(0),
+            ))
+            .is_some_and(|age| age > SETTLED);
+        let stamp = verified && settled;
+        if fresh && !stamp {
+            return;
+        }
+        let mut slot = hint.slot;
+        slot[16..24].copy_from_slice(&now.as_secs().to_le_bytes());
+        if stamp {
+            slot[24..].copy_from_slice(&self.stamp(attributes));
+        }
+        if let Err(error) = write_all_at(&self.file, &slot, hint.offset) {
+            tracing::debug!(%error, "cannot record a hint");
+        }
+    }
+
+    fn stamp(&self, attributes: &Attributes) -> [u8; 40] {
+        let mut stamp = [0; 40];
+        let changed = u64::from_ne_bytes(attributes.changed.to_ne_bytes());
+        let fields = [
+            self.boot,
+            attributes.device,
+            attributes.inode,
+            attributes.size,
+            changed,
+        ];
+        for (to, field) in stamp.as_chunks_mut::<8>().0.iter_mut().zip(fields) {
+            *to = field.to_le_bytes();
+        }
+        stamp
+    }
+}
+
+/// The slot of one key, as it was found.
+#[derive(Debug)]
+pub(crate) struct Hint {
+    offset: u64,
+    slot: [u8; SLOT],
+}
+
+impl Hint {
+    /// When the entry was last used, since 1970; zero if that is not known.
+    pub(crate) fn last_use(&self) -> Duration {
+        Duration::from_secs(u64_at(&self.slot, 16))
+    }
+}
+
+/// Hashes and digests are uniform, so their sum tells keys apart as well as either.
+fn tag(key: &EntryKey) -> [u8; 16] {
+    let mut tag = [0; 16];
+    let (module, engine) = (key.module(), key.engine());
+    for (to, (module, engine)) in tag
+        .iter_mut()
+        .zip(module.as_bytes().iter().zip(engine.digest()))
+    {
+        *to = module ^ engine;
+    }
+    tag
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes[at..]
+        .first_chunk()
+        .map_or(0, |field| u64::from_le_bytes(*field))
+}
+
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use module_cache_core::{EngineId, ModuleHash};
+
+    struct Fixture {
+        directory: Directory,
+        user: u32,
+        _keep: tempfile::TempDir,
+    }
+
+    fn fixture() -> Fixture {
+        let keep = tempfile::tempdir().unwrap();
+        let directory = Directory::open(keep.path()).unwrap();
+        Fixture {
+            directory,
+            user: trust_check::effective_user(),
+            _keep: keep,
+        }
+    }
+
+    fn key(n: u32) -> EntryKey {
+        EntryKey::new(
+            ModuleHash::of(&n.to_le_bytes()),
+            EngineId::builder("e").build(),
+        )
+    }
+
+    fn attributes() -> Attributes {
+        Attributes {
+            kind: Kind::File,
+            size: 10,
+            owner: 0,
+            mode: 0o444,
+            device: 1,
+            inode: 2,
+            changed: 3_000_000_000,
+        }
+    }
+
+    #[test]
+    fn a_stamp_holds_for_the_same_file_in_the_same_boot_only() {
+        let fixture = fixture();
+        let mut hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        let file = attributes();
+        assert!(!hints.is_verified(&hints.find(&key(1)), &file));
+        hints.record(&hints.find(&key(1)), &file, true);
+        let hint = hints.find(&key(1));
+        assert!(hints.is_verified(&hint, &file));
+        for other in [
+            Attributes { device: 9, ..file },
+            Attributes { inode: 9, ..file },
+            Attributes { size: 9, ..file },
+            Attributes { changed: 9, ..file },
+        ] {
+            assert!(!hints.is_verified(&hint, &other), "{other:?}");
+        }
+        assert!(!hints.is_verified(&hints.find(&key(2)), &file));
+        hints.boot ^= 1;
+        assert!(!hints.is_verified(&hint, &file));
+    }
+
+    #[test]
+    fn a_file_that_just_changed_is_not_stamped() {
+        let fixture = fixture();
+        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        for age in [0, 1] {
+            let changed = since_1970(SystemTime::now()).as_nanos() - age * 1_000_000_000;
+            let file = Attributes {
+                changed: i64::try_from(changed).unwrap(),
+                ..attributes()
+            };
+            hints.record(&hints.find(&key(1)), &file, true);
+            assert!(!hints.is_verified(&hints.find(&key(1)), &file));
+        }
+    }
+
+    #[test]
+    fn a_use_is_remembered_and_a_use_in_the_future_is_not_believed() {
+        let fixture = fixture();
+        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        let now = since_1970(SystemTime::now()).as_secs();
+        hints.record(&hints.find(&key(1)), &attributes(), false);
+        assert!(hints.find(&key(1)).last_use().as_secs() >= now);
+
+        let mut hint = hints.find(&key(1));
+        hint.slot[16..24].copy_from_slice(&(now + 1_000_000).to_le_bytes());
+        write_all_at(&hints.file, &hint.slot, hint.offset).unwrap();
+        hints.record(&hints.find(&key(1)), &attributes(), false);
+        assert!(hints.find(&key(1)).last_use().as_secs() <= now + 60);
+    }
+
+    #[test]
+    fn a_full_bucket_forgets_the_key_used_longest_ago() {
+        let fixture = fixture();
+        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        let first = hints.find(&key(0)).offset / BUCKET as u64;
+        let sharing: Vec<_> = (0..)
+            .map(key)
+            .filter(|key| hints.find(key).offset / BUCKET as u64 == first)
+            .take(WAYS + 1)
+            .collect();
+        for (age, key) in sharing[..WAYS].iter().enumerate() {
+            let mut hint = hints.find(key);
+            hint.slot[16..24].copy_from_slice(&(100 - age as u64).to_le_bytes());
+            write_all_at(&hints.file, &hint.slot, hint.offset).unwrap();
+        }
+        hints.record(&hints.find(&sharing[WAYS]), &attributes(), false);
+        let known: Vec<_> = sharing
+            .iter()
+            .map(|key| !hints.find(key).last_use().is_zero())
+            .collect();
+        assert_eq!(known, [true, true, true, false, true]);
+    }
+
+    #[test]
+    fn a_table_of_another_size_or_of_noise_is_no_stamp() {
+        let fixture = fixture();
+        std::fs::write(
+            fixture.directory.path().join(layout::HINTS_FILE),
+            [0xff; 1000],
+        )
+        .unwrap();
+        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        for n in 0..50 {
+            assert!(!hints.is_verified(&hints.find(&key(n)), &attributes()));
+        }
+    }
+}

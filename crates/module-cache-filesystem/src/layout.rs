@@ -1,0 +1,51 @@
+//! Where everything lies below the root. The tree is drawn in the crate's documentation.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use module_cache_core::EntryKey;
+
+/// The format of the folder. A version that cannot read it uses a folder of another name.
+pub(crate) const VERSION_DIR: &str = "v1";
+
+pub(crate) const TEMPORARY_DIR: &str = "tmp";
+pub(crate) const LOCK_DIR: &str = "locks";
+pub(crate) const HINTS_FILE: &str = "hints";
+
+/// Files beside the versions, which tell backup programs and git to pass over the folder.
+pub(crate) const MARKERS: [(&str, &str); 2] = [
+    (
+        "CACHEDIR.TAG",
+        "Signature: 8a477f597d28d172789f06886806bc55\n\
+         # This directory holds compiled WebAssembly modules, written by module-cache.\n\
+         # They are made again when they are missing. See https://bford.info/cachedir/\n",
+    ),
+    (".gitignore", "*\n"),
+];
+
+/// The folder of an engine's entries.
+pub(crate) fn engine_dir(key: &EntryKey) -> String {
+    key.engine().to_string()
+}
+
+/// The file of an entry.
+pub(crate) fn entry(key: &EntryKey) -> String {
+    key.to_string()
+}
+
+/// The lock of a key. Each later generation stands in for one whose holder fell silent.
+pub(crate) fn lock(key: &EntryKey, generation: u32) -> String {
+    format!("{LOCK_DIR}/{}-{}.{generation}", key.engine(), key.module())
+}
+
+/// A name for a temporary that no other process or thread picks.
+pub(crate) fn temporary() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    // Process ids repeat between containers that share a folder; times hardly do.
+    let time = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos();
+    format!("{TEMPORARY_DIR}/{}-{time:x}-{count}", std::process::id())
+}

@@ -1,0 +1,69 @@
+//! A cache of precompiled WebAssembly modules in a directory, shared by threads and processes.
+//!
+//! A module is stored once, as a sealed entry that is never rewritten; loading it maps the file, so that a
+//! second process pays for neither compiling nor reading it.
+//!
+//! ```
+//! use module_cache_core::{Compile, ModuleCache, ModuleHash};
+//! use module_cache_filesystem::FileSystemCache;
+//! # use module_cache_testkit::{TestEngine, wasm};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path().join("modules");
+//! # let (engine, wasm) = (TestEngine::new("doc"), wasm(1, 100));
+//! let cache = FileSystemCache::open(&folder)?;
+//! let key = ModuleHash::of(&wasm);
+//! assert!(cache.load(key, &engine)?.is_none());
+//! cache.save(key, &engine, &engine.compile(&wasm)?)?;
+//!
+//! // Any process that opens the folder, now or after a restart:
+//! let cache = FileSystemCache::open(&folder)?;
+//! assert!(cache.load(key, &engine)?.is_some());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What lies in the folder
+//!
+//! ```text
+//! <root>/CACHEDIR.TAG, .gitignore
+//! <root>/v1/<engine label>-<16 hex of its digest>/<module hash>    the entries, mode 0444
+//! <root>/v1/hints           last uses, and what was verified since the machine started
+//! <root>/v1/tmp/…           entries being written, each locked by its writer
+//! <root>/v1/locks/…         permits to compile, one lock for each key
+//! ```
+//!
+//! # Locking
+//!
+//! Loads take no lock. A save writes a temporary file, syncs it and renames it into place, so a reader sees
+//! the whole entry or none. [Permits](module_cache_core::ModuleCache::compile_permit) are `flock`s, which
+//! the system releases when their holder dies.
+//!
+//! # Platforms
+//!
+//! On Linux, entries on local disks are mapped and their verification is remembered until the next boot.
+//! On network file systems, where another machine can change a file behind a mapping, and on systems other
+//! than Linux, every load reads and verifies a private copy. On Windows the folder's owner is not checked.
+
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+compile_error!(
+    "module-cache-filesystem needs a file system, which wasm32-unknown-unknown has not; \
+     depend on module-cache-memory there"
+);
+
+mod boot;
+mod builder;
+mod directory;
+mod file_system_cache;
+mod heartbeat;
+mod hints;
+mod layout;
+mod open_entry;
+mod permit;
+mod positional;
+mod temporary;
+mod trust_check;
+mod verification;
+
+pub use builder::FileSystemCacheBuilder;
+pub use file_system_cache::FileSystemCache;
+pub use verification::Verification;

@@ -1,0 +1,255 @@
+//! Whatever stands in the place of an entry: it is a miss, it is never executed, the program never hangs,
+//! and only what is proven to be damaged is deleted.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use module_cache_core::{Compile, Engine, ModuleCache, ModuleHash, SaveOutcome, SkipReason};
+use module_cache_filesystem::{FileSystemCache, Verification};
+use module_cache_testkit::{TestEngine, wasm};
+
+const FOOTER_LEN: usize = 192;
+
+/// A folder with one stored module, whose engine panics if it is ever given anything but proven code.
+struct Folder {
+    engine: TestEngine,
+    wasm: Vec<u8>,
+    root: PathBuf,
+    _keep: tempfile::TempDir,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let keep = tempfile::tempdir().unwrap();
+        let folder = Self {
+            engine: TestEngine::new("test"),
+            wasm: wasm(1, 5000),
+            root: keep.path().join("cache"),
+            _keep: keep,
+        };
+        assert!(folder.store().is_stored());
+        folder
+    }
+
+    fn cache(&self) -> FileSystemCache {
+        FileSystemCache::open(&self.root).unwrap()
+    }
+
+    fn store(&self) -> SaveOutcome {
+        let module = self.engine.compile(&self.wasm).unwrap();
+        self.cache()
+            .save(self.key(), &self.engine, &module)
+            .unwrap()
+    }
+
+    fn key(&self) -> ModuleHash {
+        ModuleHash::of(&self.wasm)
+    }
+
+    fn entry(&self) -> PathBuf {
+        self.entry_of(&self.engine, self.key())
+    }
+
+    fn entry_of(&self, engine: &TestEngine, key: ModuleHash) -> PathBuf {
+        self.root.join(format!("v1/{}/{key}", engine.id()))
+    }
+
+    /// Puts other bytes in the place of the entry, as a disk, a restored backup or a mistake would.
+    fn overwrite(&self, bytes: &[u8]) {
+        fs::remove_file(self.entry()).ok();
+        fs::write(self.entry(), bytes).unwrap();
+        fs::set_permissions(self.entry(), fs::Permissions::from_mode(0o444)).unwrap();
+    }
+
+    /// Loads, expecting a miss, and says whether the file was removed.
+    fn misses(&self, what: &str) -> bool {
+        let cache = self.cache();
+        let loaded = cache.load(self.key(), &self.engine);
+        assert!(matches!(loaded, Ok(None)), "{what}: {loaded:?}");
+        let stats = cache.stats();
+        assert_eq!(stats.corrupt + stats.rejected, 1, "{what}: {stats:?}");
+        let removed = self.entry().symlink_metadata().is_err();
+        assert_eq!(
+            removed,
+            stats.corrupt == 1,
+            "{what}: only what is corrupt is removed"
+        );
+        removed
+    }
+
+    /// The next save makes it good again.
+    fn heals(&self, what: &str) {
+        assert!(self.store().is_stored(), "{what}");
+        assert!(
+            self.cache()
+                .load(self.key(), &self.engine)
+                .unwrap()
+                .is_some(),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn an_entry_truncated_anywhere_is_removed() {
+    let folder = Folder::new();
+    let whole = fs::read(folder.entry()).unwrap();
+    for sixteenth in 0..16 {
+        let what = format!("{sixteenth}/16 of the entry");
+        folder.overwrite(&whole[..whole.len() * sixteenth / 16]);
+        assert!(folder.misses(&what));
+        folder.heals(&what);
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_any_byte_of_the_footer_is_a_miss() {
+    let folder = Folder::new();
+    let whole = fs::read(folder.entry()).unwrap();
+    for at in whole.len() - FOOTER_LEN..whole.len() {
+        let what = format!("bit {} of byte {at}", at % 8);
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << (at % 8);
+        folder.overwrite(&flipped);
+        folder.misses(&what);
+        folder.heals(&what);
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_artifact_is_removed() {
+    let folder = Folder::new();
+    let whole = fs::read(folder.entry()).unwrap();
+    for place in 0..64 {
+        let at = (whole.len() - FOOTER_LEN) * place / 64;
+        let what = format!("byte {at} of the artifact");
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << (place % 8);
+        folder.overwrite(&flipped);
+        assert!(folder.misses(&what));
+        folder.heals(&what);
+    }
+}
+
+#[test]
+fn a_bit_flipped_behind_the_memory_of_an_earlier_verification_is_found() {
+    let folder = Folder::new();
+    let whole = fs::read(folder.entry()).unwrap();
+    // Old enough to be remembered as verified.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    assert!(
+        folder
+            .cache()
+            .load(folder.key(), &folder.engine)
+            .unwrap()
+            .is_some()
+    );
+
+    let modified = fs::metadata(folder.entry()).unwrap().modified().unwrap();
+    fs::set_permissions(folder.entry(), fs::Permissions::from_mode(0o644)).unwrap();
+    let mut flipped = whole;
+    flipped[100] ^= 1;
+    // The same inode, size and time of modification.
+    fs::write(folder.entry(), flipped).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(folder.entry())
+        .unwrap()
+        .set_modified(modified)
+        .unwrap();
+    fs::set_permissions(folder.entry(), fs::Permissions::from_mode(0o444)).unwrap();
+    assert!(folder.misses("a flipped bit"));
+}
+
+#[test]
+fn an_entry_of_another_module_or_engine_in_its_place_stays_and_is_never_loaded() {
+    let folder = Folder::new();
+    let other_wasm = wasm(2, 5000);
+    let other_engine = TestEngine::new("other");
+    for (engine, wasm) in [(&folder.engine, &other_wasm), (&other_engine, &folder.wasm)] {
+        let key = ModuleHash::of(wasm);
+        let _ = folder
+            .cache()
+            .save(key, engine, &engine.compile(wasm).unwrap())
+            .unwrap();
+        fs::rename(folder.entry_of(engine, key), folder.entry()).unwrap();
+        assert!(!folder.misses("an entry of something else"));
+        folder.heals("an entry of something else");
+    }
+}
+
+#[test]
+fn a_link_in_its_place_is_not_followed() {
+    let folder = Folder::new();
+    let elsewhere = folder.root.join("elsewhere");
+    fs::rename(folder.entry(), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, folder.entry()).unwrap();
+    assert!(!folder.misses("a link to a good entry"));
+    assert_eq!(folder.store(), SaveOutcome::Skipped(SkipReason::Occupied));
+}
+
+#[test]
+fn a_directory_a_pipe_or_a_socket_in_its_place_is_a_miss_at_once_and_stays() {
+    let make: [fn(&Path); 3] = [
+        |path| fs::create_dir(path).unwrap(),
+        |path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
+        |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+    ];
+    for make in make {
+        let folder = Folder::new();
+        fs::remove_file(folder.entry()).unwrap();
+        // The path of a socket must be short.
+        let short = tempfile::tempdir_in("/tmp").unwrap();
+        make(&short.path().join("x"));
+        fs::rename(short.path().join("x"), folder.entry()).unwrap();
+        assert!(!folder.misses("a special file"));
+        assert_eq!(folder.store(), SaveOutcome::Skipped(SkipReason::Occupied));
+        assert!(folder.entry().symlink_metadata().is_ok());
+    }
+}
+
+#[test]
+fn an_entry_that_others_can_write_to_is_not_believed() {
+    let folder = Folder::new();
+    fs::set_permissions(folder.entry(), fs::Permissions::from_mode(0o666)).unwrap();
+    assert!(!folder.misses("an entry of mode 666"));
+    folder.heals("an entry of mode 666");
+}
+
+#[test]
+fn an_entry_that_the_engine_refuses_stays_unless_it_was_damaged_meanwhile() {
+    let folder = Folder::new();
+    let cache = folder.cache();
+    folder.engine.reject_artifacts(true);
+    assert!(cache.load(folder.key(), &folder.engine).unwrap().is_none());
+    assert_eq!(cache.stats().rejected, 1);
+    folder.engine.reject_artifacts(false);
+    assert!(cache.load(folder.key(), &folder.engine).unwrap().is_some());
+}
+
+#[test]
+fn a_module_loaded_and_saved_into_a_second_folder_gives_the_same_bytes() {
+    let folder = Folder::new();
+    let second = tempfile::tempdir().unwrap();
+    let copy = FileSystemCache::builder(second.path().join("cache"))
+        .verification(Verification::Always)
+        .open()
+        .unwrap();
+    let module = folder
+        .cache()
+        .load(folder.key(), &folder.engine)
+        .unwrap()
+        .unwrap();
+    let _ = copy.save(folder.key(), &folder.engine, &module).unwrap();
+    let name = folder
+        .entry()
+        .strip_prefix(&folder.root)
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        fs::read(folder.entry()).unwrap(),
+        fs::read(copy.root().join(name)).unwrap()
+    );
+}

@@ -1,0 +1,113 @@
+//! Processes that die while they write.
+
+#[path = "support/child.rs"]
+mod child;
+#[path = "support/role.rs"]
+mod role;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use module_cache_core::{
+    Compile, CompilePermit, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash,
+};
+use module_cache_filesystem::{FileSystemCache, Verification};
+use module_cache_testkit::{TestEngine, wasm};
+
+const KEYS: u64 = 4;
+const KILLS: u64 = 200;
+
+fn module(n: u64) -> Vec<u8> {
+    wasm(n, 100_000)
+}
+
+/// Writes, removes and locks without end, until it is killed.
+fn write_for_ever(root: &str) -> ! {
+    let cache = FileSystemCache::open(root).unwrap();
+    let engine = TestEngine::new("crash");
+    let modules: Vec<_> = (0..KEYS)
+        .map(|n| engine.compile(&module(n)).unwrap())
+        .collect();
+    loop {
+        for module in &modules {
+            let key = ModuleHash::of(module.wasm());
+            let permit = ModuleCache::compile_permit(&cache, key, &engine).unwrap();
+            let _ = cache.save(key, &engine, module);
+            drop(permit);
+            let _ = ModuleCache::remove(&cache, key, &engine);
+        }
+    }
+}
+
+#[test]
+fn killed_writers_leave_no_bad_entry_and_block_no_key() {
+    if let Some(root) = role::role() {
+        write_for_ever(&root);
+    }
+    let keep = tempfile::tempdir().unwrap();
+    let root = keep.path().join("cache");
+    let open = || {
+        FileSystemCache::builder(&root)
+            .verification(Verification::Always)
+            .open()
+            .unwrap()
+    };
+    open();
+    let engine = TestEngine::new("crash");
+    let done = AtomicBool::new(false);
+    let hits = AtomicU64::new(0);
+
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let cache = open();
+                while !done.load(Ordering::Relaxed) {
+                    for n in 0..KEYS {
+                        let wasm = module(n);
+                        // The engine panics if it is handed a damaged byte.
+                        let found = cache.load(ModuleHash::of(&wasm), &engine).unwrap();
+                        if let Some(found) = found {
+                            assert_eq!(found.wasm(), wasm);
+                            hits.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+                assert_eq!(cache.stats().corrupt, 0);
+            });
+        }
+        for round in 0..KILLS {
+            let mut writer = child::again(
+                "killed_writers_leave_no_bad_entry_and_block_no_key",
+                root.to_str().unwrap(),
+            )
+            .spawn()
+            .unwrap();
+            // From before its first write to the middle of a later one, spread evenly.
+            thread::sleep(Duration::from_millis(10 + round * 7919 % 90));
+            child::kill(&mut writer);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+
+    assert!(
+        hits.into_inner() > 0,
+        "the readers never saw an entry: nothing was tested"
+    );
+    let cache = open();
+    for n in 0..KEYS {
+        let wasm = module(n);
+        let key = EntryKey::new(ModuleHash::of(&wasm), *engine.id());
+        let asked = Instant::now();
+        let permit = EntryStore::compile_permit(&cache, &key).unwrap();
+        assert!(matches!(permit, CompilePermit::Exclusive(_)));
+        assert!(
+            asked.elapsed() < Duration::from_secs(5),
+            "a dead holder blocked the key"
+        );
+        let _ = cache
+            .save(key.module(), &engine, &engine.compile(&wasm).unwrap())
+            .unwrap();
+        assert!(cache.load(key.module(), &engine).unwrap().is_some());
+    }
+}

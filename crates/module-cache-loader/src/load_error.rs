@@ -1,0 +1,47 @@
+//! Why there is no module. Errors of caches are not among the reasons: without a cache, it is compiled.
+
+use std::any::Any;
+use std::error::Error;
+use std::sync::Arc;
+
+use module_cache_core::{EngineError, ModuleHash};
+
+/// A module could not be loaded. Cloneable, because everybody who waited for it gets it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The engine could not compile it.
+    #[error(transparent)]
+    Compile(#[from] EngineError),
+    /// The wasm could not be had.
+    #[error("cannot fetch module {hash}")]
+    Fetch {
+        /// The module.
+        hash: ModuleHash,
+        /// What the caller's function returned.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// While a thread was loading a module, it asked for that same module, and would have waited for
+    /// itself.
+    #[error("module {0} was asked for by the thread that is loading it")]
+    Recursive(ModuleHash),
+    /// The thread that was loading the module panicked. The next load tries again.
+    #[error("loading module {hash} panicked: {message}")]
+    Panicked {
+        /// The module.
+        hash: ModuleHash,
+        /// What the panic said.
+        message: String,
+    },
+}
+
+impl LoadError {
+    pub(crate) fn panicked(hash: ModuleHash, panic: &(dyn Any + Send)) -> Self {
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(ToString::to_string)
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".into());
+        Self::Panicked { hash, message }
+    }
+}

@@ -1,0 +1,266 @@
+//! The cache of live modules that all threads share.
+//!
+//! # Locking
+//!
+//! A hit takes the shared lock of its key's shard and nothing else. Whoever changes what is there (save,
+//! remove, pin, unpin, clear) first takes the lock of the one queue, then of one shard at a time; so what
+//! the queue says and what the shards hold agree whenever that lock is free, and the weight is exact.
+//! Modules are dropped when all locks are released: that may take long, and may call the cache.
+
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use module_cache_core::{
+    CacheError, CacheStats, Engine, ModuleCache, ModuleHash, SaveOutcome, SkipReason,
+};
+use parking_lot::{Mutex, RwLock};
+
+use crate::key::{Key, KeyMap};
+use crate::load_counter::LoadCounter;
+use crate::padded::Padded;
+use crate::sieve::{Sieve, Slot};
+
+/// A cache of live modules for all threads, bounded by weight.
+///
+/// It is a handle: clones share the modules. A hit takes a shared lock, clones the module and allocates
+/// nothing; modules are `Send + Sync` where threads share the cache. What leaves when room is needed is
+/// chosen by SIEVE: see the [crate's documentation](crate).
+///
+/// Saving a module that is there keeps the one that is there.
+///
+/// # Contract
+///
+/// A module is cloned under a lock, so its `Clone` must not call the cache. Its `Drop` may.
+///
+/// ```no_run
+/// # use module_cache_core::{Engine, EngineInstance, ModuleCache, ModuleHash};
+/// # fn example<E: Engine>(engine: &E, plugin: ModuleHash) {
+/// use module_cache_memory::SharedCache;
+///
+/// let cache = SharedCache::<E>::with_max_weight(512 << 20);
+/// // … once the plugin that every request needs was saved:
+/// cache.pin(plugin, engine);
+/// # }
+/// ```
+pub struct SharedCache<E: Engine> {
+    state: Arc<State<E::Module>>,
+}
+
+impl<E: Engine> SharedCache<E> {
+    /// An empty cache whose modules weigh at most 1 GiB together.
+    pub fn new() -> Self {
+        Self::with_max_weight(1 << 30)
+    }
+
+    /// An empty cache whose modules weigh at most `bytes` together, as [`Engine::weight`] weighs them.
+    pub fn with_max_weight(bytes: u64) -> Self {
+        Self {
+            state: Arc::new(State {
+                shards: std::array::from_fn(|_| Padded::default()),
+                loads: LoadCounter::new(),
+                queue: Mutex::new(Sieve::new(bytes)),
+            }),
+        }
+    }
+
+    /// Keeps a module from being evicted, and says whether it is there to be kept.
+    ///
+    /// It still counts toward the weight. Where pinned modules leave too little room, a save is skipped
+    /// for [`SkipReason::NoSpace`]. Pins are not counted: one [`unpin`](Self::unpin) undoes many.
+    pub fn pin(&self, key: ModuleHash, engine: &E) -> bool {
+        let key = Key::new(key, engine);
+        let mut queue = self.state.queue.lock();
+        let slot = self.state.slot(&key);
+        slot.inspect(|&slot| queue.pin(slot)).is_some()
+    }
+
+    /// Lets a pinned module be evicted again, as if it were just saved, and says whether it was pinned.
+    pub fn unpin(&self, key: ModuleHash, engine: &E) -> bool {
+        let key = Key::new(key, engine);
+        let mut queue = self.state.queue.lock();
+        let slot = self.state.slot(&key);
+        slot.is_some_and(|slot| queue.unpin(slot))
+    }
+
+    /// Forgets all modules, pinned ones too. Modules handed out before stay usable.
+    pub fn clear(&self) {
+        let modules = self.state.take_all();
+        drop(modules);
+    }
+
+    /// How many modules there are.
+    pub fn len(&self) -> usize {
+        self.state.queue.lock().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the modules weigh together, in bytes; never more than the cache was made for.
+    pub fn weight(&self) -> u64 {
+        self.state.queue.lock().weight()
+    }
+
+    /// What was done since the cache was made, through all handles.
+    ///
+    /// [`load_resident`](ModuleCache::load_resident) counts its hits and not its misses, because its
+    /// callers go on to [`load`](ModuleCache::load).
+    pub fn stats(&self) -> CacheStats {
+        let mut stats = self.state.queue.lock().stats();
+        stats.hits = self.state.loads.hits();
+        stats.misses = self.state.loads.misses();
+        stats
+    }
+}
+
+impl<E: Engine> ModuleCache<E> for SharedCache<E> {
+    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        let found = self.load_resident(key, engine);
+        if found.is_none() {
+            self.state.loads.miss();
+        }
+        Ok(found)
+    }
+
+    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        Ok(self.state.slot(&Key::new(key, engine)).is_some())
+    }
+
+    fn save(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        module: &E::Module,
+    ) -> Result<SaveOutcome, CacheError> {
+        let weight = engine.weight(module).unwrap_or(0);
+        let key = Key::new(key, engine);
+        Ok(self.state.insert(key, weight, module.clone()))
+    }
+
+    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        let removed = self.state.remove(&Key::new(key, engine));
+        Ok(removed.is_some())
+    }
+
+    fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
+        let module = self.state.get(&Key::new(key, engine))?;
+        self.state.loads.hit();
+        Some(module)
+    }
+}
+
+impl<E: Engine> Clone for SharedCache<E> {
+    fn clone(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+        }
+    }
+}
+
+impl<E: Engine> Default for SharedCache<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E: Engine> fmt::Debug for SharedCache<E> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (len, weight, max_weight) = {
+            let queue = self.state.queue.lock();
+            (queue.len(), queue.weight(), queue.max_weight())
+        };
+        out.debug_struct("SharedCache")
+            .field("len", &len)
+            .field("weight", &weight)
+            .field("max_weight", &max_weight)
+            .finish()
+    }
+}
+
+/// Enough that threads with different keys seldom meet.
+const SHARDS: usize = 64;
+
+type Shard<M> = RwLock<KeyMap<Resident<M>>>;
+
+struct State<M> {
+    shards: [Padded<Shard<M>>; SHARDS],
+    loads: LoadCounter,
+    queue: Mutex<Sieve>,
+}
+
+struct Resident<M> {
+    module: M,
+    slot: Slot,
+    visited: AtomicBool,
+}
+
+impl<M: Clone> State<M> {
+    fn get(&self, key: &Key) -> Option<M> {
+        let shard = self.shard(key).read();
+        let resident = shard.get(key)?;
+        // A line that is only read stays with every core that reads it.
+        if !resident.visited.load(Ordering::Relaxed) {
+            resident.visited.store(true, Ordering::Relaxed);
+        }
+        Some(resident.module.clone())
+    }
+
+    fn insert(&self, key: Key, weight: u64, module: M) -> SaveOutcome {
+        // What is not kept, `module` included, must outlive the lock: it is declared before.
+        let mut evicted = Vec::new();
+        let mut queue = self.queue.lock();
+        if self.slot(&key).is_some() {
+            return SaveOutcome::Skipped(SkipReason::AlreadyStored);
+        }
+        if let Err(reason) = queue.admit(weight) {
+            return SaveOutcome::Skipped(reason);
+        }
+        while let Some(victim) = queue.evict_for(weight, |key| self.take_visited(key)) {
+            evicted.extend(self.shard(&victim).write().remove(&victim));
+        }
+        let resident = Resident {
+            module,
+            slot: queue.push(key, weight),
+            visited: AtomicBool::new(false),
+        };
+        self.shard(&key).write().insert(key, resident);
+        SaveOutcome::Stored { bytes: weight }
+    }
+
+    fn remove(&self, key: &Key) -> Option<Resident<M>> {
+        let mut queue = self.queue.lock();
+        let resident = self.shard(key).write().remove(key)?;
+        queue.remove(resident.slot);
+        Some(resident)
+    }
+
+    fn take_all(&self) -> Vec<KeyMap<Resident<M>>> {
+        let mut queue = self.queue.lock();
+        queue.clear();
+        let shards = self.shards.iter();
+        shards.map(|shard| mem::take(&mut *shard.write())).collect()
+    }
+}
+
+impl<M> State<M> {
+    fn shard(&self, key: &Key) -> &Shard<M> {
+        &self.shards[usize::from(key.shard()) % SHARDS]
+    }
+
+    /// The key's place in the queue; good as long as the queue's lock is held.
+    fn slot(&self, key: &Key) -> Option<Slot> {
+        let shard = self.shard(key).read();
+        shard.get(key).map(|resident| resident.slot)
+    }
+
+    fn take_visited(&self, key: &Key) -> bool {
+        let shard = self.shard(key).read();
+        shard
+            .get(key)
+            .is_some_and(|resident| resident.visited.swap(false, Ordering::Relaxed))
+    }
+}

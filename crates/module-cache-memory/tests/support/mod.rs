@@ -1,0 +1,77 @@
+//! An engine whose modules are whatever a test needs, and what most tests of this crate share.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::sync::Arc;
+
+use module_cache_core::{Engine, EngineId, EngineInstance, ModuleHash};
+
+/// An engine that makes nothing, and weighs modules as it is told.
+#[derive(Clone)]
+pub(crate) struct Plain<M> {
+    id: EngineId,
+    instance: EngineInstance,
+    weigh: fn(&M) -> Option<u64>,
+}
+
+impl<M> Plain<M> {
+    /// An engine object of its own; all have the same id.
+    pub(crate) fn new(weigh: fn(&M) -> Option<u64>) -> Self {
+        Self {
+            id: EngineId::builder("plain").build(),
+            instance: EngineInstance::new(),
+            weigh,
+        }
+    }
+}
+
+impl Plain<u64> {
+    /// An engine whose modules are their own weight.
+    pub(crate) fn of_weights() -> Self {
+        Self::new(|&weight| Some(weight))
+    }
+}
+
+impl Plain<Arc<OnDrop>> {
+    /// An engine whose modules weigh 10 and do something when they are freed.
+    pub(crate) fn of_hooks() -> Self {
+        Self::new(|_| Some(10))
+    }
+}
+
+impl<M: Clone + 'static> Engine for Plain<M> {
+    type Module = M;
+
+    fn id(&self) -> &EngineId {
+        &self.id
+    }
+
+    fn instance(&self) -> EngineInstance {
+        self.instance
+    }
+
+    fn weight(&self, module: &M) -> Option<u64> {
+        (self.weigh)(module)
+    }
+}
+
+/// A key that differs for each `n`.
+pub(crate) fn key(n: u64) -> ModuleHash {
+    ModuleHash::of(&n.to_le_bytes())
+}
+
+/// Does something when it is dropped.
+pub(crate) struct OnDrop(Box<dyn Fn() + Send + Sync>);
+
+impl OnDrop {
+    /// A module that does `act` once its last clone is gone.
+    pub(crate) fn new(act: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self(Box::new(act)))
+    }
+}
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}

@@ -1,0 +1,114 @@
+//! The conformance suite that every module cache must pass, and doubles for testing what uses one.
+//!
+//! The traits of [`module_cache_core`] come with a contract. [`module_cache_conformance!`] checks it for a
+//! [`ModuleCache`](module_cache_core::ModuleCache) and [`entry_store_conformance!`] for an
+//! [`EntryStore`](module_cache_core::EntryStore): each emits one `#[test]` per case of the contract, so
+//! that the first broken one does not hide the rest. All caches of this project pass it, and yours should.
+//!
+//! # Testing your own
+//!
+//! Add this crate to the `dev-dependencies`, write a function that makes a fresh, empty cache and says
+//! what it can do, and name both in the macro:
+//!
+//! ```test_harness
+//! use std::collections::HashMap;
+//! use std::sync::Mutex;
+//!
+//! use module_cache_core::{CacheError, Engine, EngineInstance, ModuleCache, ModuleHash, SaveOutcome};
+//! use module_cache_testkit::{Capabilities, Fixture, TestEngine, module_cache_conformance};
+//!
+//! #[derive(Debug)]
+//! struct MyCache<M>(Mutex<HashMap<(ModuleHash, EngineInstance), M>>);
+//!
+//! impl<E: Engine<Module: std::fmt::Debug>> ModuleCache<E> for MyCache<E::Module> {
+//!     fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+//!         Ok(self.0.lock().unwrap().get(&(key, engine.instance())).cloned())
+//!     }
+//!
+//!     fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+//!         Ok(self.load(key, engine)?.is_some())
+//!     }
+//!
+//!     fn save(&self, key: ModuleHash, engine: &E, module: &E::Module) -> Result<SaveOutcome, CacheError> {
+//!         self.0.lock().unwrap().insert((key, engine.instance()), module.clone());
+//!         Ok(SaveOutcome::Stored { bytes: engine.weight(module).unwrap_or(0) })
+//!     }
+//!
+//!     fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+//!         Ok(self.0.lock().unwrap().remove(&(key, engine.instance())).is_some())
+//!     }
+//!
+//!     fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
+//!         self.load(key, engine).ok().flatten()
+//!     }
+//! }
+//!
+//! fn fixture() -> Fixture<MyCache<<TestEngine as Engine>::Module>> {
+//!     Fixture::new(MyCache(Mutex::default()), Capabilities::LIVE)
+//! }
+//!
+//! // A module `my_cache` full of tests.
+//! module_cache_conformance!(my_cache, fixture);
+//! ```
+//!
+//! A storage adds how it is opened again, and what must outlive it:
+//!
+//! ```test_harness
+//! use module_cache_testkit::{Capabilities, Fixture, ReferenceStore, entry_store_conformance};
+//!
+//! fn fixture() -> Fixture<ReferenceStore> {
+//!     // let dir = tempfile::tempdir().unwrap();
+//!     let store = ReferenceStore::new();
+//!     let again = store.clone();
+//!     let capabilities = Capabilities { permits: true, ..Capabilities::STORED };
+//!     Fixture::new(store, capabilities).reopened_by(move || again.clone()) // .keeping(dir)
+//! }
+//!
+//! entry_store_conformance!(my_store, fixture);
+//! ```
+//!
+//! # What is in the suite
+//!
+//! All cases run with [`TestEngine`], whose `deserialize` checks what a real engine takes on trust: an
+//! artifact of another engine or with a damaged byte makes it panic, and the case fails. What a cache
+//! does not claim in its [`Capabilities`] is asserted to be absent.
+//!
+//! The suite cannot damage your storage, kill your process or fill your disk. A backend has tests of its
+//! own for that.
+//!
+//! # Doubles
+//!
+//! For tests of what stands on top of caches: [`ReferenceCache`] and [`ReferenceStore`] are correct and
+//! simple, [`StoreCache`] makes a cache of any store, [`Observed`] counts, holds and breaks the calls of
+//! what it wraps, [`FailingCache`] and [`FailingStore`] never work.
+
+#[doc(hidden)]
+pub mod cases;
+
+mod capabilities;
+mod conformance;
+mod failing_cache;
+mod failing_store;
+mod fixture;
+mod hold;
+mod in_time;
+mod observed;
+mod reference_cache;
+mod reference_store;
+mod store_cache;
+mod test_engine;
+mod test_module;
+mod wasm;
+
+pub use capabilities::Capabilities;
+pub use failing_cache::FailingCache;
+pub use failing_store::FailingStore;
+pub use fixture::Fixture;
+pub use hold::Hold;
+pub use observed::{Fault, Method, Observed};
+pub use reference_cache::ReferenceCache;
+pub use reference_store::ReferenceStore;
+pub use store_cache::StoreCache;
+pub use test_engine::TestEngine;
+pub use test_module::TestModule;
+pub use wasm::wasm;

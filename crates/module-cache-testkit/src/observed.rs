@@ -1,0 +1,219 @@
+//! A wrapper that counts, holds and breaks calls.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use module_cache_core::{
+    CacheError, CompilePermit, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, SaveOutcome,
+    SealedEntry,
+};
+use parking_lot::Mutex;
+
+use crate::hold::{Gate, Hold};
+
+/// A cache or store whose calls a test counts, holds and breaks, one method at a time.
+///
+/// A call is counted, then held, then broken; otherwise it goes on to what is wrapped. What
+/// [`entries`](ModuleCache::entries) returns is the inner cache's, not observed: for that, observe the store
+/// inside of a [`StoreCache`](crate::StoreCache).
+///
+/// ```
+/// use module_cache_core::{Compile, ModuleCache, ModuleHash};
+/// use module_cache_testkit::{Fault, Method, Observed, ReferenceCache, TestEngine, wasm};
+///
+/// let engine = TestEngine::new("example");
+/// let module = engine.compile(&wasm(1, 100))?;
+/// let cache = Observed::new(ReferenceCache::new());
+/// cache.inject(Method::Save, Fault::Error);
+/// assert!(cache.save(ModuleHash::of(module.wasm()), &engine, &module).is_err());
+/// assert_eq!(cache.calls(Method::Save), 1);
+/// # Ok::<(), module_cache_core::EngineError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Observed<C> {
+    inner: C,
+    points: [Point; Method::COUNT],
+}
+
+/// A method of [`ModuleCache`] or [`EntryStore`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// [`ModuleCache::load`] and [`EntryStore::get`].
+    Load,
+    /// [`ModuleCache::load_resident`]. Broken by an error, it answers `None`.
+    LoadResident,
+    /// [`ModuleCache::contains`] and [`EntryStore::contains`].
+    Contains,
+    /// [`ModuleCache::save`] and [`EntryStore::put`].
+    Save,
+    /// [`ModuleCache::remove`] and [`EntryStore::remove`].
+    Remove,
+    /// [`ModuleCache::compile_permit`] and [`EntryStore::compile_permit`].
+    CompilePermit,
+    /// [`EntryStore::rejected`]. Broken by an error, it is not passed on.
+    Rejected,
+    /// [`ModuleCache::flush`] and [`EntryStore::flush`].
+    Flush,
+}
+
+impl Method {
+    const COUNT: usize = Self::Flush as usize + 1;
+}
+
+/// How a method is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It returns an error and does nothing.
+    Error,
+    /// It panics.
+    Panic,
+}
+
+impl<C> Observed<C> {
+    /// Wraps a cache or store.
+    pub fn new(inner: C) -> Self {
+        Self {
+            inner,
+            points: Default::default(),
+        }
+    }
+
+    /// What is wrapped.
+    pub fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    /// How often the method was called.
+    pub fn calls(&self, method: Method) -> u64 {
+        self.at(method).calls.load(Ordering::SeqCst)
+    }
+
+    /// Holds calls of the method, after they are counted, until the [`Hold`] is dropped.
+    pub fn hold(&self, method: Method) -> Hold {
+        self.at(method).gate.hold()
+    }
+
+    /// Breaks the method from now on.
+    pub fn inject(&self, method: Method, fault: Fault) {
+        *self.at(method).fault.lock() = Some(fault);
+    }
+
+    /// Lets the method work again.
+    pub fn heal(&self, method: Method) {
+        *self.at(method).fault.lock() = None;
+    }
+
+    fn at(&self, method: Method) -> &Point {
+        &self.points[method as usize]
+    }
+
+    fn enter(&self, method: Method) -> Result<(), CacheError> {
+        let point = self.at(method);
+        point.calls.fetch_add(1, Ordering::SeqCst);
+        point.gate.pass();
+        let fault = *point.fault.lock();
+        match fault {
+            None => Ok(()),
+            Some(Fault::Error) => Err(CacheError::backend(
+                "observed cache",
+                "work",
+                format!("a fault was injected into {method:?}"),
+            )),
+            Some(Fault::Panic) => panic!("a fault was injected into {method:?}"),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Point {
+    calls: AtomicU64,
+    gate: Arc<Gate>,
+    fault: Mutex<Option<Fault>>,
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<E: Engine, C: ModuleCache<E>> ModuleCache<E> for Observed<C> {
+    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        self.enter(Method::Load)?;
+        self.inner.load(key, engine)
+    }
+
+    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        self.enter(Method::Contains)?;
+        self.inner.contains(key, engine)
+    }
+
+    fn save(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        module: &E::Module,
+    ) -> Result<SaveOutcome, CacheError> {
+        self.enter(Method::Save)?;
+        self.inner.save(key, engine, module)
+    }
+
+    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        self.enter(Method::Remove)?;
+        self.inner.remove(key, engine)
+    }
+
+    fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
+        self.enter(Method::LoadResident).ok()?;
+        self.inner.load_resident(key, engine)
+    }
+
+    fn compile_permit(&self, key: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
+        self.enter(Method::CompilePermit)?;
+        self.inner.compile_permit(key, engine)
+    }
+
+    fn entries(&self) -> Option<&dyn EntryStore> {
+        self.inner.entries()
+    }
+
+    fn flush(&self) -> Result<(), CacheError> {
+        self.enter(Method::Flush)?;
+        self.inner.flush()
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<S: EntryStore> EntryStore for Observed<S> {
+    fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        self.enter(Method::Load)?;
+        self.inner.get(key)
+    }
+
+    fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+        self.enter(Method::Save)?;
+        self.inner.put(key, entry)
+    }
+
+    fn contains(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        self.enter(Method::Contains)?;
+        self.inner.contains(key)
+    }
+
+    fn remove(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        self.enter(Method::Remove)?;
+        self.inner.remove(key)
+    }
+
+    fn compile_permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
+        self.enter(Method::CompilePermit)?;
+        self.inner.compile_permit(key)
+    }
+
+    fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {
+        if self.enter(Method::Rejected).is_ok() {
+            self.inner.rejected(key, reason);
+        }
+    }
+
+    fn flush(&self) -> Result<(), CacheError> {
+        self.enter(Method::Flush)?;
+        self.inner.flush()
+    }
+}

@@ -1,0 +1,55 @@
+//! A cache over any store.
+
+use module_cache_core::{
+    ArtifactEngine, CacheError, CompilePermit, EntryKey, EntryStore, ModuleCache, ModuleHash,
+    SaveOutcome, load_entry, save_entry,
+};
+
+/// The plainest [`ModuleCache`] over an [`EntryStore`]. It keeps no live modules.
+///
+/// With it a store is put under [`module_cache_conformance!`](crate::module_cache_conformance) too.
+#[derive(Debug, Clone, Default)]
+pub struct StoreCache<S>(
+    /// The store.
+    pub S,
+);
+
+#[deny(clippy::missing_trait_methods)]
+impl<E: ArtifactEngine, S: EntryStore> ModuleCache<E> for StoreCache<S> {
+    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        load_entry(&self.0, key, engine)
+    }
+
+    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        self.0.contains(&EntryKey::new(key, *engine.id()))
+    }
+
+    fn save(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        module: &E::Module,
+    ) -> Result<SaveOutcome, CacheError> {
+        save_entry(&self.0, key, engine, module)
+    }
+
+    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        self.0.remove(&EntryKey::new(key, *engine.id()))
+    }
+
+    fn load_resident(&self, _: ModuleHash, _: &E) -> Option<E::Module> {
+        None
+    }
+
+    fn compile_permit(&self, key: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
+        self.0.compile_permit(&EntryKey::new(key, *engine.id()))
+    }
+
+    fn entries(&self) -> Option<&dyn EntryStore> {
+        Some(&self.0)
+    }
+
+    fn flush(&self) -> Result<(), CacheError> {
+        self.0.flush()
+    }
+}

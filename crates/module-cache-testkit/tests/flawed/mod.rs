@@ -1,0 +1,329 @@
+//! A cache or store with one thing wrong with it.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, ThreadId};
+
+use module_cache_core::{
+    ArtifactEngine, CacheError, CompilePermit, Engine, EngineId, EntryKey, EntryStore, FOOTER_LEN,
+    ModuleCache, ModuleHash, SaveOutcome, SealedEntry, SkipReason, strip_footer,
+};
+use module_cache_testkit::{ReferenceStore, TestEngine, TestModule};
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    None,
+    AcceptsMisplaced,
+    AlwaysContains,
+    CutsShort,
+    DamagesBytes,
+    ErrsOnMiss,
+    FlushFails,
+    ForgetsWhenReopened,
+    HidesEntries,
+    HidesResident,
+    IgnoresEngine,
+    IgnoresInstance,
+    IgnoresModule,
+    KeepsHundred,
+    MixesUpThreads,
+    OnePermitForAll,
+    PermitsAll,
+    PermitsNothing,
+    PermitsOnce,
+    PermitsPerHandle,
+    PermitsWithoutWaiting,
+    PretendsToSave,
+    RefusesLarge,
+    RefusesSmall,
+    RejectionDeletes,
+    RejectionIsError,
+    RemovesNothing,
+    RemoveSaysNo,
+    SavesNothing,
+    SavesOnce,
+    SerializesNeedlessly,
+    ThreadBound,
+    TruncatesKeys,
+}
+
+/// Works as what it wraps does, but for its flaw.
+#[derive(Debug)]
+pub(crate) struct Flawed<C> {
+    flaw: Flaw,
+    inner: C,
+    home: ThreadId,
+    calls: AtomicUsize,
+    permitted: Arc<AtomicBool>,
+    /// Gives permits of this handle alone.
+    own: ReferenceStore,
+    /// Takes the place of engines that should be told apart.
+    stand_in: TestEngine,
+}
+
+impl<C> Flawed<C> {
+    pub(crate) fn new(flaw: Flaw, inner: C) -> Self {
+        Self {
+            flaw,
+            inner,
+            home: thread::current().id(),
+            calls: AtomicUsize::new(0),
+            permitted: Arc::default(),
+            own: ReferenceStore::new(),
+            stand_in: TestEngine::new("conformance"),
+        }
+    }
+
+    fn has(&self, flaw: Flaw) -> bool {
+        self.flaw == flaw
+    }
+
+    fn is_away(&self) -> bool {
+        thread::current().id() != self.home
+    }
+
+    fn count(&self) -> usize {
+        self.calls.fetch_add(1, Ordering::SeqCst)
+    }
+
+    fn hash(&self, key: ModuleHash) -> ModuleHash {
+        let mut bytes = *key.as_bytes();
+        match self.flaw {
+            Flaw::IgnoresModule => bytes.fill(7),
+            Flaw::TruncatesKeys => bytes[8..].fill(0),
+            Flaw::MixesUpThreads if self.is_away() && self.count().is_multiple_of(2) => {
+                bytes.fill(7);
+            }
+            _ => {}
+        }
+        ModuleHash::from_bytes(bytes)
+    }
+
+    fn engine<'a>(&'a self, engine: &'a TestEngine) -> &'a TestEngine {
+        match self.flaw {
+            Flaw::IgnoresEngine => &self.stand_in,
+            Flaw::IgnoresInstance if engine.id() == self.stand_in.id() => &self.stand_in,
+            _ => engine,
+        }
+    }
+
+    fn entry_key(&self, key: &EntryKey) -> EntryKey {
+        let engine = match self.flaw {
+            Flaw::IgnoresEngine => EngineId::from_parts("any", [0; 32]),
+            _ => *key.engine(),
+        };
+        EntryKey::new(self.hash(key.module()), engine)
+    }
+
+    /// What comes of saving `len` bytes, where they do not get to the inner cache.
+    fn refuses(&self, len: u64, contained: bool) -> Option<SaveOutcome> {
+        let refused = match self.flaw {
+            Flaw::SavesNothing => return Some(SaveOutcome::Stored { bytes: len }),
+            Flaw::RefusesLarge => len > 1_000_000,
+            Flaw::RefusesSmall => len < 80,
+            Flaw::KeepsHundred => self.count() >= 100,
+            Flaw::SavesOnce => contained,
+            _ => false,
+        };
+        refused.then_some(SaveOutcome::Skipped(SkipReason::NoSpace))
+    }
+
+    fn permit(
+        &self,
+        key: &EntryKey,
+        inner: impl FnOnce() -> Result<CompilePermit, CacheError>,
+    ) -> Result<CompilePermit, CacheError> {
+        match self.flaw {
+            Flaw::PermitsNothing => Ok(CompilePermit::Uncoordinated),
+            Flaw::PermitsAll => Ok(CompilePermit::exclusive(())),
+            Flaw::PermitsPerHandle => self.own.compile_permit(key),
+            Flaw::OnePermitForAll | Flaw::PermitsOnce | Flaw::PermitsWithoutWaiting => {
+                Ok(if self.permitted.swap(true, Ordering::SeqCst) {
+                    CompilePermit::Waited
+                } else if self.has(Flaw::PermitsOnce) {
+                    CompilePermit::exclusive(())
+                } else {
+                    CompilePermit::exclusive(Release(self.permitted.clone()))
+                })
+            }
+            _ => inner(),
+        }
+    }
+}
+
+impl<C: ModuleCache<TestEngine>> ModuleCache<TestEngine> for Flawed<C> {
+    fn load(&self, key: ModuleHash, engine: &TestEngine) -> Result<Option<TestModule>, CacheError> {
+        if self.has(Flaw::ThreadBound) && self.is_away() {
+            return Ok(None);
+        }
+        let before = engine.deserializes();
+        let module = self.inner.load(self.hash(key), self.engine(engine))?;
+        let rejected = module.is_none() && engine.deserializes() > before;
+        match self.flaw {
+            Flaw::ErrsOnMiss if module.is_none() => Err(failure()),
+            Flaw::RejectionIsError if rejected => Err(failure()),
+            Flaw::RejectionDeletes if rejected => {
+                self.inner.remove(key, engine)?;
+                Ok(None)
+            }
+            _ => Ok(module),
+        }
+    }
+
+    fn contains(&self, key: ModuleHash, engine: &TestEngine) -> Result<bool, CacheError> {
+        Ok(self.has(Flaw::AlwaysContains)
+            || self.inner.contains(self.hash(key), self.engine(engine))?)
+    }
+
+    fn save(
+        &self,
+        key: ModuleHash,
+        engine: &TestEngine,
+        module: &TestModule,
+    ) -> Result<SaveOutcome, CacheError> {
+        let (key, engine) = (self.hash(key), self.engine(engine));
+        if self.has(Flaw::SerializesNeedlessly) {
+            engine.serialize(module)?;
+        }
+        let bytes = module.weight();
+        if let Some(outcome) = self.refuses(bytes, self.inner.contains(key, engine)?) {
+            return Ok(outcome);
+        }
+        match self.inner.save(key, engine, module) {
+            Err(_) if self.has(Flaw::PretendsToSave) => Ok(SaveOutcome::Stored { bytes }),
+            outcome => outcome,
+        }
+    }
+
+    fn remove(&self, key: ModuleHash, engine: &TestEngine) -> Result<bool, CacheError> {
+        let (key, engine) = (self.hash(key), self.engine(engine));
+        match self.flaw {
+            Flaw::RemovesNothing => self.inner.contains(key, engine),
+            Flaw::RemoveSaysNo => self.inner.remove(key, engine).map(|_| false),
+            _ => self.inner.remove(key, engine),
+        }
+    }
+
+    fn load_resident(&self, key: ModuleHash, engine: &TestEngine) -> Option<TestModule> {
+        if self.has(Flaw::HidesResident) {
+            return None;
+        }
+        self.inner
+            .load_resident(self.hash(key), self.engine(engine))
+    }
+
+    fn compile_permit(
+        &self,
+        key: ModuleHash,
+        engine: &TestEngine,
+    ) -> Result<CompilePermit, CacheError> {
+        self.permit(&EntryKey::new(key, *engine.id()), || {
+            self.inner.compile_permit(key, engine)
+        })
+    }
+
+    fn entries(&self) -> Option<&dyn EntryStore> {
+        match self.flaw {
+            Flaw::HidesEntries => None,
+            _ => self.inner.entries(),
+        }
+    }
+
+    fn flush(&self) -> Result<(), CacheError> {
+        match self.flaw {
+            Flaw::FlushFails => Err(failure()),
+            _ => self.inner.flush(),
+        }
+    }
+}
+
+impl<S: EntryStore> EntryStore for Flawed<S> {
+    fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        let Some(entry) = self.inner.get(&self.entry_key(key))? else {
+            return match self.flaw {
+                Flaw::ErrsOnMiss => Err(failure()),
+                _ => Ok(None),
+            };
+        };
+        let mut artifact = artifact(&entry);
+        match self.flaw {
+            Flaw::CutsShort => artifact.truncate(artifact.len() / 2),
+            Flaw::DamagesBytes => *artifact.last_mut().unwrap() ^= 1,
+            _ => {}
+        }
+        Ok(Some(relabelled(*key, artifact)))
+    }
+
+    fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+        if entry.key() != key && !self.has(Flaw::AcceptsMisplaced) {
+            return Err(failure());
+        }
+        let key = self.entry_key(key);
+        let len = entry.len() - FOOTER_LEN as u64;
+        if let Some(outcome) = self.refuses(len, self.inner.contains(&key)?) {
+            return Ok(outcome);
+        }
+        self.inner.put(&key, &relabelled(key, artifact(entry)))
+    }
+
+    fn contains(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        Ok(self.has(Flaw::AlwaysContains) || self.inner.contains(&self.entry_key(key))?)
+    }
+
+    fn remove(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        let key = self.entry_key(key);
+        match self.flaw {
+            Flaw::RemovesNothing => self.inner.contains(&key),
+            Flaw::RemoveSaysNo => self.inner.remove(&key).map(|_| false),
+            _ => self.inner.remove(&key),
+        }
+    }
+
+    fn compile_permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
+        self.permit(key, || self.inner.compile_permit(key))
+    }
+
+    fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {
+        match self.flaw {
+            Flaw::RejectionDeletes => drop(self.inner.remove(key)),
+            _ => self.inner.rejected(key, reason),
+        }
+    }
+
+    fn flush(&self) -> Result<(), CacheError> {
+        match self.flaw {
+            Flaw::FlushFails => Err(failure()),
+            _ => self.inner.flush(),
+        }
+    }
+}
+
+struct Release(Arc<AtomicBool>);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+fn artifact(entry: &SealedEntry<'_>) -> Vec<u8> {
+    let mut stored = Vec::new();
+    entry
+        .write_to(&ReferenceStore::trust(), &mut stored)
+        .unwrap();
+    strip_footer(&stored).to_vec()
+}
+
+/// An entry that says of any bytes that they belong to any key.
+fn relabelled(key: EntryKey, artifact: Vec<u8>) -> SealedEntry<'static> {
+    // SAFETY: that the artifact belongs to the key is promised for the sake of engines that execute it.
+    // The only engine in these tests is `TestEngine`, which executes nothing and checks every artifact with
+    // safe code; that it does is what is tested here.
+    unsafe { SealedEntry::from_artifact(key, artifact) }
+}
+
+fn failure() -> CacheError {
+    CacheError::backend("flawed cache", "work", "it has a flaw")
+}

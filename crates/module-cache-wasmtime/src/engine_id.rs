@@ -1,0 +1,130 @@
+//! The identity of a wasmtime engine, from what wasmtime itself says its compiled code depends on.
+
+use std::hash::{Hash, Hasher};
+
+use module_cache_core::{EngineError, EngineId};
+use wasmtime::ModuleVersionStrategy;
+
+/// The id for artifacts of `kind` that `engine` compiles.
+///
+/// # Errors
+///
+/// When the engine says too little about its code for it to be stored.
+pub(crate) fn engine_id(
+    engine: &wasmtime::Engine,
+    kind: &str,
+    salt: &str,
+) -> Result<EngineId, EngineError> {
+    let compatibility = hashed_bytes(&engine.precompile_compatibility_hash());
+    check(&compatibility)?;
+    // The label counts as a field. It brings the version in, which is not in the hash when a module
+    // version of the embedder's own is; and the kind, for which wasmtime has no different hash.
+    let label = format!("wasmtime-{}-{kind}", wasmtime_version());
+    Ok(EngineId::builder(&label)
+        .field("compatibility", compatibility)
+        .field("salt", salt)
+        .build())
+}
+
+/// Refuses an engine whose compatibility hash is made of these bytes if they do not tell enough.
+fn check(compatibility: &[u8]) -> Result<(), EngineError> {
+    // What wasmtime hashes last is the module version: a string, of which `str` writes the bytes and then
+    // 0xff, or nothing at all for `ModuleVersionStrategy::None`. What comes before it is a `bool`, a byte
+    // of 0 or 1. There is no other way to ask for the strategy.
+    if compatibility.last() != Some(&0xff) {
+        return Err(EngineError::refused(
+            "an engine with `ModuleVersionStrategy::None` accepts code of any version of wasmtime, \
+             so its modules cannot be stored",
+        ));
+    }
+    // An engine may be made without a compiler (`Config::enable_compiler`). Target, CPU features and
+    // compiler flags, listed by name, are then missing in the hash.
+    let flag = b"opt_level";
+    if !compatibility.windows(flag.len()).any(|bytes| bytes == flag) {
+        return Err(EngineError::refused(
+            "the engine has no compiler and cannot compute its id: use `with_id`",
+        ));
+    }
+    Ok(())
+}
+
+/// The version of the wasmtime that this is built with, which it tells only to a hasher.
+fn wasmtime_version() -> String {
+    let bytes = hashed_bytes(&ModuleVersionStrategy::WasmtimeVersion);
+    let text = bytes.strip_suffix(&[0xff]).unwrap_or(&bytes);
+    String::from_utf8_lossy(text).into_owned()
+}
+
+/// All that `value` feeds to a hasher: no digest that could collide, and open to inspection.
+fn hashed_bytes(value: &impl Hash) -> Vec<u8> {
+    let mut bytes = HashedBytes(Vec::new());
+    value.hash(&mut bytes);
+    bytes.0
+}
+
+struct HashedBytes(Vec<u8>);
+
+impl Hasher for HashedBytes {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        unreachable!("the bytes are read from the hasher itself")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Config, Engine};
+
+    use super::*;
+
+    fn versioned(strategy: ModuleVersionStrategy) -> Result<EngineId, EngineError> {
+        let mut config = Config::new();
+        config.module_version(strategy).unwrap();
+        engine_id(&Engine::new(&config).unwrap(), "module", "")
+    }
+
+    #[test]
+    fn the_label_names_version_and_kind() {
+        let id = versioned(ModuleVersionStrategy::WasmtimeVersion).unwrap();
+        let version = id
+            .label()
+            .strip_prefix("wasmtime-")
+            .and_then(|rest| rest.strip_suffix("-module"))
+            .unwrap();
+        // Depending on its version, `as_str` is the whole version or the major one.
+        let major = ModuleVersionStrategy::WasmtimeVersion;
+        assert!(version.starts_with(major.as_str()), "{version}");
+        assert_eq!(version.split('.').count(), 3, "{version}");
+    }
+
+    #[test]
+    fn an_engine_that_accepts_every_version_is_refused() {
+        let error = versioned(ModuleVersionStrategy::None).unwrap_err();
+        assert!(error.to_string().contains("ModuleVersionStrategy::None"));
+    }
+
+    #[test]
+    fn every_named_version_has_an_id_of_its_own() {
+        let custom =
+            |version: &str| versioned(ModuleVersionStrategy::Custom(version.to_owned())).unwrap();
+        let ids = [
+            versioned(ModuleVersionStrategy::WasmtimeVersion).unwrap(),
+            custom(""),
+            custom("a"),
+            custom("\u{1}"),
+        ];
+        for (at, id) in ids.iter().enumerate() {
+            assert!(!ids[..at].contains(id));
+        }
+    }
+
+    #[test]
+    fn a_hash_without_compiler_flags_is_refused() {
+        let error = check(b"tunables and features, but no flags\xff").unwrap_err();
+        assert!(error.to_string().contains("`with_id`"));
+        assert!(check(b"opt_level and so on\xff").is_ok());
+    }
+}

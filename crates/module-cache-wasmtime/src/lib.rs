@@ -1,0 +1,48 @@
+//! Engines of module-cache for [wasmtime](https://docs.rs/wasmtime): [`WasmtimeEngine`] for modules and
+//! [`WasmtimeComponentEngine`] for components.
+//!
+//! Either wraps a [`wasmtime::Engine`] and says what code of that engine depends on, so that every cache
+//! of this project can keep it. Large code is mapped from the cache's file, not read.
+//!
+//! ```
+//! # #[cfg(feature = "cranelift")] {
+//! use module_cache_core::{Compile, Engine};
+//! use module_cache_wasmtime::WasmtimeEngine;
+//!
+//! let engine = WasmtimeEngine::new(&wasmtime::Engine::default())?;
+//! println!("code is stored for {}", engine.id()); // wasmtime-47.0.4-module-1f0c…
+//!
+//! let module = engine.compile(b"\0asm\x01\0\0\0")?;
+//! assert!(engine.weight(&module) > Some(0));
+//! # }
+//! # Ok::<(), module_cache_core::EngineError>(())
+//! ```
+//!
+//! A live module belongs to one `wasmtime::Engine`. Make one engine of this crate from it, keep that, and
+//! clone it where another is needed: clones share what a cache keeps in memory.
+//!
+//! # Features
+//!
+//! - `cranelift` (default): compiles, and computes ids. Hosts without it load only, with an id that was
+//!   computed elsewhere.
+//! - `component-model` (default): components.
+//!
+//! # What it takes to load
+//!
+//! wasmtime keeps the file of mapped code open as long as the module lives. A process that keeps
+//! thousands of large modules needs a limit of open files (`ulimit -n`) above that. Code of less than
+//! 64 KiB is read into memory, and keeps nothing open. So is code that cannot be mapped, as on a file
+//! system that is mounted `noexec`.
+
+#[cfg(feature = "cranelift")]
+mod compile_pool;
+#[cfg(feature = "cranelift")]
+mod engine_id;
+mod load_artifact;
+#[cfg(feature = "component-model")]
+mod wasmtime_component_engine;
+mod wasmtime_engine;
+
+#[cfg(feature = "component-model")]
+pub use wasmtime_component_engine::WasmtimeComponentEngine;
+pub use wasmtime_engine::WasmtimeEngine;

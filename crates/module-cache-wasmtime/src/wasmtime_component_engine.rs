@@ -1,0 +1,168 @@
+//! wasmtime as an engine of components.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::fs::File;
+
+#[cfg(feature = "cranelift")]
+use module_cache_core::Compile;
+use module_cache_core::{
+    Artifact, ArtifactEngine, Engine, EngineError, EngineId, EngineInstance, strip_footer,
+};
+use wasmtime::component::Component;
+
+use crate::load_artifact::load_artifact;
+#[cfg(feature = "cranelift")]
+use crate::{compile_pool, engine_id::engine_id};
+
+/// A [`wasmtime::Engine`] whose [`Component`]s can be cached.
+///
+/// Its clones are the same engine to a cache, as the clones of a `wasmtime::Engine` are to wasmtime.
+#[derive(Clone)]
+pub struct WasmtimeComponentEngine {
+    engine: wasmtime::Engine,
+    id: EngineId,
+    instance: EngineInstance,
+}
+
+impl WasmtimeComponentEngine {
+    /// Takes an engine and computes its id.
+    ///
+    /// The id covers wasmtime's version and all of the configuration that compiled code depends on. It
+    /// cannot see changes in a wasmtime that was patched under the same version: use
+    /// [`salted`](Self::salted) for such.
+    ///
+    /// # Errors
+    ///
+    /// When the engine's [module version strategy](wasmtime::Config::module_version) is `None`, or it was
+    /// configured to have no compiler.
+    #[cfg(feature = "cranelift")]
+    pub fn new(engine: &wasmtime::Engine) -> Result<Self, EngineError> {
+        Self::salted(engine, "")
+    }
+
+    /// As [`new`](Self::new), with a text that tells this engine's code from that of others, for what the
+    /// id cannot see.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    #[cfg(feature = "cranelift")]
+    pub fn salted(engine: &wasmtime::Engine, salt: &str) -> Result<Self, EngineError> {
+        let id = engine_id(engine, "component", salt)?;
+        // SAFETY: the id was computed from this very engine.
+        Ok(unsafe { Self::with_id(engine, id) })
+    }
+
+    /// Takes an engine whose id is known, for hosts that load only: an id cannot be computed without a
+    /// compiler.
+    ///
+    /// # Safety
+    ///
+    /// `id` was computed by [`new`](Self::new) or [`salted`](Self::salted) of this type, in this process
+    /// or another one, from an engine with the same version of wasmtime, for the same target and CPU
+    /// features, and with the same configuration.
+    pub unsafe fn with_id(engine: &wasmtime::Engine, id: EngineId) -> Self {
+        Self {
+            engine: engine.clone(),
+            id,
+            instance: EngineInstance::new(),
+        }
+    }
+
+    /// The engine that components belong to.
+    pub fn engine(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+}
+
+impl fmt::Debug for WasmtimeComponentEngine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "WasmtimeComponentEngine({})", self.id)
+    }
+}
+
+impl Engine for WasmtimeComponentEngine {
+    type Module = Component;
+
+    fn id(&self) -> &EngineId {
+        &self.id
+    }
+
+    fn instance(&self) -> EngineInstance {
+        self.instance
+    }
+
+    /// The length of the component's image: code, data and metadata, in memory or mapped.
+    fn weight(&self, component: &Component) -> Option<u64> {
+        let image = component.image_range();
+        Some((image.end.addr() - image.start.addr()) as u64)
+    }
+}
+
+#[cfg(feature = "cranelift")]
+impl Compile for WasmtimeComponentEngine {
+    /// Compiles a binary component, in parallel, in a thread pool that all engines of this crate share.
+    fn compile(&self, wasm: &[u8]) -> Result<Component, EngineError> {
+        compile_pool::run(|| Component::from_binary(&self.engine, wasm))?
+            .map_err(|error| EngineError::new("cannot compile the component", error))
+    }
+}
+
+// SAFETY: wasmtime documents of `precompile_compatibility_hash`, all of which is in the id, that artifacts
+// of one engine load in every other with an equal hash; `with_id` makes its caller promise the same.
+// `serialize` emits what wasmtime made of a component of this engine, which was compiled by it or loaded
+// under the contract of wasmtime's `deserialize`, without the footer that may follow it in a file.
+unsafe impl ArtifactEngine for WasmtimeComponentEngine {
+    fn serialize<'m>(&self, component: &'m Component) -> Result<Cow<'m, [u8]>, EngineError> {
+        if !wasmtime::Engine::same(component.engine(), &self.engine) {
+            return Err(EngineError::refused(
+                "the component belongs to another engine",
+            ));
+        }
+        let mut bytes = component
+            .serialize()
+            .map_err(|error| EngineError::new("cannot serialize the component", error))?;
+        // Of a component that is mapped from an entry, wasmtime returns the whole file.
+        bytes.truncate(strip_footer(&bytes).len());
+        Ok(bytes.into())
+    }
+
+    /// On Linux, maps a file of 64 KiB or more: `openat`, `statx`, `mmap`, two `mprotect`s, and `close`.
+    /// Reads a smaller one, and elsewhere all: `lseek` and `read`, then `mmap` and the `mprotect`s of a
+    /// copy, and `close`.
+    unsafe fn deserialize(&self, artifact: Artifact) -> Result<Component, EngineError> {
+        load_artifact(
+            artifact,
+            // SAFETY: wasmtime asks for the unmodified output of `Component::serialize`, in a file that
+            // nobody changes while the component lives; the caller promises it, and `self.id` that it is
+            // of a compatible engine. The footer behind it is in no section that wasmtime reads.
+            |file| unsafe { map(&self.engine, file) },
+            // SAFETY: as above, for bytes; wasmtime copies them.
+            |bytes| unsafe { Component::deserialize(&self.engine, bytes) },
+        )
+    }
+}
+
+/// Loads a component from an open file. wasmtime takes only a path, so this is the path of a descriptor:
+/// of this thread, as a thread may have a table of descriptors to itself.
+///
+/// # Safety
+///
+/// As for [`Component::deserialize_file`].
+#[cfg(target_os = "linux")]
+unsafe fn map(engine: &wasmtime::Engine, file: &File) -> wasmtime::Result<Component> {
+    use std::os::fd::AsRawFd;
+
+    let path = format!("/proc/thread-self/fd/{}", file.as_raw_fd());
+    // SAFETY: the caller keeps the contract for `file`, which the path names as long as it is open.
+    unsafe { Component::deserialize_file(engine, path) }
+}
+
+/// # Safety
+///
+/// None is needed.
+#[cfg(not(target_os = "linux"))]
+unsafe fn map(_: &wasmtime::Engine, _: &File) -> wasmtime::Result<Component> {
+    Err(wasmtime::Error::msg("an open file has no path here"))
+}

@@ -1,0 +1,149 @@
+//! wasmtime as an engine of modules.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use module_cache_core::{Artifact, ArtifactEngine, Engine, EngineError, EngineId, EngineInstance};
+#[cfg(feature = "cranelift")]
+use module_cache_core::{Compile, strip_footer};
+use wasmtime::Module;
+
+use crate::load_artifact::load_artifact;
+#[cfg(feature = "cranelift")]
+use crate::{compile_pool, engine_id::engine_id};
+
+/// A [`wasmtime::Engine`] whose [`Module`]s can be cached.
+///
+/// Its clones are the same engine to a cache, as the clones of a `wasmtime::Engine` are to wasmtime.
+#[derive(Clone)]
+pub struct WasmtimeEngine {
+    engine: wasmtime::Engine,
+    id: EngineId,
+    instance: EngineInstance,
+}
+
+impl WasmtimeEngine {
+    /// Takes an engine and computes its id.
+    ///
+    /// The id covers wasmtime's version and all of the configuration that compiled code depends on. It
+    /// cannot see changes in a wasmtime that was patched under the same version: use
+    /// [`salted`](Self::salted) for such.
+    ///
+    /// # Errors
+    ///
+    /// When the engine's [module version strategy](wasmtime::Config::module_version) is `None`, or it was
+    /// configured to have no compiler.
+    #[cfg(feature = "cranelift")]
+    pub fn new(engine: &wasmtime::Engine) -> Result<Self, EngineError> {
+        Self::salted(engine, "")
+    }
+
+    /// As [`new`](Self::new), with a text that tells this engine's code from that of others, for what the
+    /// id cannot see.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    #[cfg(feature = "cranelift")]
+    pub fn salted(engine: &wasmtime::Engine, salt: &str) -> Result<Self, EngineError> {
+        let id = engine_id(engine, "module", salt)?;
+        // SAFETY: the id was computed from this very engine.
+        Ok(unsafe { Self::with_id(engine, id) })
+    }
+
+    /// Takes an engine whose id is known, for hosts that load only: an id cannot be computed without a
+    /// compiler.
+    ///
+    /// # Safety
+    ///
+    /// `id` was computed by [`new`](Self::new) or [`salted`](Self::salted) of this type, in this process
+    /// or another one, from an engine with the same version of wasmtime, for the same target and CPU
+    /// features, and with the same configuration.
+    pub unsafe fn with_id(engine: &wasmtime::Engine, id: EngineId) -> Self {
+        Self {
+            engine: engine.clone(),
+            id,
+            instance: EngineInstance::new(),
+        }
+    }
+
+    /// The engine that modules belong to.
+    pub fn engine(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+}
+
+impl fmt::Debug for WasmtimeEngine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "WasmtimeEngine({})", self.id)
+    }
+}
+
+impl Engine for WasmtimeEngine {
+    type Module = Module;
+
+    fn id(&self) -> &EngineId {
+        &self.id
+    }
+
+    fn instance(&self) -> EngineInstance {
+        self.instance
+    }
+
+    /// The length of the module's image: code, data and metadata, in memory or mapped.
+    fn weight(&self, module: &Module) -> Option<u64> {
+        let image = module.image_range();
+        Some((image.end.addr() - image.start.addr()) as u64)
+    }
+}
+
+#[cfg(feature = "cranelift")]
+impl Compile for WasmtimeEngine {
+    /// Compiles binary wasm, in parallel, in a thread pool that all engines of this crate share.
+    fn compile(&self, wasm: &[u8]) -> Result<Module, EngineError> {
+        compile_pool::run(|| Module::from_binary(&self.engine, wasm))?
+            .map_err(|error| EngineError::new("cannot compile the module", error))
+    }
+}
+
+// SAFETY: wasmtime documents of `precompile_compatibility_hash`, all of which is in the id, that artifacts
+// of one engine load in every other with an equal hash; `with_id` makes its caller promise the same.
+// `serialize` emits what wasmtime made of a module of this engine, which was compiled by it or loaded under
+// the contract of wasmtime's `deserialize`, without the footer that may follow it in a file.
+unsafe impl ArtifactEngine for WasmtimeEngine {
+    #[cfg(feature = "cranelift")]
+    fn serialize<'m>(&self, module: &'m Module) -> Result<Cow<'m, [u8]>, EngineError> {
+        if !wasmtime::Engine::same(module.engine(), &self.engine) {
+            return Err(EngineError::refused("the module belongs to another engine"));
+        }
+        let mut bytes = module
+            .serialize()
+            .map_err(|error| EngineError::new("cannot serialize the module", error))?;
+        // Of a module that is mapped from an entry, wasmtime returns the whole file.
+        bytes.truncate(strip_footer(&bytes).len());
+        Ok(bytes.into())
+    }
+
+    /// Refuses: without a compiler, wasmtime does not serialize modules.
+    #[cfg(not(feature = "cranelift"))]
+    fn serialize<'m>(&self, _: &'m Module) -> Result<Cow<'m, [u8]>, EngineError> {
+        Err(EngineError::refused(
+            "modules can be serialized only with the feature `cranelift`",
+        ))
+    }
+
+    /// Maps a file of 64 KiB or more: `fcntl` (wasmtime takes a descriptor for itself), `statx`, `mmap`,
+    /// two `mprotect`s and a `close`. Reads a smaller one: `lseek` and `read`, then `mmap` and the
+    /// `mprotect`s of a copy, and `close`.
+    unsafe fn deserialize(&self, artifact: Artifact) -> Result<Module, EngineError> {
+        load_artifact(
+            artifact,
+            // SAFETY: wasmtime asks for the unmodified output of `Module::serialize`, in a file that
+            // nobody changes while the module lives; the caller promises it, and `self.id` that it is of
+            // a compatible engine. The footer behind it is not part of any section that wasmtime reads.
+            |file| unsafe { Module::deserialize_open_file(&self.engine, file.try_clone()?) },
+            // SAFETY: as above, for bytes; wasmtime copies them.
+            |bytes| unsafe { Module::deserialize(&self.engine, bytes) },
+        )
+    }
+}

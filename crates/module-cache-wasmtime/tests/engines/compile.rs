@@ -1,0 +1,77 @@
+//! Compiling: results, errors, and what it asks of the threads around it.
+
+use std::cell::Cell;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use crate::kind::{Kind, SMALL, chain, letter};
+
+for_both_kinds![
+    what_was_compiled_runs,
+    what_is_no_wasm_is_an_error_that_says_why,
+    workers_of_the_global_pool_can_all_compile_at_once,
+    compiling_needs_no_worker_of_the_global_pool,
+];
+
+fn what_was_compiled_runs<K: Kind>() {
+    let engine = K::new(&wasmtime::Engine::default());
+    let module = engine.compile(&K::wasm(SMALL)).unwrap();
+    assert_eq!(engine.at(&module, 42), letter(42));
+}
+
+fn what_is_no_wasm_is_an_error_that_says_why<K: Kind>() {
+    let engine = K::new(&wasmtime::Engine::default());
+    let truncated = {
+        let mut wasm = K::wasm(SMALL);
+        wasm.truncate(wasm.len() - 10);
+        wasm
+    };
+    for (wasm, reason) in [
+        (&b""[..], "unexpected end"),
+        (b"(module)", "magic"),
+        (&truncated, "end-of-file"),
+    ] {
+        let text = chain(&engine.compile(wasm).err().unwrap());
+        assert!(text.starts_with("cannot compile the "), "{text}");
+        assert!(text.contains(reason), "{text}");
+    }
+}
+
+fn workers_of_the_global_pool_can_all_compile_at_once<K: Kind>() {
+    thread_local!(static COMPILING: Cell<bool> = const { Cell::new(false) });
+    let engine = wasmtime::Engine::default();
+    (0..32_usize).into_par_iter().for_each(|n| {
+        // Were a waiting worker given other work, it could be work that waits for this very module.
+        assert!(!COMPILING.replace(true), "a waiting worker took up work");
+        let engine = K::new(&engine);
+        let module = engine.compile(&K::wasm(SMALL + n)).unwrap();
+        assert_eq!(engine.at(&module, 42), letter(42));
+        COMPILING.set(false);
+    });
+}
+
+fn compiling_needs_no_worker_of_the_global_pool<K: Kind>() {
+    let engine = K::new(&wasmtime::Engine::default());
+    let wasm = K::wasm(SMALL);
+    let all_busy = Barrier::new(rayon::current_num_threads() + 1);
+    let compiled = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            rayon::broadcast(|_| {
+                all_busy.wait();
+                let start = Instant::now();
+                while !compiled.load(Ordering::Relaxed) {
+                    assert!(start.elapsed() < Duration::from_mins(1), "not compiled");
+                    thread::sleep(Duration::from_millis(1));
+                }
+            });
+        });
+        all_busy.wait();
+        engine.compile(&wasm).unwrap();
+        compiled.store(true, Ordering::Relaxed);
+    });
+}

@@ -1,0 +1,174 @@
+//! `cargo xtask ci`: everything that has to pass, one announced step after the other.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::workspace::Workspace;
+use crate::{corpus, min_wasmtime, process, tidy};
+
+/// Not a member of the workspace, because fuzzing needs another toolchain to run; it still has to compile.
+const FUZZ_MANIFEST: &str = "crates/module-cache-core/fuzz/Cargo.toml";
+
+type Step = (&'static str, fn(&Workspace) -> Result<()>);
+
+const STEPS: [Step; 9] = [
+    ("format", format),
+    ("clippy", clippy),
+    ("corpus", |workspace| corpus::bring(workspace).map(drop)),
+    ("tests", tests),
+    ("each feature alone", each_feature),
+    ("documentation", documentation),
+    ("fuzz targets", fuzz_targets),
+    ("oldest wasmtime", min_wasmtime::run),
+    ("tidy", tidy::run),
+];
+
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    run_steps(workspace, &STEPS)
+}
+
+fn run_steps(workspace: &Workspace, steps: &[Step]) -> Result<()> {
+    let mut passed: Vec<(&str, Duration)> = Vec::new();
+    for (number, (name, step)) in steps.iter().enumerate() {
+        eprintln!("==> {}/{} {name}", number + 1, steps.len());
+        let start = Instant::now();
+        let result = step(workspace);
+        if result.is_err() {
+            summarize(&passed);
+            eprintln!("{:>8.1} s  {name}: FAILED", start.elapsed().as_secs_f64());
+        }
+        result.with_context(|| {
+            format!(
+                "ci stopped at step {} of {}, {name}",
+                number + 1,
+                steps.len()
+            )
+        })?;
+        passed.push((name, start.elapsed()));
+    }
+    summarize(&passed);
+    let total: Duration = passed.iter().map(|(_, took)| *took).sum();
+    eprintln!(
+        "{:>8.1} s  all {} steps passed",
+        total.as_secs_f64(),
+        steps.len()
+    );
+    Ok(())
+}
+
+fn summarize(passed: &[(&str, Duration)]) {
+    eprintln!("==> summary");
+    for (name, took) in passed {
+        eprintln!("{:>8.1} s  {name}", took.as_secs_f64());
+    }
+}
+
+fn format(workspace: &Workspace) -> Result<()> {
+    process::run(process::cargo(&workspace.root).args(["fmt", "--all", "--check"]))
+}
+
+fn clippy(workspace: &Workspace) -> Result<()> {
+    let arguments = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    process::run(process::cargo(&workspace.root).args(arguments))
+}
+
+fn tests(workspace: &Workspace) -> Result<()> {
+    process::run(process::cargo(&workspace.root).args(["test", "--workspace", "--all-features"]))
+}
+
+/// Checks every library without features and with each single one: `--all-features` hides what is
+/// missing where they are apart.
+fn each_feature(workspace: &Workspace) -> Result<()> {
+    for (name, package) in workspace
+        .packages
+        .iter()
+        .filter(|(_, package)| package.library)
+    {
+        let bare = [
+            "check",
+            "--quiet",
+            "--package",
+            name,
+            "--no-default-features",
+        ];
+        process::run(process::cargo(&workspace.root).args(bare))?;
+        for feature in &package.features {
+            process::run(
+                process::cargo(&workspace.root)
+                    .args(bare)
+                    .args(["--features", feature]),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn documentation(workspace: &Workspace) -> Result<()> {
+    let arguments = ["doc", "--workspace", "--no-deps", "--all-features"];
+    process::run(
+        process::cargo(&workspace.root)
+            .args(arguments)
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}
+
+fn fuzz_targets(workspace: &Workspace) -> Result<()> {
+    let manifest = workspace.root.join(FUZZ_MANIFEST);
+    ensure!(
+        manifest.is_file(),
+        "there is no {FUZZ_MANIFEST}; the footer's parser needs its fuzz target"
+    );
+    let target = workspace.target.join("fuzz");
+    let mut command = process::cargo(&workspace.root);
+    process::run(
+        command
+            .args(["check", "--manifest-path", FUZZ_MANIFEST])
+            .env("CARGO_TARGET_DIR", target),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use anyhow::bail;
+
+    use super::*;
+
+    fn nowhere() -> Workspace {
+        Workspace {
+            root: "/nowhere".into(),
+            target: "/nowhere/target".into(),
+            packages: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn the_first_failure_stops_the_run_and_is_named() {
+        let steps: [Step; 3] = [
+            ("first", |_| Ok(())),
+            ("second", |_| bail!("broken")),
+            ("third", |_| unreachable!("the second failed")),
+        ];
+        let error = run_steps(&nowhere(), &steps).unwrap_err();
+        assert_eq!(
+            format!("{error:#}"),
+            "ci stopped at step 2 of 3, second: broken"
+        );
+    }
+
+    #[test]
+    fn missing_fuzz_targets_are_an_error() {
+        let error = fuzz_targets(&nowhere()).unwrap_err();
+        assert!(error.to_string().contains(FUZZ_MANIFEST), "{error}");
+    }
+}

@@ -1,0 +1,61 @@
+//! `cargo xtask`: what this repository does to itself, one file per command.
+
+#![forbid(unsafe_code)]
+
+mod ci;
+mod corpus;
+mod min_wasmtime;
+mod process;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Automation of the module-cache repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything that has to pass before a change is merged, in order, up to the first failure
+    Ci,
+    /// Bring the third-party wasm of tests and benchmarks into the target folder, checked by hash
+    Corpus(corpus::Options),
+    /// Check and test the wasmtime adapter with the oldest wasmtime of its range
+    MinWasmtime,
+    /// Bring the corpus, then run the tests of the whole workspace
+    Test(test::Options),
+    /// Check the house rules that a program can check, and report every fault
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let workspace = Workspace::load()?;
+    match command {
+        Command::Ci => ci::run(&workspace),
+        Command::Corpus(options) => corpus::run(&workspace, options),
+        Command::MinWasmtime => min_wasmtime::run(&workspace),
+        Command::Test(options) => test::run(&workspace, &options),
+        Command::Tidy => tidy::run(&workspace),
+    }
+}

@@ -1,0 +1,280 @@
+//! Rules about the packages' manifests.
+
+use toml::{Table, Value};
+
+use super::tree::{Fault, File, Tree};
+
+/// Storages of entries or modules; one must be usable without another.
+const BACKENDS: [&str; 4] = [
+    "module-cache-fallback",
+    "module-cache-filesystem",
+    "module-cache-memory",
+    "module-cache-remote",
+];
+
+const CORE: &str = "module-cache-core";
+const CORE_DEPENDENCIES: [&str; 2] = ["blake3", "thiserror"];
+
+/// What every package takes from the workspace.
+const INHERITED: [&str; 4] = ["version", "edition", "rust-version", "license"];
+
+pub(super) fn folder_is_package_name(tree: &Tree) -> Vec<Fault> {
+    let wrong = |package: &Package| package.is_crate && package.name() != Some(package.folder);
+    faults(tree, |package| {
+        let message = format!(
+            "the package is not called {} like its folder",
+            package.folder
+        );
+        wrong(package)
+            .then(|| package.fault("name", message))
+            .into_iter()
+            .collect()
+    })
+}
+
+pub(super) fn core_has_two_dependencies(tree: &Tree) -> Vec<Fault> {
+    faults(tree, |package| {
+        if package.folder != CORE {
+            return Vec::new();
+        }
+        let has = package.dependencies();
+        let extra = has
+            .iter()
+            .filter(|name| !CORE_DEPENDENCIES.contains(&name.as_str()));
+        let extra = extra.map(|name| {
+            package.fault(
+                name,
+                format!("core depends on blake3 and thiserror only, not on {name}"),
+            )
+        });
+        let missing = CORE_DEPENDENCIES
+            .iter()
+            .filter(|name| !has.iter().any(|has| has == *name));
+        let missing = missing
+            .map(|name| package.fault("dependencies", format!("core does not depend on {name}")));
+        extra.chain(missing).collect()
+    })
+}
+
+/// A test of one backend may use another; the backend itself may not.
+pub(super) fn backends_are_apart(tree: &Tree) -> Vec<Fault> {
+    faults(tree, |package| {
+        if !BACKENDS.contains(&package.folder) {
+            return Vec::new();
+        }
+        let has = package.dependencies();
+        let others = has.iter().filter(|name| BACKENDS.contains(&name.as_str()));
+        others
+            .map(|name| package.fault(name, format!("a backend depends on another, {name}")))
+            .collect()
+    })
+}
+
+pub(super) fn packages_inherit(tree: &Tree) -> Vec<Fault> {
+    faults(tree, |package| {
+        let inherits = |value: Option<&Value>| {
+            value
+                .and_then(|value| value.get("workspace"))
+                .and_then(Value::as_bool)
+                == Some(true)
+        };
+        let fields = package.manifest.get("package");
+        let mut found = Vec::new();
+        for field in INHERITED {
+            if !inherits(fields.and_then(|fields| fields.get(field))) {
+                found.push(package.fault(
+                    field,
+                    format!("`{field}` is not the workspace's; write `{field}.workspace = true`"),
+                ));
+            }
+        }
+        if !inherits(package.manifest.get("lints")) {
+            found.push(package.fault(
+                "[lints]",
+                "the lints are not the workspace's; write `workspace = true` under [lints]",
+            ));
+        }
+        found
+    })
+}
+
+/// A member of the workspace.
+struct Package<'a> {
+    file: &'a File,
+    text: &'a str,
+    folder: &'a str,
+    /// Below `crates/`, not xtask.
+    is_crate: bool,
+    manifest: Table,
+}
+
+/// What `rule` finds in every member; a manifest that cannot be read is a fault, too.
+fn faults(tree: &Tree, rule: impl Fn(&Package) -> Vec<Fault>) -> Vec<Fault> {
+    let mut found = Vec::new();
+    for (file, text) in tree.texts("/Cargo.toml") {
+        let Some((folder, is_crate)) = member(&file.path) else {
+            continue;
+        };
+        match text.parse() {
+            Ok(manifest) => found.extend(rule(&Package {
+                file,
+                text,
+                folder,
+                is_crate,
+                manifest,
+            })),
+            Err(_) => found.push(file.fault(1, "this manifest is not TOML")),
+        }
+    }
+    found
+}
+
+/// The folder's name of a member's manifest, and whether it is one of `crates/`.
+fn member(path: &str) -> Option<(&str, bool)> {
+    let folder = path.strip_suffix("/Cargo.toml")?;
+    match folder.strip_prefix("crates/") {
+        // What lies deeper is a workspace of its own.
+        Some(name) => (!name.contains('/')).then_some((name, true)),
+        None => (folder == "xtask").then_some((folder, false)),
+    }
+}
+
+impl Package<'_> {
+    fn name(&self) -> Option<&str> {
+        self.manifest.get("package")?.get("name")?.as_str()
+    }
+
+    /// The names of all dependencies but those of tests, for all targets.
+    fn dependencies(&self) -> Vec<String> {
+        let targets = self.manifest.get("target").and_then(Value::as_table);
+        let targets = targets
+            .into_iter()
+            .flat_map(Table::values)
+            .filter_map(Value::as_table);
+        let mut names = Vec::new();
+        for table in targets.chain([&self.manifest]) {
+            for kind in ["dependencies", "build-dependencies"] {
+                let dependencies = table
+                    .get(kind)
+                    .and_then(Value::as_table)
+                    .into_iter()
+                    .flatten();
+                names.extend(dependencies.map(|(key, value)| {
+                    let package = value.get("package").and_then(Value::as_str);
+                    package.unwrap_or(key).to_owned()
+                }));
+            }
+        }
+        names
+    }
+
+    /// A fault at the first line that begins with `start`.
+    fn fault(&self, start: &str, message: impl Into<String>) -> Fault {
+        let line = self.text.lines().position(|line| line.starts_with(start));
+        self.file.fault(line.map_or(1, |index| index + 1), message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::lines_of;
+    use super::*;
+
+    #[test]
+    fn a_package_with_another_name_than_its_folder_is_a_fault() {
+        let tree = Tree::of(&[
+            ("crates/a/Cargo.toml", "[package]\nname = \"a\"\n"),
+            ("crates/b/Cargo.toml", "[package]\nname = \"c\"\n"),
+            ("crates/b/fuzz/Cargo.toml", "[package]\nname = \"b-fuzz\"\n"),
+            ("xtask/Cargo.toml", "[package]\nname = \"xtask\"\n"),
+        ]);
+        assert_eq!(
+            lines_of(&folder_is_package_name(&tree)),
+            [("crates/b/Cargo.toml", 2)]
+        );
+    }
+
+    #[test]
+    fn another_dependency_of_core_or_a_missing_one_is_a_fault() {
+        let path = "crates/module-cache-core/Cargo.toml";
+        let check =
+            |manifest: &str| core_has_two_dependencies(&Tree::of(&[(path, manifest)])).len();
+        assert_eq!(
+            check(
+                "[dependencies]\nblake3 = \"1\"\nthiserror = \"2\"\n[dev-dependencies]\nproptest = \"1\"\n"
+            ),
+            0
+        );
+        assert_eq!(
+            check("[dependencies]\nblake3 = \"1\"\nthiserror = \"2\"\nlibc = \"1\"\n"),
+            1
+        );
+        assert_eq!(
+            check(
+                "[dependencies]\nblake3 = \"1\"\nthiserror = \"2\"\n[target.'cfg(unix)'.dependencies]\nlibc = \"1\"\n"
+            ),
+            1
+        );
+        assert_eq!(check("[dependencies]\nblake3 = \"1\"\n"), 1);
+    }
+
+    #[test]
+    fn a_backend_that_depends_on_another_is_a_fault() {
+        let tree = Tree::of(&[
+            (
+                "crates/module-cache-memory/Cargo.toml",
+                "[dependencies]\nx = { package = \"module-cache-filesystem\" }\n",
+            ),
+            (
+                "crates/module-cache-fallback/Cargo.toml",
+                "[dependencies]\nmodule-cache-memory.workspace = true\n",
+            ),
+            (
+                "crates/module-cache-filesystem/Cargo.toml",
+                "[dev-dependencies]\nmodule-cache-memory.workspace = true\n",
+            ),
+            (
+                "crates/module-cache/Cargo.toml",
+                "[dependencies]\nmodule-cache-memory.workspace = true\n",
+            ),
+        ]);
+        let expected = [
+            ("crates/module-cache-memory/Cargo.toml", 1),
+            ("crates/module-cache-fallback/Cargo.toml", 2),
+        ];
+        assert_eq!(lines_of(&backends_are_apart(&tree)), expected);
+    }
+
+    #[test]
+    fn a_field_or_lints_of_its_own_are_faults() {
+        let good = "[package]\nversion.workspace = true\nedition.workspace = true\nrust-version = { workspace = true }\n\
+                    license.workspace = true\n[lints]\nworkspace = true\n";
+        let check = |text: &str| {
+            lines_of(&packages_inherit(&Tree::of(&[(
+                "crates/a/Cargo.toml",
+                text,
+            )])))
+            .len()
+        };
+        assert_eq!(check(good), 0);
+        for part in [
+            "version.workspace = true\n",
+            "license.workspace = true\n",
+            "[lints]\nworkspace = true\n",
+        ] {
+            assert_eq!(check(&good.replacen(part, "", 1)), 1, "without {part}");
+        }
+        assert_eq!(
+            check(&good.replace("edition.workspace = true", "edition = \"2021\"")),
+            1
+        );
+    }
+
+    #[test]
+    fn a_manifest_that_is_not_toml_is_a_fault() {
+        assert_eq!(
+            packages_inherit(&Tree::of(&[("crates/a/Cargo.toml", "[package")])).len(),
+            1
+        );
+    }
+}

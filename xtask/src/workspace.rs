@@ -1,0 +1,128 @@
+//! Where the workspace is, where it builds, and which packages it has, as `cargo metadata` says.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::process;
+
+/// The workspace that this program belongs to.
+pub(crate) struct Workspace {
+    /// The folder of the root manifest.
+    pub(crate) root: PathBuf,
+    /// The target folder, wherever `CARGO_TARGET_DIR` or a configuration puts it.
+    pub(crate) target: PathBuf,
+    /// The members by name.
+    pub(crate) packages: BTreeMap<String, Package>,
+}
+
+/// A member of the workspace.
+pub(crate) struct Package {
+    /// The folder of its manifest.
+    pub(crate) folder: PathBuf,
+    /// Whether it has a library.
+    pub(crate) library: bool,
+    /// The names of its features, `default` among them where there is one.
+    pub(crate) features: Vec<String>,
+    /// The other packages that its manifest finds by path, for whatever use.
+    pub(crate) path_dependencies: Vec<String>,
+}
+
+impl Workspace {
+    /// Asks cargo.
+    pub(crate) fn load() -> Result<Self> {
+        // Compiled in, because this program also runs as its own tests, from anywhere.
+        let folder = env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let answer = process::capture(process::cargo(&folder).args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+        ]))?;
+        Self::read(&answer).context("cannot read what `cargo metadata` says")
+    }
+
+    fn read(metadata: &[u8]) -> Result<Self> {
+        let metadata: Value = serde_json::from_slice(metadata)?;
+        let mut packages = BTreeMap::new();
+        for package in array(&metadata, "packages")? {
+            packages.insert(text(package, "name")?.to_owned(), Package::read(package)?);
+        }
+        Ok(Self {
+            root: text(&metadata, "workspace_root")?.into(),
+            target: text(&metadata, "target_directory")?.into(),
+            packages,
+        })
+    }
+
+    /// `path` as seen from the root, where it is below it.
+    pub(crate) fn relative<'a>(&self, path: &'a Path) -> &'a Path {
+        path.strip_prefix(&self.root).unwrap_or(path)
+    }
+}
+
+impl Package {
+    fn read(package: &Value) -> Result<Self> {
+        let manifest = Path::new(text(package, "manifest_path")?);
+        let mut library = false;
+        for target in array(package, "targets")? {
+            library |= array(target, "kind")?.iter().any(|kind| kind == "lib");
+        }
+        let features = package["features"].as_object().context("no features")?;
+        let mut path_dependencies = Vec::new();
+        for dependency in array(package, "dependencies")? {
+            if dependency.get("path").is_some_and(Value::is_string) {
+                path_dependencies.push(text(dependency, "name")?.to_owned());
+            }
+        }
+        Ok(Self {
+            folder: manifest
+                .parent()
+                .context("a manifest without a folder")?
+                .into(),
+            library,
+            features: features.keys().cloned().collect(),
+            path_dependencies,
+        })
+    }
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> Result<&'a str> {
+    value[field]
+        .as_str()
+        .with_context(|| format!("no text called {field}"))
+}
+
+fn array<'a>(value: &'a Value, field: &str) -> Result<&'a [Value]> {
+    value[field]
+        .as_array()
+        .map(Vec::as_slice)
+        .with_context(|| format!("no list called {field}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_workspace_has_this_program_and_the_core_library() {
+        let workspace = Workspace::load().unwrap();
+        assert!(!workspace.packages["xtask"].library);
+        let core = &workspace.packages["module-cache-core"];
+        assert!(core.library);
+        assert_eq!(
+            workspace.relative(&core.folder),
+            Path::new("crates/module-cache-core")
+        );
+    }
+
+    #[test]
+    fn an_answer_without_a_field_is_an_error_that_names_it() {
+        let error = Workspace::read(b"{\"packages\": []}").err().unwrap();
+        assert!(error.to_string().contains("workspace_root"), "{error}");
+    }
+}
