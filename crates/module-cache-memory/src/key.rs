@@ -61,6 +61,7 @@ impl Hasher for KeyHasher {
 ///
 /// A digest would need no mixing, but keys that callers make may be counters, and two multiplications
 /// cost little beside the lock of a hit.
+#[inline]
 fn mix(hash: &[u8; 32], instance: u64) -> u64 {
     let (words, _) = hash.as_chunks::<8>();
     let word = |index: usize| u64::from_le_bytes(words[index]);
@@ -74,6 +75,7 @@ fn mix(hash: &[u8; 32], instance: u64) -> u64 {
     )
 }
 
+#[inline]
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the halves of the product are what is wanted"

@@ -22,9 +22,9 @@ impl LoadCounter {
         Self(std::array::from_fn(|_| Padded::default()))
     }
 
+    #[inline]
     pub(crate) fn hit(&self) {
-        let h = &self.stripe().hits;
-        h.store(h.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.stripe().hits.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn miss(&self) {
@@ -44,6 +44,7 @@ impl LoadCounter {
         counts.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
+    #[inline]
     fn stripe(&self) -> &Stripe {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local!(static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES);

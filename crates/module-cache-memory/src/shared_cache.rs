@@ -76,7 +76,7 @@ impl<E: Engine> SharedCache<E> {
         slot.inspect(|&slot| queue.pin(slot)).is_some()
     }
 
-    /// Lets a pinned module be evicted again, as if it were just saved, and says whether it was pinned.
+    /// Lets a pinned module be evicted again, as the newest of all, and says whether it was pinned.
     pub fn unpin(&self, key: ModuleHash, engine: &E) -> bool {
         let key = Key::new(key, engine);
         let mut queue = self.state.queue.lock();

@@ -1,4 +1,4 @@
-//! SIEVE: which module leaves when room is needed, and the accounts of what is there.
+//! SIEVE (Zhang et al., NSDI'24): which module leaves when room is needed, and what is there by weight.
 //!
 //! Both caches keep their modules in maps of their own and this beside them. It knows keys and weights,
 //! not modules, and is not thread-safe.

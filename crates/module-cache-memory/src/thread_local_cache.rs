@@ -208,15 +208,21 @@ struct Part {
 
 impl Caches {
     /// Frees the modules whose handle is gone.
+    #[inline]
     fn free_orphans(&self) {
         let orphaned = ORPHANED.load(Ordering::Acquire);
         if self.swept.replace(orphaned) != orphaned {
-            let is_orphan = |part: &mut Part| part.owner.strong_count() == 0;
-            let mut list = self.list.borrow_mut();
-            let orphans: Vec<_> = list.extract_if(.., is_orphan).collect();
-            drop(list);
-            drop(orphans);
+            self.sweep();
         }
+    }
+
+    #[cold]
+    fn sweep(&self) {
+        let mut list = self.list.borrow_mut();
+        let is_orphan = |part: &mut Part| part.owner.strong_count() == 0;
+        let orphans: Vec<_> = list.extract_if(.., is_orphan).collect();
+        drop(list);
+        drop(orphans);
     }
 }
 

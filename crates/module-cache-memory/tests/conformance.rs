@@ -11,27 +11,29 @@ const PER_THREAD: Capabilities = Capabilities {
     ..Capabilities::LIVE
 };
 
-module_cache_conformance!(shared_cache, || Fixture::new(
-    SharedCache::new(),
-    Capabilities::LIVE
-));
+/// A clone is what this process has in place of another handle.
+fn shared() -> Fixture<SharedCache<TestEngine>> {
+    let cache = SharedCache::new();
+    let clone = cache.clone();
+    Fixture::new(cache, Capabilities::LIVE).reopened_by(move || clone.clone())
+}
 
-module_cache_conformance!(thread_local_cache, || Fixture::new(
-    ThreadLocalCache::new(),
-    PER_THREAD
-));
+fn thread_local() -> Fixture<ThreadLocalCache<TestEngine>> {
+    let cache = ThreadLocalCache::new();
+    let clone = cache.clone();
+    Fixture::new(cache, PER_THREAD).reopened_by(move || clone.clone())
+}
 
-module_cache_conformance!(in_memory_cache, || Fixture::new(
-    in_memory(),
-    Capabilities::LIVE
-));
+type AnyCache = dyn ModuleCache<TestEngine> + Send + Sync;
 
-module_cache_conformance!(arc_of_shared_cache, || {
-    let cache: Arc<dyn ModuleCache<TestEngine> + Send + Sync> = Arc::new(SharedCache::new());
-    Fixture::new(cache, Capabilities::LIVE)
+module_cache_conformance!(shared_cache, shared);
+module_cache_conformance!(thread_local_cache, thread_local);
+module_cache_conformance!(in_memory_cache, || {
+    Fixture::new(in_memory(), Capabilities::LIVE)
 });
-
+module_cache_conformance!(arc_of_shared_cache, || {
+    shared().map(|cache| Arc::new(cache) as Arc<AnyCache>)
+});
 module_cache_conformance!(box_of_thread_local_cache, || {
-    let cache: Box<dyn ModuleCache<TestEngine> + Send + Sync> = Box::new(ThreadLocalCache::new());
-    Fixture::new(cache, PER_THREAD)
+    thread_local().map(|cache| Box::new(cache) as Box<AnyCache>)
 });

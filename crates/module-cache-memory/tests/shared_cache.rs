@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use module_cache_core::{ModuleCache, SaveOutcome, SkipReason};
 use module_cache_memory::SharedCache;
-use support::{OnDrop, Plain, key};
+use support::{OnDrop, Plain, key, without_deadlock};
 
 type Cache = SharedCache<Plain<u64>>;
 
@@ -235,40 +235,56 @@ fn debug_says_how_full_it_is() {
 /// In every way in which a module can leave, its `Drop` may use all of the cache.
 #[test]
 fn a_module_that_calls_the_cache_when_it_is_dropped_does_not_deadlock() {
-    let cache = SharedCache::with_max_weight(20);
-    let engine = Plain::of_hooks();
-    let drops = Arc::new(AtomicUsize::new(0));
-    let module = || {
-        let (drops, cache, engine) = (Arc::clone(&drops), cache.clone(), engine.clone());
-        OnDrop::new(move || {
-            drops.fetch_add(1, Ordering::Relaxed);
-            assert!(cache.weight() <= 20);
-            for n in 0..5 {
-                cache.pin(key(n), &engine);
-                cache.unpin(key(n), &engine);
-                cache.load(key(n), &engine).unwrap();
-            }
-            let quiet = OnDrop::new(|| ());
-            let _ = cache.save(key(9), &engine, &quiet).unwrap();
-            cache.remove(key(9), &engine).unwrap();
-        })
-    };
-    let save = |n| cache.save(key(n), &engine, &module()).unwrap();
+    without_deadlock(|| {
+        let cache = SharedCache::with_max_weight(20);
+        let engine = Plain::of_hooks();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let module = || {
+            let (drops, cache, engine) = (Arc::clone(&drops), cache.clone(), engine.clone());
+            OnDrop::new(move || {
+                drops.fetch_add(1, Ordering::Relaxed);
+                assert!(cache.weight() <= 20);
+                for n in 0..5 {
+                    cache.pin(key(n), &engine);
+                    cache.unpin(key(n), &engine);
+                    cache.load(key(n), &engine).unwrap();
+                }
+                let quiet = OnDrop::new(|| ());
+                let _ = cache.save(key(9), &engine, &quiet).unwrap();
+                cache.remove(key(9), &engine).unwrap();
+            })
+        };
+        let save = |n| cache.save(key(n), &engine, &module()).unwrap();
+        let dropped_by = |act: &dyn Fn()| {
+            let before = drops.load(Ordering::Relaxed);
+            act();
+            drops.load(Ordering::Relaxed) - before
+        };
 
-    assert!(save(0).is_stored());
-    // There already; then evicted, removed and cleared.
-    assert!(!save(0).is_stored());
-    assert_eq!(drops.load(Ordering::Relaxed), 1);
-    assert!(save(1).is_stored());
-    assert!(save(2).is_stored());
-    assert!(drops.load(Ordering::Relaxed) > 1);
-    let before = drops.load(Ordering::Relaxed);
-    for n in 0..3 {
-        cache.remove(key(n), &engine).unwrap();
-    }
-    assert!(drops.load(Ordering::Relaxed) > before);
-    assert!(save(3).is_stored());
-    let before = drops.load(Ordering::Relaxed);
-    cache.clear();
-    assert_eq!(drops.load(Ordering::Relaxed), before + 1);
+        assert!(save(0).is_stored());
+        assert_eq!(dropped_by(&|| assert!(!save(0).is_stored())), 1);
+        assert!(save(1).is_stored());
+        // Room for one, and room again for what its `Drop` saves.
+        assert_eq!(dropped_by(&|| assert!(save(2).is_stored())), 2);
+        assert_eq!(
+            dropped_by(&|| assert!(cache.remove(key(2), &engine).unwrap())),
+            1
+        );
+        assert!(save(3).is_stored());
+        assert_eq!(dropped_by(&|| cache.clear()), 1);
+    });
+}
+
+/// A module that is heavier than the bound leaves as soon as it came.
+#[test]
+fn a_skipped_module_may_call_the_cache_when_it_is_dropped() {
+    without_deadlock(|| {
+        let (cache, engine) = (SharedCache::with_max_weight(9), Plain::of_hooks());
+        let module = {
+            let (cache, engine) = (cache.clone(), engine.clone());
+            OnDrop::new(move || assert!(cache.load(key(0), &engine).unwrap().is_none()))
+        };
+        let outcome = cache.save(key(0), &engine, &module).unwrap();
+        assert_eq!(outcome, SaveOutcome::Skipped(SkipReason::TooLarge));
+    });
 }

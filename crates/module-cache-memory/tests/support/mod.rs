@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use module_cache_core::{Engine, EngineId, EngineInstance, ModuleHash};
 
@@ -58,6 +61,19 @@ impl<M: Clone + 'static> Engine for Plain<M> {
 /// A key that differs for each `n`.
 pub(crate) fn key(n: u64) -> ModuleHash {
     ModuleHash::of(&n.to_le_bytes())
+}
+
+/// Does `work`, and panics instead of hanging should it deadlock.
+pub(crate) fn without_deadlock(work: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        work();
+        let _ = done.send(());
+    });
+    match is_done.recv_timeout(Duration::from_secs(30)) {
+        Err(RecvTimeoutError::Timeout) => panic!("it hangs"),
+        _ => thread.join().unwrap(),
+    }
 }
 
 /// Does something when it is dropped.
