@@ -3,12 +3,14 @@
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use module_cache_core::{CacheError, Trust};
 
 use crate::directory::Directory;
 use crate::file_system_cache::{FileSystemCache, Policy};
 use crate::hints::Hints;
+use crate::ledger::Ledger;
 use crate::{Verification, layout, trust_check};
 
 /// Options for opening a [`FileSystemCache`]; made by [`FileSystemCache::builder`].
@@ -33,6 +35,9 @@ pub struct FileSystemCacheBuilder {
     verify: Verify,
     strict: bool,
     trust_folder: bool,
+    max_size: u64,
+    min_free: u64,
+    max_age: Option<Duration>,
 }
 
 /// [`Verification`], and what it takes an unsafe call to choose.
@@ -50,6 +55,9 @@ impl FileSystemCacheBuilder {
             verify: Verify::When(Verification::default()),
             strict: false,
             trust_folder: false,
+            max_size: 10 << 30,
+            min_free: 256 << 20,
+            max_age: None,
         }
     }
 
@@ -77,6 +85,30 @@ impl FileSystemCacheBuilder {
     /// synced file, no restored backup.
     pub unsafe fn never_verify(mut self) -> Self {
         self.verify = Verify::Never;
+        self
+    }
+
+    /// The most bytes that entries take together, in whole blocks of 4 KiB, whoever publishes and whoever
+    /// dies when; 10 GiB by default. Saving more makes room first, by removing the least recently used
+    /// entries down to 90 % of this. A module that alone is larger is not stored.
+    ///
+    /// Each handle keeps to the limit that it was opened with.
+    pub fn max_size(mut self, bytes: u64) -> Self {
+        self.max_size = bytes;
+        self
+    }
+
+    /// The bytes that a save leaves free on the disk; 256 MiB by default, and 0 asks for none. Entries are
+    /// removed to keep them free if that suffices, and otherwise the save is skipped.
+    pub fn min_free(mut self, bytes: u64) -> Self {
+        self.min_free = bytes;
+        self
+    }
+
+    /// Removes entries that were not used for so long, when room is made or the folder is pruned. By
+    /// default age is no reason.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
         self
     }
 
@@ -144,14 +176,20 @@ impl FileSystemCacheBuilder {
         let map = !trust.is_signed() && directory.is_local();
         let remember = map && writable && self.verify == Verify::When(Verification::OncePerBoot);
         let hints = remember.then(|| Hints::open(&directory, user)).flatten();
+        let ledger = writable
+            .then(|| Ledger::open(&directory))
+            .transpose()
+            .map_err(|error| CacheError::io("open the ledger in", directory.path(), error))?;
         let policy = Policy {
             trust,
             map,
-            writable,
+            max_size: self.max_size,
+            min_free: self.min_free,
+            max_age: self.max_age,
             verify: self.verify,
             owner_check: (!self.trust_folder).then_some(user),
         };
-        Ok(FileSystemCache::new(root, directory, policy, hints))
+        Ok(FileSystemCache::new(root, directory, policy, hints, ledger))
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Attributes {
     /// Time of the last change to contents or attributes, in nanoseconds since 1970. Unlike the time of
     /// modification, no program can set it.
     pub(crate) changed: i64,
+    /// Time of the last change to contents, in nanoseconds since 1970, as far as no program set another.
+    pub(crate) modified: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,19 +4,21 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use fs4::FileExt;
 use module_cache_core::{
     ArtifactEngine, CacheError, CacheStats, CompilePermit, Counters, EntryKey, EntryStore,
-    ModuleCache, ModuleHash, SaveOutcome, SealedEntry, SkipReason, Trust, load_entry, save_entry,
+    ModuleCache, ModuleHash, SaveOutcome, SealedEntry, Trust, load_entry, save_entry,
 };
 
 use crate::builder::{FileSystemCacheBuilder, Verify};
-use crate::directory::{Directory, Kind};
+use crate::directory::Directory;
 use crate::hints::Hints;
+use crate::ledger::{Books, Ledger};
 use crate::open_entry::{OpenEntry, Refusal};
-use crate::temporary::Temporary;
-use crate::{layout, permit};
+use crate::prune::{self, Limits, PruneOptions, PruneReport};
+use crate::usage::{EntryInfo, Usage};
+use crate::{layout, permit, publish, scan};
 
 /// A cache of modules in a directory.
 ///
@@ -37,13 +39,15 @@ pub struct FileSystemCache {
 }
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     root: PathBuf,
     /// `<root>/v1`, opened once and examined then.
-    directory: Directory,
-    policy: Policy,
-    hints: Option<Hints>,
-    counters: Counters,
+    pub(crate) directory: Directory,
+    pub(crate) policy: Policy,
+    pub(crate) hints: Option<Hints>,
+    /// Where the folder is writable.
+    pub(crate) ledger: Option<Ledger>,
+    pub(crate) counters: Counters,
 }
 
 /// What was settled when the folder was opened.
@@ -52,7 +56,9 @@ pub(crate) struct Policy {
     pub(crate) trust: Trust,
     /// Whether entries are mapped, or else copied into private memory.
     pub(crate) map: bool,
-    pub(crate) writable: bool,
+    pub(crate) max_size: u64,
+    pub(crate) min_free: u64,
+    pub(crate) max_age: Option<Duration>,
     pub(crate) verify: Verify,
     /// The user whose entries are accepted beside root's; `None` for everybody's.
     pub(crate) owner_check: Option<u32>,
@@ -78,6 +84,7 @@ impl FileSystemCache {
         directory: Directory,
         policy: Policy,
         hints: Option<Hints>,
+        ledger: Option<Ledger>,
     ) -> Self {
         let counters = Counters::default();
         Self {
@@ -86,6 +93,7 @@ impl FileSystemCache {
                 directory,
                 policy,
                 hints,
+                ledger,
                 counters,
             }),
         }
@@ -99,7 +107,60 @@ impl FileSystemCache {
     /// Whether saves can store anything here: the folder is this user's and not on a read-only file
     /// system.
     pub fn is_writable(&self) -> bool {
-        self.inner.policy.writable
+        self.inner.ledger.is_some()
+    }
+
+    /// Removes the least recently used entries until the limits hold, and what dead processes left behind.
+    ///
+    /// Loads go on meanwhile, and modules that are in use stay usable; saves wait, and may be skipped. Only
+    /// names that this crate makes are deleted. Takes time in proportion to the number of entries.
+    ///
+    /// # Errors
+    ///
+    /// When the folder is not writable, cannot be listed, or is locked by others for long.
+    pub fn prune(&self, options: &PruneOptions) -> Result<PruneReport, CacheError> {
+        let inner = &*self.inner;
+        let limits = Limits {
+            size: options.max_size.unwrap_or(inner.policy.max_size),
+            age: options.max_age.or(inner.policy.max_age),
+            dry_run: options.dry_run,
+        };
+        let pruned = match &inner.ledger {
+            Some(ledger) => inner.with_books(ledger, |books| {
+                let mut report =
+                    prune::shrink(&inner.directory, inner.hints.as_ref(), books, limits)?;
+                report.leftovers = prune::clear_leftovers(&inner.directory, limits.dry_run)?;
+                Ok(report)
+            }),
+            None => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        };
+        pruned.map_err(|error| inner.error("prune", ".", error))
+    }
+
+    /// Counts what is in the folder, by looking. Takes time in proportion to the number of entries.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be listed.
+    pub fn usage(&self) -> Result<Usage, CacheError> {
+        let inner = &*self.inner;
+        let listing =
+            scan::list(&inner.directory).map_err(|error| inner.error("list", ".", error))?;
+        Ok(Usage::of(&listing, inner.directory.path()))
+    }
+
+    /// The entries in the folder, in no order. Takes time in proportion to their number, and opens none.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be listed.
+    pub fn list(&self) -> Result<Vec<EntryInfo>, CacheError> {
+        let inner = &*self.inner;
+        let listing =
+            scan::list(&inner.directory).map_err(|error| inner.error("list", ".", error))?;
+        let now = prune::since_1970();
+        let info = |entry| EntryInfo::of(entry, prune::last_use(inner.hints.as_ref(), entry, now));
+        Ok(listing.entries.iter().map(info).collect())
     }
 
     /// What this handle and its clones have done so far.
@@ -164,7 +225,7 @@ impl EntryStore for FileSystemCache {
             let error = io::Error::other("it is the entry of another key");
             return Err(inner.error("store the entry", &layout::entry(key), error));
         }
-        let outcome = inner.publish(key, entry)?;
+        let outcome = publish::publish(inner, key, entry)?;
         match outcome {
             SaveOutcome::Stored { bytes } => inner.counters.saved(bytes),
             SaveOutcome::Skipped(reason) => {
@@ -185,15 +246,15 @@ impl EntryStore for FileSystemCache {
 
     fn remove(&self, key: &EntryKey) -> Result<bool, CacheError> {
         let name = layout::entry(key);
-        match self.inner.directory.remove_file(&name) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(self.inner.error("remove the entry", &name, error)),
-        }
+        let removed = match &self.inner.ledger {
+            Some(ledger) => self.inner.with_books(ledger, |books| books.remove(&name)),
+            None => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        };
+        removed.map_err(|error| self.inner.error("remove the entry", &name, error))
     }
 
     fn compile_permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
-        if !self.inner.policy.writable {
+        if self.inner.ledger.is_none() {
             return Ok(CompilePermit::Uncoordinated);
         }
         permit::acquire(&self.inner.directory, key)
@@ -270,12 +331,33 @@ impl Inner {
                     .directory
                     .attributes_of(name)
                     .is_ok_and(|found| found.inode == *inode);
-                let removed =
-                    self.policy.writable && unchanged && self.directory.remove_file(name).is_ok();
+                let removed = unchanged && self.remove_now(name);
                 tracing::warn!(name, %reason, removed, "a stored entry is damaged");
             }
             Refusal::Invalid { reason, .. } => self.rejected_entry(name, reason),
             Refusal::Unusable(reason) => self.rejected_entry(name, reason),
+        }
+    }
+
+    /// Does something under the lock of the books.
+    fn with_books<T>(
+        &self,
+        ledger: &Ledger,
+        act: impl FnOnce(&mut Books<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let books = ledger.lock(&self.directory)?;
+        act(&mut books.ok_or(io::ErrorKind::ResourceBusy)?)
+    }
+
+    /// Removes an entry without waiting for anybody: a load must not. Where the books are in use, they say
+    /// too much until the next count.
+    fn remove_now(&self, name: &str) -> bool {
+        let Some(ledger) = &self.ledger else {
+            return false;
+        };
+        match ledger.lock_now(&self.directory) {
+            Ok(Some(mut books)) => books.remove(name).unwrap_or(false),
+            _ => self.directory.remove_file(name).is_ok(),
         }
     }
 
@@ -284,53 +366,12 @@ impl Inner {
         tracing::warn!(name, %reason, "a stored entry cannot be used; it stays");
     }
 
-    /// Writes the entry beside the others and moves it to its name when it is whole and on disk.
-    fn publish(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
-        if !self.policy.writable {
-            return Ok(SaveOutcome::Skipped(SkipReason::ReadOnly));
-        }
-        let name = layout::entry(key);
-        if self
-            .directory
-            .attributes_of(&name)
-            .is_ok_and(|found| found.kind != Kind::File)
-        {
-            return Ok(SaveOutcome::Skipped(SkipReason::Occupied));
-        }
-        match self.write_and_rename(key, &name, entry) {
-            Ok(()) => Ok(SaveOutcome::Stored { bytes: entry.len() }),
-            Err(error) => match error.kind() {
-                io::ErrorKind::StorageFull
-                | io::ErrorKind::QuotaExceeded
-                | io::ErrorKind::FileTooLarge => Ok(SaveOutcome::Skipped(SkipReason::NoSpace)),
-                io::ErrorKind::ReadOnlyFilesystem => Ok(SaveOutcome::Skipped(SkipReason::ReadOnly)),
-                _ => Err(self.error("store the entry", &name, error)),
-            },
-        }
-    }
-
-    fn write_and_rename(
+    pub(crate) fn error(
         &self,
-        key: &EntryKey,
+        operation: &'static str,
         name: &str,
-        entry: &SealedEntry<'_>,
-    ) -> io::Result<()> {
-        let temporary = Temporary::create(&self.directory)?;
-        let mut file = temporary.file();
-        match FileExt::allocate(file, entry.len()) {
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
-            outcome => outcome?,
-        }
-        entry.write_to(&self.policy.trust, &mut file)?;
-        Directory::seal_permissions(file)?;
-        // Without this, a crash could leave the name with none of the bytes. A name that is lost is a
-        // miss, so the directory is not synced.
-        file.sync_all()?;
-        self.directory.create_directory(&layout::engine_dir(key))?;
-        temporary.publish(name)
-    }
-
-    fn error(&self, operation: &'static str, name: &str, error: io::Error) -> CacheError {
+        error: io::Error,
+    ) -> CacheError {
         self.counters.error();
         CacheError::io(operation, self.directory.path().join(name), error)
     }

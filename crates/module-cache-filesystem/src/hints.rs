@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use module_cache_core::EntryKey;
+use module_cache_core::{EntryKey, ModuleHash};
 
 use crate::directory::{Attributes, Directory, Kind};
 use crate::positional::{read_exact_at, write_all_at};
@@ -71,7 +71,20 @@ impl Hints {
 
     /// What is remembered of `key`.
     pub(crate) fn find(&self, key: &EntryKey) -> Hint {
-        let tag = tag(key);
+        self.find_tag(tag(key.module(), &key.engine().digest()[..8]))
+    }
+
+    /// When an entry was last used, since 1970; zero if that is not known. The engine is known by its folder,
+    /// which ends in the first digits of the digest.
+    pub(crate) fn last_use(&self, engine: &str, module: ModuleHash) -> Duration {
+        let digits = engine.len().checked_sub(16).and_then(|at| engine.get(at..));
+        let Some(prefix) = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) else {
+            return Duration::ZERO;
+        };
+        self.find_tag(tag(module, &prefix.to_be_bytes())).last_use()
+    }
+
+    fn find_tag(&self, tag: [u8; 16]) -> Hint {
         let bucket = (u64_at(&tag, 0) % BUCKETS) * BUCKET as u64;
         let mut slots = [0; BUCKET];
         if read_exact_at(&self.file, &mut slots, bucket).is_err() {
@@ -157,14 +170,12 @@ impl Hint {
     }
 }
 
-/// Hashes and digests are uniform, so their sum tells keys apart as well as either.
-fn tag(key: &EntryKey) -> [u8; 16] {
+/// Tells keys apart by what a folder's listing shows: the module's hash, and 8 bytes of the engine's
+/// digest. Both are uniform, so their sum is too.
+fn tag(module: ModuleHash, engine: &[u8]) -> [u8; 16] {
     let mut tag = [0; 16];
-    let (module, engine) = (key.module(), key.engine());
-    for (to, (module, engine)) in tag
-        .iter_mut()
-        .zip(module.as_bytes().iter().zip(engine.digest()))
-    {
+    let engine = engine.iter().cycle();
+    for (to, (module, engine)) in tag.iter_mut().zip(module.as_bytes().iter().zip(engine)) {
         *to = module ^ engine;
     }
     tag
@@ -183,7 +194,7 @@ fn since_1970(time: SystemTime) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use module_cache_core::{EngineId, ModuleHash};
+    use module_cache_core::EngineId;
 
     struct Fixture {
         directory: Directory,
@@ -217,6 +228,7 @@ mod tests {
             device: 1,
             inode: 2,
             changed: 3_000_000_000,
+            modified: 3_000_000_000,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use module_cache_core::EntryKey;
+use module_cache_core::{EntryKey, ModuleHash};
 
 /// The format of the folder. A version that cannot read it uses a folder of another name.
 pub(crate) const VERSION_DIR: &str = "v1";
@@ -11,6 +11,7 @@ pub(crate) const VERSION_DIR: &str = "v1";
 pub(crate) const TEMPORARY_DIR: &str = "tmp";
 pub(crate) const LOCK_DIR: &str = "locks";
 pub(crate) const HINTS_FILE: &str = "hints";
+pub(crate) const LEDGER_FILE: &str = "ledger";
 
 /// Files beside the versions, which tell backup programs and git to pass over the folder.
 pub(crate) const MARKERS: [(&str, &str); 2] = [
@@ -33,9 +34,33 @@ pub(crate) fn entry(key: &EntryKey) -> String {
     key.to_string()
 }
 
+/// Whether this is the name of an engine's folder: a label, a dash, and 16 digits.
+pub(crate) fn is_engine_dir(name: &str) -> bool {
+    name.rsplit_once('-').is_some_and(|(label, digits)| {
+        !label.is_empty()
+            && digits.len() == 16
+            && digits
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            && label
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+    })
+}
+
+/// Whether this is one of the other names in the folder of the version.
+pub(crate) fn is_own(name: &str) -> bool {
+    [TEMPORARY_DIR, LOCK_DIR, HINTS_FILE, LEDGER_FILE].contains(&name)
+}
+
 /// The lock of a key. Each later generation stands in for one whose holder fell silent.
 pub(crate) fn lock(key: &EntryKey, generation: u32) -> String {
-    format!("{LOCK_DIR}/{}-{}.{generation}", key.engine(), key.module())
+    lock_of(&engine_dir(key), key.module(), generation)
+}
+
+/// The same, where the engine is known by its folder.
+pub(crate) fn lock_of(engine: &str, module: ModuleHash, generation: u32) -> String {
+    format!("{LOCK_DIR}/{engine}-{module}.{generation}")
 }
 
 /// A name for a temporary that no other process or thread picks.

@@ -28,6 +28,7 @@
 //! <root>/CACHEDIR.TAG, .gitignore
 //! <root>/v1/<engine label>-<16 hex of its digest>/<module hash>    the entries, mode 0444
 //! <root>/v1/hints           last uses, and what was verified since the machine started
+//! <root>/v1/ledger          how many bytes the entries take
 //! <root>/v1/tmp/…           entries being written, each locked by its writer
 //! <root>/v1/locks/…         permits to compile, one lock for each key
 //! ```
@@ -36,7 +37,15 @@
 //!
 //! Loads take no lock. A save writes a temporary file, syncs it and renames it into place, so a reader sees
 //! the whole entry or none. [Permits](module_cache_core::ModuleCache::compile_permit) are `flock`s, which
-//! the system releases when their holder dies.
+//! the system releases when their holder dies. What changes the number of published bytes (publishing,
+//! removing, pruning) is done under the lock of the ledger.
+//!
+//! # Limits
+//!
+//! The entries never take more than [`max_size`](FileSystemCacheBuilder::max_size), at any moment, with any
+//! number of processes, of which any may be killed at any time: the ledger announces each change before it
+//! is made. Knowing the total takes no scan. Making room scans once, and removes the least recently used
+//! entries down to 90 %, so that this is rare.
 //!
 //! # Platforms
 //!
@@ -57,13 +66,20 @@ mod file_system_cache;
 mod heartbeat;
 mod hints;
 mod layout;
+mod ledger;
 mod open_entry;
 mod permit;
 mod positional;
+mod prune;
+mod publish;
+mod scan;
 mod temporary;
 mod trust_check;
+mod usage;
 mod verification;
 
 pub use builder::FileSystemCacheBuilder;
 pub use file_system_cache::FileSystemCache;
+pub use prune::{PruneOptions, PruneReport};
+pub use usage::{EngineUsage, EntryInfo, Usage};
 pub use verification::Verification;

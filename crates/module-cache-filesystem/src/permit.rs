@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use fs4::{FileExt, TryLockError};
-use module_cache_core::{CompilePermit, EntryKey};
+use module_cache_core::{CompilePermit, EntryKey, ModuleHash};
 
 use crate::directory::Directory;
 use crate::heartbeat::{Heartbeat, Watch};
@@ -40,6 +40,20 @@ pub(crate) fn acquire(directory: &Directory, key: &EntryKey) -> io::Result<Compi
         }
     }
     Ok(CompilePermit::Uncoordinated)
+}
+
+/// Whether somebody has leave to compile this key at the moment.
+pub(crate) fn is_held(directory: &Directory, engine: &str, module: ModuleHash) -> bool {
+    let Ok(file) = directory.open_file(&layout::lock_of(engine, module, 0)) else {
+        return false;
+    };
+    match FileExt::try_lock_shared(&file) {
+        Ok(()) => {
+            unlock(&file);
+            false
+        }
+        Err(error) => matches!(error, TryLockError::WouldBlock),
+    }
 }
 
 enum Attempt {

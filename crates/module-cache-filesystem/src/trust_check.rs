@@ -96,6 +96,7 @@ mod tests {
             device: 0,
             inode: 0,
             changed: 0,
+            modified: 0,
         }
     }
 

@@ -42,7 +42,11 @@ fn as_user(user: u32, name: &str, role: &str) {
     let keep = tempfile::tempdir().unwrap();
     fs::set_permissions(keep.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let program = keep.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // By another process: while this one has the copy open for writing, children that other tests start
+    // have it too, and it cannot be executed.
+    let mut copy = Command::new("cp");
+    copy.arg(std::env::current_exe().unwrap()).arg(&program);
+    assert!(copy.status().unwrap().success());
     let outcome = Command::new(program)
         .args(["--exact", name, "--nocapture"])
         .env(role::ROLE, role)
@@ -231,7 +235,8 @@ fn a_folder_on_a_read_only_file_system_is_read() {
 #[test]
 fn on_a_full_disk_saves_are_skipped_and_what_is_there_still_loads() {
     if let Some(root) = role::role() {
-        let cache = FileSystemCache::open(Path::new(&root).join("cache")).unwrap();
+        let root = Path::new(&root).join("cache");
+        let cache = FileSystemCache::builder(root).min_free(0).open().unwrap();
         let engine = engine();
         let outcomes: Vec<_> = (0..40)
             .map(|n| {

@@ -56,6 +56,16 @@ impl Directory {
         fs::remove_file(self.path.join(name))
     }
 
+    pub(crate) fn names(&self, name: &str) -> io::Result<Vec<String>> {
+        fs::read_dir(self.path.join(name))?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+
+    pub(crate) fn remove_directory(&self, name: &str) -> io::Result<()> {
+        fs::remove_dir(self.path.join(name))
+    }
+
     pub(crate) fn attributes_of(&self, name: &str) -> io::Result<Attributes> {
         Ok(attributes(&fs::symlink_metadata(self.path.join(name))?))
     }
@@ -103,10 +113,12 @@ fn attributes(metadata: &Metadata) -> Attributes {
     } else {
         Kind::Other
     };
-    let changed = metadata
+    let modified = metadata
         .modified()
         .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .and_then(|time| i64::try_from(time.as_nanos()).ok())
+        .unwrap_or(0);
     Attributes {
         kind,
         size: metadata.len(),
@@ -114,8 +126,7 @@ fn attributes(metadata: &Metadata) -> Attributes {
         mode: 0,
         device: 0,
         inode: 0,
-        changed: changed
-            .and_then(|time| i64::try_from(time.as_nanos()).ok())
-            .unwrap_or(0),
+        changed: modified,
+        modified,
     }
 }

@@ -77,6 +77,25 @@ impl Directory {
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
+    /// The names in a directory below this one, in no order.
+    pub(crate) fn names(&self, name: &str) -> io::Result<Vec<String>> {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::new(directory)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes a directory, if it is empty.
+    pub(crate) fn remove_directory(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)?)
+    }
+
     /// Attributes of what `name` is, without following a link in the end.
     pub(crate) fn attributes_of(&self, name: &str) -> io::Result<Attributes> {
         Ok(attributes(&rustix::fs::statat(
@@ -190,5 +209,8 @@ fn attributes(stat: &Stat) -> Attributes {
         changed: (stat.st_ctime as i64)
             .saturating_mul(1_000_000_000)
             .saturating_add(stat.st_ctime_nsec as i64),
+        modified: (stat.st_mtime as i64)
+            .saturating_mul(1_000_000_000)
+            .saturating_add(stat.st_mtime_nsec as i64),
     }
 }

@@ -1,0 +1,305 @@
+//! The cap, the floor, and what leaves when.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use module_cache_core::{Compile, Engine, ModuleCache, ModuleHash, SaveOutcome, SkipReason};
+use module_cache_filesystem::{FileSystemCache, FileSystemCacheBuilder, PruneOptions};
+use module_cache_testkit::{TestEngine, wasm};
+
+const BLOCK: u64 = 4096;
+
+struct Folder {
+    engine: TestEngine,
+    keep: tempfile::TempDir,
+}
+
+impl Folder {
+    fn new() -> Self {
+        Self {
+            engine: TestEngine::new("limits"),
+            keep: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn root(&self) -> std::path::PathBuf {
+        self.keep.path().join("cache")
+    }
+
+    fn open(
+        &self,
+        options: impl FnOnce(FileSystemCacheBuilder) -> FileSystemCacheBuilder,
+    ) -> FileSystemCache {
+        options(FileSystemCache::builder(self.root()))
+            .open()
+            .unwrap()
+    }
+
+    fn capped(&self, blocks: u64) -> FileSystemCache {
+        self.open(|options| options.max_size(blocks * BLOCK))
+    }
+
+    fn save(&self, cache: &FileSystemCache, n: u64) -> SaveOutcome {
+        self.save_sized(cache, n, 1000)
+    }
+
+    fn save_sized(&self, cache: &FileSystemCache, n: u64, size: usize) -> SaveOutcome {
+        let wasm = wasm(n, size);
+        let module = self.engine.compile(&wasm).unwrap();
+        cache
+            .save(ModuleHash::of(&wasm), &self.engine, &module)
+            .unwrap()
+    }
+
+    fn has(&self, cache: &FileSystemCache, n: u64) -> bool {
+        ModuleCache::contains(cache, ModuleHash::of(&wasm(n, 1000)), &self.engine).unwrap()
+    }
+
+    fn entry(&self, n: u64) -> std::path::PathBuf {
+        let key = ModuleHash::of(&wasm(n, 1000));
+        self.root().join(format!("v1/{}/{key}", self.engine.id()))
+    }
+
+    /// Makes an entry look as if it had been stored, and never used since, so long ago.
+    fn age(&self, n: u64, age: Duration) {
+        let file = fs::File::open(self.entry(n)).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+        let _ = fs::remove_file(self.root().join("v1/hints"));
+    }
+}
+
+fn days(n: u64) -> Duration {
+    Duration::from_hours(24 * n)
+}
+
+#[test]
+fn a_save_makes_room_by_removing_what_was_used_longest_ago() {
+    let folder = Folder::new();
+    let cache = folder.capped(10);
+    for n in 0..10 {
+        assert!(folder.save(&cache, n).is_stored());
+    }
+    for n in 0..10 {
+        folder.age(n, days(if n == 3 { 1 } else { 10 - n }));
+    }
+    let cache = folder.capped(10);
+    assert!(folder.save(&cache, 10).is_stored());
+    assert_eq!(cache.usage().unwrap().bytes, 10 * BLOCK);
+    assert!(!folder.has(&cache, 0), "the oldest is gone");
+    assert!((1..=10).all(|n| folder.has(&cache, n)));
+    assert_eq!(cache.stats().evictions, 1);
+}
+
+#[test]
+fn a_loaded_entry_outlives_one_that_is_not() {
+    let folder = Folder::new();
+    let cache = folder.capped(10);
+    for n in 0..10 {
+        assert!(folder.save(&cache, n).is_stored());
+    }
+    for n in 0..10 {
+        folder.age(n, days(10 - n));
+    }
+    let cache = folder.capped(10);
+    assert!(
+        cache
+            .load(ModuleHash::of(&wasm(0, 1000)), &folder.engine)
+            .unwrap()
+            .is_some()
+    );
+    assert!(folder.save(&cache, 10).is_stored());
+    assert!(folder.has(&cache, 0));
+    assert!(!folder.has(&cache, 1));
+}
+
+#[test]
+fn room_is_made_down_to_nine_tenths() {
+    let folder = Folder::new();
+    let cache = folder.capped(100);
+    for n in 0..101 {
+        assert!(folder.save(&cache, n).is_stored());
+    }
+    assert_eq!(cache.usage().unwrap().entries, 91);
+    assert_eq!(cache.stats().evictions, 10);
+}
+
+#[test]
+fn a_module_larger_than_the_cap_is_not_stored_and_removes_nothing() {
+    let folder = Folder::new();
+    let cache = folder.capped(4);
+    assert!(folder.save(&cache, 1).is_stored());
+    let outcome = folder.save_sized(&cache, 2, 5 * 4096);
+    assert_eq!(outcome, SaveOutcome::Skipped(SkipReason::TooLarge));
+    assert_eq!(cache.stats().skipped, 1);
+    assert!(folder.has(&cache, 1));
+}
+
+#[test]
+fn a_floor_that_cannot_be_kept_skips_the_save_and_removes_nothing() {
+    let folder = Folder::new();
+    let cache = folder.open(|options| options);
+    assert!(folder.save(&cache, 1).is_stored());
+    let cache = folder.open(|options| options.min_free(u64::MAX / 2));
+    assert_eq!(
+        folder.save(&cache, 2),
+        SaveOutcome::Skipped(SkipReason::NoSpace)
+    );
+    assert!(folder.has(&cache, 1));
+}
+
+#[test]
+fn a_floor_that_can_be_kept_by_removing_entries_is() {
+    let folder = Folder::new();
+    let cache = folder.open(|options| options);
+    let megabyte = 1 << 20;
+    for n in 0..8 {
+        assert!(folder.save_sized(&cache, n, 8 * megabyte).is_stored());
+    }
+    // Other programs use this disk too, so the floor is only about where they leave it.
+    let free = fs4::available_space(folder.root()).unwrap();
+    let cache = folder.open(|options| options.min_free(free + 16 * (1 << 20)));
+    let outcome = folder.save(&cache, 100);
+    assert!(outcome.is_stored(), "{outcome:?}");
+    assert!(cache.stats().evictions >= 1);
+}
+
+#[test]
+fn pruning_reaches_the_size_and_the_age_it_is_told() {
+    let folder = Folder::new();
+    let cache = folder.open(|options| options);
+    for n in 0..10 {
+        assert!(folder.save(&cache, n).is_stored());
+    }
+    for n in 0..10 {
+        folder.age(n, days(n));
+    }
+    let cache = folder.open(|options| options);
+    let by_age = PruneOptions {
+        max_age: Some(days(6)),
+        ..PruneOptions::default()
+    };
+    let dry = cache
+        .prune(&PruneOptions {
+            dry_run: true,
+            ..by_age
+        })
+        .unwrap();
+    assert_eq!((dry.removed, dry.kept), (4, 6));
+    assert_eq!(
+        cache.usage().unwrap().entries,
+        10,
+        "a dry run removes nothing"
+    );
+    assert_eq!(cache.prune(&by_age).unwrap(), dry);
+    assert_eq!(cache.usage().unwrap().entries, 6);
+
+    let by_size = PruneOptions {
+        max_size: Some(2 * BLOCK),
+        ..PruneOptions::default()
+    };
+    let report = cache.prune(&by_size).unwrap();
+    assert_eq!(
+        (report.removed, report.kept, report.kept_bytes),
+        (4, 2, 2 * BLOCK)
+    );
+    assert!(folder.has(&cache, 0) && folder.has(&cache, 1));
+}
+
+#[test]
+fn a_use_in_the_future_does_not_protect_an_entry_for_ever() {
+    let folder = Folder::new();
+    let cache = folder.open(|options| options);
+    for n in 0..3 {
+        assert!(folder.save(&cache, n).is_stored());
+    }
+    for n in 1..3 {
+        folder.age(n, days(1));
+    }
+    let file = fs::File::open(folder.entry(0)).unwrap();
+    file.set_modified(SystemTime::now() + days(1000)).unwrap();
+    let cache = folder.open(|options| options);
+    let used = cache
+        .list()
+        .unwrap()
+        .into_iter()
+        .map(|entry| entry.last_use)
+        .max()
+        .unwrap();
+    assert!(used <= SystemTime::now(), "{used:?}");
+}
+
+#[test]
+fn pruning_leaves_what_it_did_not_make_and_says_so() {
+    let folder = Folder::new();
+    let cache = folder.open(|options| options);
+    assert!(folder.save(&cache, 1).is_stored());
+    let version = cache.root().join("v1");
+    let engine = format!("{}", folder.engine.id());
+    let strangers = [
+        "notes.txt".to_owned(),
+        "Engine-0123456789ABCDEF".to_owned(),
+        format!("{engine}/readme"),
+        format!("{engine}/{}", "A".repeat(64)),
+    ];
+    for name in &strangers {
+        fs::write(version.join(name), "precious").unwrap();
+    }
+    fs::create_dir(version.join("tools-0123456789abcdef")).unwrap();
+    let nothing = PruneOptions {
+        max_size: Some(0),
+        ..PruneOptions::default()
+    };
+    let report = cache.prune(&nothing).unwrap();
+    let mut foreign = report.foreign.clone();
+    foreign.sort();
+    let mut expected: Vec<_> = strangers.iter().map(|name| version.join(name)).collect();
+    expected.sort();
+    assert_eq!(foreign, expected);
+    assert!(expected.iter().all(|path| path.exists()));
+    assert_eq!(report.removed, 1);
+    assert!(
+        !version.join("tools-0123456789abcdef").exists(),
+        "an empty engine folder goes"
+    );
+}
+
+#[test]
+fn pruning_clears_what_dead_processes_left_and_nothing_that_is_new() {
+    let folder = Folder::new();
+    let cache = folder.open(|options| options);
+    assert!(folder.save(&cache, 1).is_stored());
+    let make = |name: &str, age: Duration| {
+        let path = cache.root().join("v1").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = fs::File::create(&path).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+        path
+    };
+    let (old, new) = (Duration::from_mins(2), Duration::ZERO);
+    let gone = [make("tmp/1-dead-0", old), make("locks/dead.0", old)];
+    let kept = [make("tmp/2-new-0", new), make("locks/new.0", new)];
+    assert_eq!(cache.prune(&PruneOptions::default()).unwrap().leftovers, 2);
+    assert!(
+        gone.iter()
+            .all(|path: &std::path::PathBuf| !Path::exists(path))
+    );
+    assert!(kept.iter().all(|path| path.exists()));
+    assert!(folder.has(&cache, 1));
+}
+
+#[test]
+fn what_is_deleted_behind_our_back_is_noticed_by_the_next_count() {
+    let folder = Folder::new();
+    let cache = folder.capped(10);
+    for n in 0..10 {
+        assert!(folder.save(&cache, n).is_stored());
+    }
+    for n in 0..8 {
+        fs::remove_file(folder.entry(n)).unwrap();
+    }
+    for n in 20..28 {
+        assert!(folder.save(&cache, n).is_stored());
+    }
+    assert_eq!(cache.usage().unwrap().entries, 10, "nothing had to leave");
+}
