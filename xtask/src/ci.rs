@@ -86,30 +86,31 @@ fn tests(workspace: &Workspace) -> Result<()> {
 }
 
 /// Checks every library without features and with each single one: `--all-features` hides what is
-/// missing where they are apart.
+/// missing, or left over, where they are apart.
 fn each_feature(workspace: &Workspace) -> Result<()> {
-    for (name, package) in workspace
-        .packages
-        .iter()
-        .filter(|(_, package)| package.library)
-    {
-        let bare = [
-            "check",
-            "--quiet",
-            "--package",
-            name,
-            "--no-default-features",
-        ];
-        process::run(process::cargo(&workspace.root).args(bare))?;
+    for (name, package) in &workspace.packages {
+        if !package.library {
+            continue;
+        }
+        check_alone(workspace, name, &[])?;
         for feature in &package.features {
-            process::run(
-                process::cargo(&workspace.root)
-                    .args(bare)
-                    .args(["--features", feature]),
-            )?;
+            check_alone(workspace, name, &["--features", feature])?;
         }
     }
     Ok(())
+}
+
+/// With clippy and not with `cargo check`, which would let warnings pass.
+fn check_alone(workspace: &Workspace, package: &str, features: &[&str]) -> Result<()> {
+    let mut command = process::cargo(&workspace.root);
+    command.args([
+        "clippy",
+        "--quiet",
+        "--package",
+        package,
+        "--no-default-features",
+    ]);
+    process::run(command.args(features).args(["--", "-D", "warnings"]))
 }
 
 fn documentation(workspace: &Workspace) -> Result<()> {

@@ -37,8 +37,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         "--precise",
         OLDEST,
     ]))?;
-    process::run(cargo().args(["check", "--workspace", "--all-features"]))?;
-    process::run(cargo().args(["test", "--package", ADAPTER]))
+    // Built rather than checked: the tests need the same build, and compiling wasmtime takes minutes.
+    process::run(cargo().args(["build", "--package", ADAPTER, "--all-features"]))?;
+    process::run(cargo().args(["test", "--package", ADAPTER, "--all-features"]))
 }
 
 /// Writes the smaller workspace to `copy`; what was built there before stays.
@@ -46,18 +47,13 @@ fn lay_out(workspace: &Workspace, copy: &Path) -> Result<()> {
     let members = members(workspace)?;
     let manifest: Table = fs::read_to_string(workspace.root.join("Cargo.toml"))?.parse()?;
     check_bound(&manifest)?;
-    for old in ["crates", "samples"] {
-        if copy.join(old).exists() {
-            fs::remove_dir_all(copy.join(old))?;
-        }
+    let old = copy.join("crates");
+    if old.exists() {
+        fs::remove_dir_all(old)?;
     }
     for name in &members {
         let folder = &workspace.packages[name].folder;
         copy_folder(folder, &copy.join(workspace.relative(folder)))?;
-    }
-    let samples = workspace.root.join("samples");
-    if samples.exists() {
-        copy_folder(&samples, &copy.join("samples"))?;
     }
     fs::write(
         copy.join("Cargo.toml"),
@@ -65,7 +61,7 @@ fn lay_out(workspace: &Workspace, copy: &Path) -> Result<()> {
     )?;
     fs::copy(workspace.root.join("Cargo.lock"), copy.join("Cargo.lock"))
         .context("there is no Cargo.lock to copy")?;
-    link_corpus(workspace, copy)
+    Ok(())
 }
 
 /// The adapter and all members that it needs, for whatever use.
@@ -136,15 +132,6 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
             fs::copy(entry.path(), &place)
                 .with_context(|| format!("cannot copy {}", entry.path().display()))?;
         }
-    }
-    Ok(())
-}
-
-/// The corpus belongs to a target folder, and the copy has another one.
-fn link_corpus(workspace: &Workspace, copy: &Path) -> Result<()> {
-    let (corpus, place) = (workspace.target.join("corpus"), copy.join("target/corpus"));
-    if corpus.exists() && !place.exists() {
-        copy_folder(&corpus, &place)?;
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! `module-cache compile`: fills the cache from files and folders.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -46,7 +46,6 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
         cache: &cache,
         found: &found,
         next: AtomicUsize::new(0),
-        stop: AtomicBool::new(false),
         turns: Mutex::default(),
     };
     let mut report = Report::new(args.json, found.files.len());
@@ -80,13 +79,11 @@ struct Work<'a> {
     cache: &'a ReportingCache,
     found: &'a Found,
     next: AtomicUsize,
-    /// Nobody reads the report any more.
-    stop: AtomicBool,
     turns: Mutex<HashMap<ModuleHash, Arc<Mutex<()>>>>,
 }
 
 impl Work<'_> {
-    /// Works on the files with `jobs` threads, and reports each in the order of the list.
+    /// Works on the files with `jobs` threads, and reports each when it is done.
     fn run(&self, jobs: usize, report: &mut Report) -> Result<()> {
         let (sender, receiver) = mpsc::channel();
         thread::scope(|scope| {
@@ -100,23 +97,16 @@ impl Work<'_> {
             }
             drop(sender);
 
-            let mut waiting = BTreeMap::new();
-            let mut next = 0;
-            for (index, record) in receiver {
-                waiting.insert(index, record);
-                while let Some(record) = waiting.remove(&next) {
-                    next += 1;
-                    report.print(&record).inspect_err(|_| {
-                        self.stop.store(true, Ordering::Relaxed);
-                    })?;
-                }
+            for record in receiver {
+                // Where nobody listens any more, the threads end with the file they are at.
+                report.print(&record)?;
             }
             Ok(())
         })
     }
 
-    fn work(&self, sender: &Sender<(usize, Record)>) {
-        while !self.stop.load(Ordering::Relaxed) {
+    fn work(&self, sender: &Sender<Record>) {
+        loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let (path, outcome) = match self.found.files.get(index) {
                 None => break,
@@ -131,7 +121,7 @@ impl Work<'_> {
                     error: messages::one_line(&format!("{error:#}")),
                 },
             };
-            if sender.send((index, record)).is_err() {
+            if sender.send(record).is_err() {
                 break;
             }
         }
@@ -214,10 +204,13 @@ impl Report {
     fn new(json: bool, files: usize) -> Self {
         // Draws nothing where standard error is no terminal.
         let bar = ProgressBar::new(files as u64).with_finish(ProgressFinish::AndClear);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}")
+        {
             bar.set_style(style);
         }
-        bar.tick();
+        if !bar.is_hidden() {
+            bar.enable_steady_tick(Duration::from_millis(250));
+        }
         Self {
             json,
             bar,

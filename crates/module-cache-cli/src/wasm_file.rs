@@ -168,6 +168,7 @@ fn parse_text(text: &[u8]) -> Result<Vec<u8>> {
 /// ```
 fn first_line(picture: &str) -> String {
     let message = picture.lines().next().unwrap_or_default();
+    let message = message.replace(" at <anon>:", " at line:column ");
     match picture
         .lines()
         .find_map(|line| line.trim_start().strip_prefix("--> <anon>:"))

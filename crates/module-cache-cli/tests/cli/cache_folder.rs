@@ -1,0 +1,186 @@
+//! Cache folders that cannot be used, or only be read: programs run all the same, and `compile` says why
+//! it cannot fill them.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+
+use crate::support::{Place, exits_with, need_root, on_mount, prints, sample};
+
+/// Runs a program with this place's cache, which cannot be used for the reason given, and fills that cache.
+#[track_caller]
+fn assert_refused(place: &Place, reason: &str) {
+    let file = place.file("hello.wat", prints("hello", false));
+    let file = file.to_str().unwrap();
+    let ran = place.run(&["run", file]).ok();
+    assert_eq!(ran.stdout, "hello\n");
+    let warning = ran.one_line("module-cache: warning: ");
+    assert!(warning.contains(reason), "{warning}");
+    assert!(
+        warning.ends_with("; running without the cache"),
+        "{warning}"
+    );
+
+    let ran = place.run(&["run", "--timing", file]).ok();
+    assert_eq!(ran.timing().0, "compiled");
+
+    let ran = place.run(&["compile", "--json", file]);
+    assert!(ran.error(1).contains(reason), "{ran:?}");
+    assert_eq!(ran.stdout, "");
+}
+
+fn fill(place: &Place) {
+    let file = place.file("exit.wat", exits_with(0));
+    place.run(&["compile", file.to_str().unwrap()]).ok();
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_file_is_no_cache() {
+    let place = Place::new();
+    place.file("cache", "a file");
+    assert_refused(&place, "Not a directory");
+}
+
+#[test]
+fn a_folder_that_others_can_write_to_is_refused() {
+    let place = Place::new();
+    fill(&place);
+    for mode in [0o770, 0o707] {
+        set_mode(&place.cache().join("v1"), mode);
+        assert_refused(&place, "so others can write to it; `chmod go-w`");
+    }
+    set_mode(&place.cache().join("v1"), 0o700);
+    let ran = place.run(&["run", "--timing", "exit.wat"]).ok();
+    assert_eq!(ran.timing().0, "stored");
+}
+
+#[test]
+fn a_folder_of_another_user_is_refused() {
+    need_root();
+    let place = Place::new();
+    fill(&place);
+    chown(place.cache().join("v1"), Some(1000), None).unwrap();
+    assert_refused(&place, "it belongs to user 1000");
+}
+
+#[test]
+fn root_creates_no_cache_below_another_users_folder() {
+    need_root();
+    let place = Place::new();
+    fs::create_dir(place.cache()).unwrap();
+    chown(place.cache(), Some(1000), None).unwrap();
+    let file = place.file("exit.wat", exits_with(3));
+    let ran = place.run(&["run", file.to_str().unwrap()]);
+    assert_eq!(ran.code, 3);
+    assert!(
+        ran.stderr
+            .contains("it belongs to user 1000, and root creates nothing there"),
+        "{ran:?}"
+    );
+    assert!(
+        ran.stderr.ends_with("; running without the cache\n"),
+        "{ran:?}"
+    );
+    assert_eq!(place.run(&["compile", file.to_str().unwrap()]).code, 1);
+    assert_eq!(fs::read_dir(place.cache()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_folder_below_one_that_others_control_is_used_with_a_warning() {
+    let place = Place::new();
+    let open = place.path().join("open");
+    fs::create_dir(&open).unwrap();
+    set_mode(&open, 0o777);
+    let file = place.file("exit.wat", exits_with(0));
+    let args = ["run", "--cache-dir", "open/cache", file.to_str().unwrap()];
+    for _ in 0..2 {
+        let ran = place.run(&args).ok();
+        let warning = ran.one_line("module-cache: warning: ");
+        assert!(
+            warning.contains("below a directory that others control"),
+            "{warning}"
+        );
+    }
+}
+
+#[test]
+fn a_folder_that_can_only_be_read_is_read() {
+    let place = Place::new();
+    place.file("exit.wat", exits_with(0));
+    let cache = place.path().join("disk/cache");
+    let args = [
+        "compile",
+        "--cache-dir",
+        cache.to_str().unwrap(),
+        "exit.wat",
+    ];
+    place.run(&args).ok();
+
+    let mount = "--bind -o ro disk";
+    let ran = on_mount(&place, mount, &["run", "--timing", "exit.wat"]).ok();
+    assert_eq!(ran.timing().0, "stored");
+    ran.one_line("module-cache: stored ");
+
+    place.file("new.wat", exits_with(5));
+    let ran = on_mount(&place, mount, &["run", "new.wat"]);
+    assert_eq!(ran.code, 5);
+    let warning = ran.one_line("module-cache: warning: new.wat could not be stored");
+    assert!(warning.ends_with("the storage is read-only"), "{warning}");
+
+    let ran = on_mount(&place, mount, &["compile", "exit.wat"]);
+    assert!(ran.error(1).contains("can be read only"), "{ran:?}");
+}
+
+#[test]
+fn on_a_full_disk_programs_run_and_compile_says_which_files_are_missing() {
+    let place = Place::new();
+    place.file("small.wat", exits_with(4));
+    let toolbox = sample("toolbox.wasm");
+    let mount = "-t tmpfs -o size=300k,mode=700 none";
+    let ran = on_mount(&place, mount, &["run", &toolbox, "calc", "6 * 7"]).ok();
+    assert_eq!(ran.stdout, "42\n");
+    let warning = ran.one_line("module-cache: warning: ");
+    assert!(warning.ends_with("no space left"), "{warning}");
+
+    let ran = on_mount(&place, mount, &["compile", "--json", "small.wat", &toolbox]);
+    assert_eq!(ran.code, 1);
+    for object in ran.json() {
+        if object["path"] == "small.wat" {
+            assert_eq!(object["source"], "compiled");
+        } else {
+            assert_eq!(object["error"], "cannot be stored: no space left");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_entry_is_told_and_compiled_again() {
+    let place = Place::new();
+    let file = place.file("exit.wat", exits_with(0));
+    let file = file.to_str().unwrap();
+    let ran = place.run(&["compile", "--json", file]).ok();
+    let stored = &ran.json()[0];
+    let entry = place
+        .cache()
+        .join("v1")
+        .join(stored["engine"].as_str().unwrap())
+        .join(stored["hash"].as_str().unwrap());
+    let mut bytes = fs::read(&entry).unwrap();
+    bytes[100] ^= 1;
+    set_mode(&entry, 0o644);
+    fs::write(&entry, bytes).unwrap();
+    set_mode(&entry, 0o444);
+
+    let ran = place.run(&["run", "--timing", file]).ok();
+    assert_eq!(ran.timing().0, "compiled");
+    assert!(
+        ran.stderr
+            .starts_with("module-cache: warning: a stored entry is damaged (name: "),
+        "{ran:?}"
+    );
+    assert_eq!(place.run(&["run", "--timing", file]).timing().0, "stored");
+}

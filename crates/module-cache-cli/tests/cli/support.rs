@@ -1,0 +1,219 @@
+//! Starting the command, and what it is started on.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// A place of a test's own, with a cache in it that does not exist yet.
+pub(crate) struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { dir }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.path().join("cache")
+    }
+
+    /// A file with this content; folders in its name are created.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The command, with this place's cache and working directory.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_module-cache"));
+        command
+            .args(args)
+            .env("MODULE_CACHE_DIR", self.cache())
+            .current_dir(self.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        Ran::new(&self.command(args).output().unwrap())
+    }
+
+    /// Runs the command with this standard input.
+    pub(crate) fn run_with_input(&self, args: &[&str], input: &[u8]) -> Ran {
+        let mut child = self
+            .command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        Ran::new(&child.wait_with_output().unwrap())
+    }
+}
+
+/// How the command ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// -1 if a signal ended it.
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn new(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "{self:?}");
+        self
+    }
+
+    /// Standard output, of a run that ended well and said nothing else.
+    #[track_caller]
+    pub(crate) fn quiet(self) -> String {
+        let ran = self.ok();
+        assert_eq!(ran.stderr, "");
+        ran.stdout
+    }
+
+    /// The one line on standard error, which must start like this.
+    #[track_caller]
+    pub(crate) fn one_line(&self, start: &str) -> &str {
+        let line = self.stderr.strip_suffix('\n').unwrap_or_default();
+        assert!(
+            line.starts_with(start) && !line.contains('\n'),
+            "{start}: {self:?}"
+        );
+        line
+    }
+
+    /// The one error, of a command that failed with this code.
+    #[track_caller]
+    pub(crate) fn error(&self, code: i32) -> &str {
+        assert_eq!(self.code, code, "{self:?}");
+        self.one_line("module-cache: error: ")
+    }
+
+    /// What `--timing` says: the source and the hash.
+    #[track_caller]
+    pub(crate) fn timing(&self) -> (String, String) {
+        let words = self.stderr.lines().find_map(|line| {
+            let words: Vec<_> = line.split(' ').collect();
+            match words[..] {
+                [
+                    "module-cache:",
+                    source,
+                    hash,
+                    "load",
+                    load,
+                    "ms",
+                    "total",
+                    total,
+                    "ms",
+                ] => {
+                    assert!(load.parse::<f64>().unwrap() <= total.parse::<f64>().unwrap());
+                    Some((source.to_owned(), hash.to_owned()))
+                }
+                _ => None,
+            }
+        });
+        words.unwrap_or_else(|| panic!("no timing: {self:?}"))
+    }
+
+    /// The objects of `--json`.
+    pub(crate) fn json(&self) -> Vec<serde_json::Value> {
+        let parse = |line| serde_json::from_str(line).unwrap();
+        self.stdout.lines().map(parse).collect()
+    }
+}
+
+/// A program of `samples/`.
+pub(crate) fn sample(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../samples")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is part of the repository",
+        path.display()
+    );
+    path.to_str().unwrap().to_owned()
+}
+
+/// A module that exits with a code.
+pub(crate) fn exits_with(code: i32) -> String {
+    format!(
+        r#"(module
+             (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+             (memory (export "memory") 1)
+             (func (export "_start") (call $exit (i32.const {code}))))"#
+    )
+}
+
+/// A module that prints a line, once or for ever.
+pub(crate) fn prints(line: &str, for_ever: bool) -> String {
+    let again = if for_ever { "(br $again)" } else { "" };
+    let len = line.len() + 1;
+    format!(
+        r#"(module
+             (import "wasi_snapshot_preview1" "fd_write"
+               (func $write (param i32 i32 i32 i32) (result i32)))
+             (memory (export "memory") 1)
+             (data (i32.const 0) "\10\00\00\00\{len:02x}\00\00\00")
+             (data (i32.const 16) "{line}\0a")
+             (func (export "_start")
+               (loop $again
+                 (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+                 {again})))"#
+    )
+}
+
+/// Makes sure that this is root, whom the test needs to be somebody else's enemy.
+#[track_caller]
+pub(crate) fn need_root() {
+    use std::os::unix::fs::MetadataExt;
+    let probe = tempfile::NamedTempFile::new().unwrap();
+    assert_eq!(
+        probe.as_file().metadata().unwrap().uid(),
+        0,
+        "this test changes owners or mounts: run it as root, as in a container"
+    );
+}
+
+/// Runs the command where `place.path()/mounted` is a file system mounted with `options`, in a mount
+/// namespace that ends with it.
+pub(crate) fn on_mount(place: &Place, options: &str, args: &[&str]) -> Ran {
+    need_root();
+    fs::create_dir_all(place.path().join("mounted")).unwrap();
+    let script = format!(r#"mount {options} mounted && exec "$@""#);
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", &script, "sh"])
+        .arg(env!("CARGO_BIN_EXE_module-cache"))
+        .args(args)
+        .env("MODULE_CACHE_DIR", place.path().join("mounted/cache"))
+        .current_dir(place.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    Ran::new(&output)
+}
