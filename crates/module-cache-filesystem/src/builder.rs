@@ -142,10 +142,6 @@ impl FileSystemCacheBuilder {
         create_root(&self.root, user)?;
         let root = fs::canonicalize(&self.root)
             .map_err(|error| CacheError::io("resolve the directory", &self.root, error))?;
-        if !self.trust_folder {
-            examine_ancestors(&root, user, self.strict)?;
-        }
-
         let root_directory = Directory::open(&root)
             .map_err(|error| CacheError::io("open the directory", &root, error))?;
         let directory = open_version(&root_directory, user)?;
@@ -159,6 +155,9 @@ impl FileSystemCacheBuilder {
                 path: directory.path().to_owned(),
                 reason,
             });
+        }
+        if !self.trust_folder {
+            examine_ancestors(&root, user, self.strict)?;
         }
 
         // Root's folder is read by everybody and written by root alone.
@@ -176,10 +175,7 @@ impl FileSystemCacheBuilder {
         let map = !trust.is_signed() && directory.is_local();
         let remember = map && writable && self.verify == Verify::When(Verification::OncePerBoot);
         let hints = remember.then(|| Hints::open(&directory, user)).flatten();
-        let ledger = writable
-            .then(|| Ledger::open(&directory))
-            .transpose()
-            .map_err(|error| CacheError::io("open the ledger in", directory.path(), error))?;
+        let ledger = writable.then(|| open_ledger(&directory)).flatten();
         let policy = Policy {
             trust,
             map,
@@ -191,6 +187,13 @@ impl FileSystemCacheBuilder {
         };
         Ok(FileSystemCache::new(root, directory, policy, hints, ledger))
     }
+}
+
+/// Without a ledger nothing can be stored. On a full disk there may be none, and loads work all the same.
+fn open_ledger(directory: &Directory) -> Option<Ledger> {
+    Ledger::open(directory)
+        .inspect_err(|error| tracing::warn!(%error, "no ledger: the cache is used read-only"))
+        .ok()
 }
 
 /// Creates the folder and what is missing above it, for this user alone.
