@@ -39,8 +39,8 @@ fn call_component(engine: &Engine, component: &Component) -> i32 {
 
 /// What holds for two engines of equal id, whatever their modules are.
 fn share_the_disk_and_not_the_memory<E>(
-    first: E,
-    second: E,
+    first: &E,
+    second: &E,
     text: &str,
     call: impl Fn(&E, &E::Module) -> i32,
 ) where
@@ -54,7 +54,7 @@ fn share_the_disk_and_not_the_memory<E>(
     let memory = SharedCache::new();
     let cache = (&memory).with_fallback(&disk);
 
-    for (engine, source) in [(&first, Source::Compiled), (&second, Source::Stored)] {
+    for (engine, source) in [(first, Source::Compiled), (second, Source::Stored)] {
         assert!(memory.load(module.hash(), engine).unwrap().is_none());
         let loader = ModuleLoader::new(engine.clone(), &cache);
         let loaded = loader.load(&module).unwrap();
@@ -69,7 +69,7 @@ fn share_the_disk_and_not_the_memory<E>(
 #[test]
 fn two_engines_of_equal_id_share_stored_modules_and_no_live_ones() {
     let engine = || WasmtimeEngine::new(&Engine::default()).unwrap();
-    share_the_disk_and_not_the_memory(engine(), engine(), MODULE, |engine, module| {
+    share_the_disk_and_not_the_memory(&engine(), &engine(), MODULE, |engine, module| {
         call_module(engine.engine(), module)
     });
 }
@@ -77,7 +77,7 @@ fn two_engines_of_equal_id_share_stored_modules_and_no_live_ones() {
 #[test]
 fn two_engines_of_equal_id_share_stored_components_and_no_live_ones() {
     let engine = || WasmtimeComponentEngine::new(&Engine::default()).unwrap();
-    share_the_disk_and_not_the_memory(engine(), engine(), COMPONENT, |engine, component| {
+    share_the_disk_and_not_the_memory(&engine(), &engine(), COMPONENT, |engine, component| {
         call_component(engine.engine(), component)
     });
 }
