@@ -2,7 +2,7 @@
 //!
 //! Our own lock file has the newest wasmtime that everything here can share. So the wasmtime adapter and
 //! the crates of this workspace that it needs are copied into a workspace of their own below the target
-//! folder, with a lock file that has the oldest one; there they are checked and tested.
+//! folder, with a lock file that has the oldest one; there they are built and tested.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -82,9 +82,18 @@ fn members(workspace: &Workspace) -> Result<BTreeSet<String>> {
 
 /// Fails when the range in the manifest begins elsewhere than the version that is tested here.
 fn check_bound(manifest: &Table) -> Result<()> {
-    let range = manifest["workspace"]["dependencies"]["wasmtime"]["version"]
-        .as_str()
-        .unwrap_or_default();
+    let range = manifest
+        .get("workspace")
+        .and_then(|workspace| {
+            workspace
+                .get("dependencies")?
+                .get("wasmtime")?
+                .get("version")?
+                .as_str()
+        })
+        .context(
+            "the root manifest has no `wasmtime = { version = … }` in [workspace.dependencies]",
+        )?;
     let major = OLDEST.split('.').next().unwrap_or_default();
     ensure!(
         range

@@ -13,6 +13,9 @@ use crate::hints::Hints;
 use crate::ledger::Ledger;
 use crate::{Verification, layout, trust_check};
 
+/// What is left free on a large disk.
+const DEFAULT_FLOOR: u64 = 256 << 20;
+
 /// Options for opening a [`FileSystemCache`]; made by [`FileSystemCache::builder`].
 ///
 /// ```
@@ -36,7 +39,7 @@ pub struct FileSystemCacheBuilder {
     strict: bool,
     trust_folder: bool,
     max_size: u64,
-    min_free: u64,
+    min_free: Option<u64>,
     max_age: Option<Duration>,
 }
 
@@ -56,7 +59,7 @@ impl FileSystemCacheBuilder {
             strict: false,
             trust_folder: false,
             max_size: 10 << 30,
-            min_free: 256 << 20,
+            min_free: None,
             max_age: None,
         }
     }
@@ -98,10 +101,11 @@ impl FileSystemCacheBuilder {
         self
     }
 
-    /// The bytes that a save leaves free on the disk; 256 MiB by default, and 0 asks for none. Entries are
-    /// removed to keep them free if that suffices, and otherwise the save is skipped.
+    /// The bytes that a save leaves free on the disk; by default 256 MiB, or a twentieth of the disk where
+    /// that is less. Entries are removed to keep them free if that suffices, and otherwise the save is
+    /// skipped. With 0, only a disk without room stops a save, and nothing is removed for it.
     pub fn min_free(mut self, bytes: u64) -> Self {
-        self.min_free = bytes;
+        self.min_free = Some(bytes);
         self
     }
 
@@ -176,11 +180,14 @@ impl FileSystemCacheBuilder {
         let remember = map && writable && self.verify == Verify::When(Verification::OncePerBoot);
         let hints = remember.then(|| Hints::open(&directory, user)).flatten();
         let ledger = writable.then(|| open_ledger(&directory)).flatten();
+        let min_free = self.min_free.unwrap_or_else(|| {
+            fs4::total_space(&root).map_or(DEFAULT_FLOOR, |total| DEFAULT_FLOOR.min(total / 20))
+        });
         let policy = Policy {
             trust,
             map,
             max_size: self.max_size,
-            min_free: self.min_free,
+            min_free,
             max_age: self.max_age,
             verify: self.verify,
             owner_check: (!self.trust_folder).then_some(user),
