@@ -2,7 +2,7 @@
 
 use module_cache_core::{Artifact, Compile, Engine, EngineId};
 use module_cache_wasmtime::WasmtimeEngine;
-use wasmtime::{Config, ModuleVersionStrategy, OptLevel, RegallocAlgorithm};
+use wasmtime::{Config, ModuleVersionStrategy, OptLevel};
 
 use crate::kind::{Kind, SMALL, letter};
 
@@ -31,9 +31,6 @@ fn what_changes_code_changes_the_id<K: Kind>() {
         ("no optimization", |c| c.cranelift_opt_level(OptLevel::None)),
         ("small code", |c| {
             c.cranelift_opt_level(OptLevel::SpeedAndSize)
-        }),
-        ("fast register allocation", |c| {
-            c.cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass)
         }),
         ("canonical NaN", |c| c.cranelift_nan_canonicalization(true)),
         ("a CPU feature off", no_cpu_feature),
