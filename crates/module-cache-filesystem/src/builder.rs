@@ -38,6 +38,7 @@ pub struct FileSystemCacheBuilder {
     verify: Verify,
     strict: bool,
     trust_folder: bool,
+    read_only: bool,
     max_size: u64,
     min_free: Option<u64>,
     max_age: Option<Duration>,
@@ -58,6 +59,7 @@ impl FileSystemCacheBuilder {
             verify: Verify::When(Verification::default()),
             strict: false,
             trust_folder: false,
+            read_only: false,
             max_size: 10 << 30,
             min_free: None,
             max_age: None,
@@ -116,6 +118,13 @@ impl FileSystemCacheBuilder {
         self
     }
 
+    /// Only reads the folder, whatever this process may do: for one that somebody else fills, such as a
+    /// layer that the system provides. It is not created.
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
     /// Refuses a folder below a directory in which somebody else could replace it. By default that is
     /// logged as a warning.
     pub fn strict(mut self) -> Self {
@@ -143,12 +152,14 @@ impl FileSystemCacheBuilder {
     /// - [`CacheError::Io`] if it cannot be created or opened, or is not a directory.
     pub fn open(self) -> Result<FileSystemCache, CacheError> {
         let user = trust_check::effective_user();
-        create_root(&self.root, user)?;
+        if !self.read_only {
+            create_root(&self.root, user)?;
+        }
         let root = fs::canonicalize(&self.root)
             .map_err(|error| CacheError::io("resolve the directory", &self.root, error))?;
         let root_directory = Directory::open(&root)
             .map_err(|error| CacheError::io("open the directory", &root, error))?;
-        let directory = open_version(&root_directory, user)?;
+        let directory = open_version(&root_directory, user, self.read_only)?;
         let attributes = directory
             .attributes()
             .map_err(|error| CacheError::io("examine the directory", directory.path(), error))?;
@@ -166,7 +177,7 @@ impl FileSystemCacheBuilder {
 
         // Root's folder is read by everybody and written by root alone.
         let owned = attributes.owner == user || self.trust_folder;
-        let writable = owned && directory.is_writable();
+        let writable = owned && !self.read_only && directory.is_writable();
         if writable {
             write_markers(&root);
         }
@@ -177,8 +188,7 @@ impl FileSystemCacheBuilder {
             .trust
             .unwrap_or_else(|| unsafe { Trust::unauthenticated() });
         let map = !trust.is_signed() && directory.is_local();
-        let remember = map && writable && self.verify == Verify::When(Verification::OncePerBoot);
-        let hints = remember.then(|| Hints::open(&directory, user)).flatten();
+        let hints = writable.then(|| Hints::open(&directory, user)).flatten();
         let ledger = writable.then(|| open_ledger(&directory)).flatten();
         let min_free = self.min_free.unwrap_or_else(|| {
             fs4::total_space(&root).map_or(DEFAULT_FLOOR, |total| DEFAULT_FLOOR.min(total / 20))
@@ -227,12 +237,12 @@ fn create_root(root: &Path, user: u32) -> Result<(), CacheError> {
     builder.create(&absolute).map_err(error)
 }
 
-/// Opens the folder of this format, creating it if necessary.
-fn open_version(root: &Directory, user: u32) -> Result<Directory, CacheError> {
+/// Opens the folder of this format, creating it if necessary and allowed.
+fn open_version(root: &Directory, user: u32, read_only: bool) -> Result<Directory, CacheError> {
     let path = root.path().join(layout::VERSION_DIR);
     let open = || root.open_directory(layout::VERSION_DIR);
     match open() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !read_only => {
             let parent = root
                 .attributes()
                 .map_err(|error| CacheError::io("examine the directory", root.path(), error))?;

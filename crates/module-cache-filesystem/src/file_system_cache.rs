@@ -11,14 +11,13 @@ use module_cache_core::{
     ModuleCache, ModuleHash, SaveOutcome, SealedEntry, Trust, load_entry, save_entry,
 };
 
+use crate::Verification;
 use crate::builder::{FileSystemCacheBuilder, Verify};
-use crate::directory::Directory;
+use crate::directory::{Attributes, Directory};
 use crate::hints::Hints;
 use crate::ledger::{Books, Ledger};
 use crate::open_entry::{OpenEntry, Refusal};
-use crate::prune::{self, Limits, PruneOptions, PruneReport};
-use crate::usage::{EntryInfo, Usage};
-use crate::{layout, permit, publish, scan};
+use crate::{layout, permit, publish};
 
 /// A cache of modules in a directory.
 ///
@@ -35,7 +34,7 @@ use crate::{layout, permit, publish, scan};
 ///   replaces it where it is a file.
 #[derive(Debug, Clone)]
 pub struct FileSystemCache {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
@@ -108,59 +107,6 @@ impl FileSystemCache {
     /// system.
     pub fn is_writable(&self) -> bool {
         self.inner.ledger.is_some()
-    }
-
-    /// Removes the least recently used entries until the limits hold, and what dead processes left behind.
-    ///
-    /// Loads go on meanwhile, and modules that are in use stay usable; saves wait, and may be skipped. Only
-    /// names that this crate makes are deleted. Takes time in proportion to the number of entries.
-    ///
-    /// # Errors
-    ///
-    /// When the folder is not writable, cannot be listed, or is locked by others for long.
-    pub fn prune(&self, options: &PruneOptions) -> Result<PruneReport, CacheError> {
-        let inner = &*self.inner;
-        let limits = Limits {
-            size: options.max_size.unwrap_or(inner.policy.max_size),
-            age: options.max_age.or(inner.policy.max_age),
-            dry_run: options.dry_run,
-        };
-        let pruned = match &inner.ledger {
-            Some(ledger) => inner.with_books(ledger, |books| {
-                let mut report =
-                    prune::shrink(&inner.directory, inner.hints.as_ref(), books, limits)?;
-                report.leftovers = prune::clear_leftovers(&inner.directory, limits.dry_run)?;
-                Ok(report)
-            }),
-            None => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
-        };
-        pruned.map_err(|error| inner.error("prune", ".", error))
-    }
-
-    /// Counts what is in the folder, by looking. Takes time in proportion to the number of entries.
-    ///
-    /// # Errors
-    ///
-    /// When the folder cannot be listed.
-    pub fn usage(&self) -> Result<Usage, CacheError> {
-        let inner = &*self.inner;
-        let listing =
-            scan::list(&inner.directory).map_err(|error| inner.error("list", ".", error))?;
-        Ok(Usage::of(&listing, inner.directory.path()))
-    }
-
-    /// The entries in the folder, in no order. Takes time in proportion to their number, and opens none.
-    ///
-    /// # Errors
-    ///
-    /// When the folder cannot be listed.
-    pub fn list(&self) -> Result<Vec<EntryInfo>, CacheError> {
-        let inner = &*self.inner;
-        let listing =
-            scan::list(&inner.directory).map_err(|error| inner.error("list", ".", error))?;
-        let now = prune::since_1970();
-        let info = |entry| EntryInfo::of(entry, prune::last_use(inner.hints.as_ref(), entry, now));
-        Ok(listing.entries.iter().map(info).collect())
     }
 
     /// What this handle and its clones have done so far.
@@ -246,11 +192,9 @@ impl EntryStore for FileSystemCache {
 
     fn remove(&self, key: &EntryKey) -> Result<bool, CacheError> {
         let name = layout::entry(key);
-        let removed = match &self.inner.ledger {
-            Some(ledger) => self.inner.with_books(ledger, |books| books.remove(&name)),
-            None => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
-        };
-        removed.map_err(|error| self.inner.error("remove the entry", &name, error))
+        self.inner
+            .with_books(|books| books.remove(&name))
+            .map_err(|error| self.inner.error("remove the entry", &name, error))
     }
 
     fn compile_permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
@@ -299,20 +243,31 @@ impl Inner {
             Ok(entry) => entry,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if !self.policy.map {
-            return entry.into_private_copy(&self.policy.trust);
-        }
         let hint = self.hints.as_ref().map(|hints| (hints, hints.find(key)));
-        let known = match &hint {
-            Some((hints, hint)) => hints.is_verified(hint, entry.attributes()),
-            None => self.policy.verify == Verify::Never,
+        let record = |attributes: &Attributes, verified: bool| {
+            if let Some((hints, hint)) = &hint {
+                hints.record(hint, attributes, verified);
+            }
+        };
+        if !self.policy.map {
+            let attributes = *entry.attributes();
+            let copy = entry.into_private_copy(&self.policy.trust)?;
+            if copy.is_ok() {
+                record(&attributes, false);
+            }
+            return Ok(copy);
+        }
+        let known = match self.policy.verify {
+            Verify::Never => true,
+            Verify::When(Verification::Always) => false,
+            Verify::When(Verification::OncePerBoot) => hint
+                .as_ref()
+                .is_some_and(|(hints, hint)| hints.is_verified(hint, entry.attributes())),
         };
         if !known && let Err(refusal) = entry.verify(&self.policy.trust)? {
             return Ok(Err(refusal));
         }
-        if let Some((hints, hint)) = &hint {
-            hints.record(hint, entry.attributes(), !known);
-        }
+        record(entry.attributes(), !known);
         // SAFETY: the entry was verified just now; or earlier this boot, since when the file's time of
         // change shows that nobody wrote to it; or the caller of `never_verify` vouched for it. Only this
         // user or root can write to it, by the owner and mode that `open_entry` checked on this descriptor
@@ -340,11 +295,14 @@ impl Inner {
     }
 
     /// Does something under the lock of the books.
-    fn with_books<T>(
+    pub(crate) fn with_books<T>(
         &self,
-        ledger: &Ledger,
         act: impl FnOnce(&mut Books<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
+        let ledger = self
+            .ledger
+            .as_ref()
+            .ok_or(io::ErrorKind::ReadOnlyFilesystem)?;
         let books = ledger.lock(&self.directory)?;
         act(&mut books.ok_or(io::ErrorKind::ResourceBusy)?)
     }
@@ -373,6 +331,8 @@ impl Inner {
         error: io::Error,
     ) -> CacheError {
         self.counters.error();
-        CacheError::io(operation, self.directory.path().join(name), error)
+        let mut path = self.directory.path().to_owned();
+        path.extend((!name.is_empty()).then_some(name));
+        CacheError::io(operation, path, error)
     }
 }

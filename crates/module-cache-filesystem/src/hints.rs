@@ -63,7 +63,7 @@ impl Hints {
         match open() {
             Ok(file) => Some(Self { file: file?, boot }),
             Err(error) => {
-                tracing::debug!(%error, "no table of hints: every load will verify its entry");
+                tracing::debug!(%error, "no table of hints: every load verifies, and uses are forgotten");
                 None
             }
         }

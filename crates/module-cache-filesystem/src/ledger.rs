@@ -44,9 +44,9 @@ const MAGIC: [u8; 8] = *b"mcledg1\n";
 /// How long to wait for others who publish or prune, before doing without.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Space is given out in blocks, so that is how it is counted.
+/// Space is given out in blocks, so that is how it is counted; an empty file still takes its name.
 pub(crate) fn blocks(len: u64) -> u64 {
-    len.next_multiple_of(4096)
+    len.max(1).next_multiple_of(4096)
 }
 
 /// The ledger of a folder that this process may write to.
@@ -162,7 +162,7 @@ impl Books<'_> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        let takes = self.taken_by(name);
+        let takes = blocks(attributes.size);
         let intent = Intent {
             publish: false,
             inode: attributes.inode,

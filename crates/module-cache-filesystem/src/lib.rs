@@ -61,12 +61,14 @@ compile_error!(
 
 mod boot;
 mod builder;
+mod bundle;
 mod directory;
 mod file_system_cache;
 mod heartbeat;
 mod hints;
 mod layout;
 mod ledger;
+mod maintenance;
 mod open_entry;
 mod permit;
 mod positional;
@@ -77,9 +79,12 @@ mod temporary;
 mod trust_check;
 mod usage;
 mod verification;
+mod verify;
 
 pub use builder::FileSystemCacheBuilder;
+pub use bundle::{ExportReport, ImportReport, Refused};
 pub use file_system_cache::FileSystemCache;
 pub use prune::{PruneOptions, PruneReport};
 pub use usage::{EngineUsage, EntryInfo, Usage};
 pub use verification::Verification;
+pub use verify::{Fault, VerifyReport};

@@ -54,14 +54,14 @@ const NEW: Duration = Duration::from_mins(1);
 pub(crate) struct Limits {
     pub(crate) size: u64,
     pub(crate) age: Option<Duration>,
-    pub(crate) dry_run: bool,
 }
 
-/// Removes entries until the limits hold, and corrects the books by what was found.
+/// Removes entries until the limits hold, and corrects the books by what was found. Without books it only
+/// finds out what would be removed.
 pub(crate) fn shrink(
     directory: &Directory,
     hints: Option<&Hints>,
-    books: &mut Books<'_>,
+    mut books: Option<&mut Books<'_>>,
     limits: Limits,
 ) -> io::Result<PruneReport> {
     let Listing {
@@ -71,7 +71,7 @@ pub(crate) fn shrink(
         .iter()
         .map(|entry| blocks(entry.attributes.size))
         .sum();
-    if !limits.dry_run {
+    if let Some(books) = &mut books {
         books.correct(kept_bytes)?;
     }
     let mut report = PruneReport {
@@ -91,7 +91,9 @@ pub(crate) fn shrink(
         if kept_bytes <= limits.size && !expired {
             continue;
         }
-        if !limits.dry_run && !books.remove(&entry.name())? {
+        if let Some(books) = &mut books
+            && !books.remove(&entry.name())?
+        {
             continue;
         }
         let bytes = blocks(entry.attributes.size);

@@ -127,9 +127,8 @@ fn shrink(inner: &Inner, books: &mut Books<'_>, size: u64) -> io::Result<()> {
     let limits = Limits {
         size,
         age: inner.policy.max_age,
-        dry_run: false,
     };
-    let report = prune::shrink(&inner.directory, inner.hints.as_ref(), books, limits)?;
+    let report = prune::shrink(&inner.directory, inner.hints.as_ref(), Some(books), limits)?;
     for _ in 0..report.removed {
         inner.counters.evict();
     }

@@ -4,8 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use module_cache_core::{Compile, Engine, ModuleCache, ModuleHash, SaveOutcome, SkipReason};
-use module_cache_filesystem::{FileSystemCache, FileSystemCacheBuilder, PruneOptions};
+use module_cache_core::{
+    Compile, Engine, ModuleCache, ModuleHash, SaveOutcome, SigningKey, SkipReason, Trust,
+};
+use module_cache_filesystem::{
+    FileSystemCache, FileSystemCacheBuilder, PruneOptions, Verification,
+};
 use module_cache_testkit::{TestEngine, wasm};
 
 const BLOCK: u64 = 4096;
@@ -111,6 +115,58 @@ fn a_loaded_entry_outlives_one_that_is_not() {
     assert!(folder.save(&cache, 10).is_stored());
     assert!(folder.has(&cache, 0));
     assert!(!folder.has(&cache, 1));
+}
+
+#[test]
+fn a_use_is_remembered_however_entries_are_verified() {
+    let ways: [fn(FileSystemCacheBuilder) -> FileSystemCacheBuilder; 2] = [
+        |options| options.verification(Verification::Always),
+        |options| options.trust(Trust::signed(SigningKey::from_bytes([1; 32]))),
+    ];
+    for way in ways {
+        let folder = Folder::new();
+        assert!(folder.save(&folder.open(way), 1).is_stored());
+        folder.age(1, days(9));
+        let cache = folder.open(way);
+        let last_use = || cache.list().unwrap()[0].last_use;
+        assert!(last_use() < SystemTime::now() - days(8));
+        let key = ModuleHash::of(&wasm(1, 1000));
+        assert!(cache.load(key, &folder.engine).unwrap().is_some());
+        assert!(last_use() > SystemTime::now() - days(1));
+    }
+}
+
+#[test]
+fn an_empty_file_in_the_place_of_an_entry_is_pruned_like_one() {
+    let folder = Folder::new();
+    let cache = folder.open(|options| options);
+    assert!(folder.save(&cache, 1).is_stored());
+    fs::remove_file(folder.entry(1)).unwrap();
+    fs::write(folder.entry(1), "").unwrap();
+    let nothing = PruneOptions {
+        max_size: Some(0),
+        ..PruneOptions::default()
+    };
+    assert_eq!(cache.prune(&nothing).unwrap().removed, 1);
+    assert!(!folder.entry(1).exists());
+}
+
+#[test]
+fn a_dry_run_needs_no_right_to_write() {
+    let folder = Folder::new();
+    assert!(folder.save(&folder.open(|options| options), 1).is_stored());
+    let cache = folder.open(FileSystemCacheBuilder::read_only);
+    let options = PruneOptions {
+        max_size: Some(0),
+        ..PruneOptions::default()
+    };
+    assert!(cache.prune(&options).is_err());
+    let dry = PruneOptions {
+        dry_run: true,
+        ..options
+    };
+    assert_eq!(cache.prune(&dry).unwrap().removed, 1);
+    assert!(folder.has(&cache, 1));
 }
 
 #[test]

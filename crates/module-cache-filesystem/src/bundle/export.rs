@@ -1,0 +1,142 @@
+//! Writing a bundle.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use module_cache_core::{CacheError, Footer, InvalidEntry, SealedEntry, Trust};
+use tar::{EntryType, Header};
+
+use super::{MAX_ENTRY, MAX_MEMBERS};
+use crate::directory::{Directory, Kind};
+use crate::file_system_cache::Inner;
+use crate::trust_check;
+use crate::usage::EntryInfo;
+
+/// What a tar archive is made of.
+const BLOCK: u64 = 512;
+
+/// The end of one.
+const END: [u8; 1024] = [0; 1024];
+
+/// What [`FileSystemCache::export`](crate::FileSystemCache::export) wrote.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExportReport {
+    /// Entries in the bundle.
+    pub entries: u64,
+    /// The bytes that they hold, without what the archive adds.
+    pub bytes: u64,
+    /// Entries that were chosen and cannot be used, and why.
+    pub skipped: Vec<(PathBuf, String)>,
+}
+
+/// Writes the entries in `chosen`. Equal entries under an equal trust give equal bundles.
+pub(crate) fn export(
+    inner: &Inner,
+    mut chosen: Vec<EntryInfo>,
+    trust: &Trust,
+    out: &mut dyn Write,
+) -> Result<ExportReport, CacheError> {
+    if chosen.len() as u64 > MAX_MEMBERS {
+        let reason = format!(
+            "{} entries were chosen, and it holds {MAX_MEMBERS} at most",
+            chosen.len()
+        );
+        return Err(CacheError::backend("the bundle", "put the entries", reason));
+    }
+    chosen.sort_by(|a, b| (&a.engine, a.module).cmp(&(&b.engine, b.module)));
+    let written = |error| CacheError::backend("the bundle", "put the entries", error);
+    let mut report = ExportReport::default();
+    for info in &chosen {
+        let name = format!("{}/{}", info.engine, info.module);
+        match read(inner, &name) {
+            Ok(Some(entry)) => {
+                append(&name, &entry, trust, out).map_err(written)?;
+                report.entries += 1;
+                report.bytes += entry.len();
+            }
+            // Removed since it was listed.
+            Ok(None) => {}
+            Err(Unusable(reason)) => {
+                let path = inner.directory.path().join(name);
+                report.skipped.push((path, reason));
+            }
+        }
+    }
+    // Two blocks of zeros.
+    out.write_all(&END).map_err(written)?;
+    out.flush().map_err(written)?;
+    Ok(report)
+}
+
+/// Why an entry is not exported.
+struct Unusable(String);
+
+impl From<io::Error> for Unusable {
+    fn from(error: io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<InvalidEntry> for Unusable {
+    fn from(reason: InvalidEntry) -> Self {
+        Self(reason.to_string())
+    }
+}
+
+/// Reads and verifies an entry as a load does, but in memory whatever the policy of the cache: once its
+/// member is begun, it must be what it is.
+fn read(inner: &Inner, name: &str) -> Result<Option<SealedEntry<'static>>, Unusable> {
+    let file = match inner.directory.open_file(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let attributes = Directory::attributes_of_file(&file)?;
+    if attributes.kind != Kind::File {
+        return Err(Unusable("not a regular file".into()));
+    }
+    if let Some(user) = inner.policy.owner_check
+        && let Some(reason) = trust_check::objection(&attributes, user)
+    {
+        return Err(Unusable(reason));
+    }
+    if attributes.size > MAX_ENTRY {
+        return Err(Unusable(format!(
+            "it is larger than {MAX_ENTRY} bytes, the most that a bundle takes"
+        )));
+    }
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(usize::try_from(attributes.size).map_err(io::Error::other)?)
+        .map_err(io::Error::from)?;
+    file.take(attributes.size).read_to_end(&mut bytes)?;
+    let key = *Footer::parse(&bytes)?.key();
+    // The name tells the module in full, and enough of the engine.
+    if key.to_string() != name {
+        return Err(InvalidEntry::Misplaced(Box::new(key)).into());
+    }
+    Ok(Some(SealedEntry::open(bytes, &key, &inner.policy.trust)?))
+}
+
+fn append(
+    name: &str,
+    entry: &SealedEntry<'_>,
+    trust: &Trust,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    // Nothing of when, where and by whom: equal contents give equal bytes.
+    let mut header = Header::new_ustar();
+    header.set_path(name)?;
+    header.set_entry_type(EntryType::Regular);
+    header.set_size(entry.len());
+    header.set_mode(0o444);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_cksum();
+    out.write_all(header.as_bytes())?;
+    entry.write_to(trust, out)?;
+    let padding = entry.len().next_multiple_of(BLOCK) - entry.len();
+    io::copy(&mut io::repeat(0).take(padding), out)?;
+    Ok(())
+}

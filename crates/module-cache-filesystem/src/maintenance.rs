@@ -1,0 +1,141 @@
+//! What an operator does with a folder: look at it, check it, make it smaller. Every one of these is safe
+//! beside running programs.
+
+use std::io::{Read, Write};
+
+use module_cache_core::{CacheError, Trust};
+
+use crate::bundle::{self, ExportReport, ImportReport};
+use crate::file_system_cache::FileSystemCache;
+use crate::ledger::Books;
+use crate::prune::{self, Limits, PruneOptions, PruneReport};
+use crate::scan::{self, Listing};
+use crate::usage::{EntryInfo, Usage};
+use crate::verify::{self, VerifyReport};
+
+impl FileSystemCache {
+    /// Removes the least recently used entries until the limits hold, and what dead processes left behind.
+    ///
+    /// Loads go on meanwhile, and modules that are in use stay usable; saves wait, and may be skipped. Only
+    /// names that this crate makes are deleted. Takes time in proportion to the number of entries.
+    ///
+    /// # Errors
+    ///
+    /// When the folder is not writable, cannot be listed, or is locked by others for long. A dry run only
+    /// needs to list it.
+    pub fn prune(&self, options: &PruneOptions) -> Result<PruneReport, CacheError> {
+        let inner = &*self.inner;
+        let limits = Limits {
+            size: options.max_size.unwrap_or(inner.policy.max_size),
+            age: options.max_age.or(inner.policy.max_age),
+        };
+        let prune = |books: Option<&mut Books<'_>>| {
+            let mut report = prune::shrink(&inner.directory, inner.hints.as_ref(), books, limits)?;
+            report.leftovers = prune::clear_leftovers(&inner.directory, options.dry_run)?;
+            Ok(report)
+        };
+        let pruned = if options.dry_run {
+            prune(None)
+        } else {
+            inner.with_books(|books| prune(Some(books)))
+        };
+        pruned.map_err(|error| inner.error("prune", "", error))
+    }
+
+    /// Counts what is in the folder, by looking. Takes time in proportion to the number of entries.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be listed.
+    pub fn usage(&self) -> Result<Usage, CacheError> {
+        Ok(Usage::of(&self.listing()?, self.inner.directory.path()))
+    }
+
+    /// The entries in the folder, in no order. Takes time in proportion to their number, and opens none.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be listed.
+    pub fn list(&self) -> Result<Vec<EntryInfo>, CacheError> {
+        let hints = self.inner.hints.as_ref();
+        let now = prune::since_1970();
+        let info = |entry| EntryInfo::of(entry, prune::last_use(hints, entry, now));
+        Ok(self.listing()?.entries.iter().map(info).collect())
+    }
+
+    /// Compares every entry with its checksum, on all cores, whatever is remembered of earlier checks.
+    ///
+    /// With `repair`, what cannot be used is removed: damaged entries, and those in the place of another.
+    /// Entries signed with an unknown key, and others' property, stay. `progress` is called with the length
+    /// of each entry when it is done, from several threads.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be listed. What is wrong with entries is in the report.
+    pub fn verify(
+        &self,
+        repair: bool,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<VerifyReport, CacheError> {
+        Ok(verify::verify(
+            &self.inner,
+            &self.listing()?,
+            repair,
+            progress,
+        ))
+    }
+
+    /// Removes one entry that [`list`](Self::list) returned, and says whether it was still there.
+    ///
+    /// # Errors
+    ///
+    /// When the folder is not writable, or is locked by others for long.
+    pub fn remove_entry(&self, entry: &EntryInfo) -> Result<bool, CacheError> {
+        let name = format!("{}/{}", entry.engine, entry.module);
+        self.inner
+            .with_books(|books| books.remove(&name))
+            .map_err(|error| self.inner.error("remove the entry", &name, error))
+    }
+
+    /// Writes the entries that `select` chooses to one tar stream, sealed under `trust`, for
+    /// [`import`](Self::import) elsewhere.
+    ///
+    /// Each entry is verified first, and one that cannot be used is left out and reported. Equal entries
+    /// under an equal trust give the same bytes. Memory is taken for one entry at a time.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be listed, or `out` fails; what was written is then no whole bundle.
+    pub fn export(
+        &self,
+        select: &dyn Fn(&EntryInfo) -> bool,
+        trust: &Trust,
+        out: &mut dyn Write,
+    ) -> Result<ExportReport, CacheError> {
+        let mut chosen = self.list()?;
+        chosen.retain(select);
+        bundle::export(&self.inner, chosen, trust, out)
+    }
+
+    /// Stores the entries of a tar stream that [`export`](Self::export) wrote, each verified under `trust`
+    /// and sealed anew as this cache seals.
+    ///
+    /// Importing installs code that will be executed: under [`Trust::unauthenticated`], the code of whoever
+    /// made the bundle. A bundle that is damaged or hostile costs time in proportion to its length and
+    /// memory for its largest member, and what is not a proven entry is refused and reported. The names in
+    /// it mean nothing: an entry is stored under the key in its footer. What was stored stays when an import
+    /// ends early. Where the entries exceed the limits of the cache, storing the later ones removes others,
+    /// as a save does.
+    ///
+    /// # Errors
+    ///
+    /// When the folder is not writable or fails, when `bundle` cannot be read, and when it is no bundle or
+    /// has nothing in it. What is wrong with its members is in the report.
+    pub fn import(&self, bundle: &mut dyn Read, trust: &Trust) -> Result<ImportReport, CacheError> {
+        bundle::import(self, bundle, trust)
+    }
+
+    fn listing(&self) -> Result<Listing, CacheError> {
+        scan::list(&self.inner.directory).map_err(|error| self.inner.error("list", "", error))
+    }
+}

@@ -1,0 +1,162 @@
+//! Checking everything that is stored, at the speed of the hash.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+
+use memmap2::MmapOptions;
+use module_cache_core::{Footer, InvalidEntry};
+use parking_lot::Mutex;
+
+use crate::directory::{Directory, Kind};
+use crate::file_system_cache::Inner;
+use crate::scan::{Listed, Listing};
+use crate::trust_check;
+
+/// What [`FileSystemCache::verify`](crate::FileSystemCache::verify) found.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// Entries that were looked at.
+    pub entries: u64,
+    /// The bytes that they hold.
+    pub bytes: u64,
+    /// What is wrong, ordered by path.
+    pub faults: Vec<Fault>,
+}
+
+/// An entry that cannot be used.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Fault {
+    /// Its file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+    /// Whether it was removed.
+    pub removed: bool,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let removed = if self.removed { " (removed)" } else { "" };
+        write!(out, "{}: {}{removed}", self.path.display(), self.reason)
+    }
+}
+
+pub(crate) fn verify(
+    inner: &Inner,
+    listing: &Listing,
+    repair: bool,
+    progress: &(dyn Fn(u64) + Sync),
+) -> VerifyReport {
+    let entries = &listing.entries;
+    let next = AtomicUsize::new(0);
+    let bytes = AtomicU64::new(0);
+    let faults = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(fault) = check(inner, entry) {
+                faults.lock().push(fault.settled(inner, entry, repair));
+            }
+            bytes.fetch_add(entry.attributes.size, Ordering::Relaxed);
+            progress(entry.attributes.size);
+        }
+    };
+    // Hashing one entry uses all cores where it is large; many small ones are shared out.
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 1..cores.min(entries.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut faults = faults.into_inner();
+    faults.sort_by(|a: &Fault, b| a.path.cmp(&b.path));
+    VerifyReport {
+        entries: entries.len() as u64,
+        bytes: bytes.into_inner(),
+        faults,
+    }
+}
+
+/// Why an entry fails, and whether that is reason enough to remove it.
+struct Failure {
+    reason: String,
+    useless: bool,
+}
+
+impl Failure {
+    fn settled(self, inner: &Inner, entry: &Listed, repair: bool) -> Fault {
+        let name = entry.name();
+        let removed = repair
+            && self.useless
+            && inner
+                .with_books(|books| books.remove(&name))
+                .unwrap_or_else(|error| {
+                    inner.error("remove the entry", &name, error);
+                    false
+                });
+        Fault {
+            path: inner.directory.path().join(name),
+            reason: self.reason,
+            removed,
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self {
+            reason: error.to_string(),
+            useless: false,
+        }
+    }
+}
+
+impl From<InvalidEntry> for Failure {
+    fn from(reason: InvalidEntry) -> Self {
+        let useless = reason.is_corrupt() || matches!(reason, InvalidEntry::Misplaced(_));
+        Self {
+            reason: reason.to_string(),
+            useless,
+        }
+    }
+}
+
+/// Reads an entry as a load does, and its contents in any case.
+fn check(inner: &Inner, entry: &Listed) -> Result<(), Failure> {
+    let file = match inner.directory.open_file(&entry.name()) {
+        // Removed since it was listed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
+    let attributes = Directory::attributes_of_file(&file)?;
+    if attributes.kind != Kind::File {
+        return Err(Failure {
+            reason: "not a regular file".into(),
+            useless: false,
+        });
+    }
+    if let Some(user) = inner.policy.owner_check
+        && let Some(reason) = trust_check::objection(&attributes, user)
+    {
+        return Err(Failure {
+            reason,
+            useless: false,
+        });
+    }
+    let len = usize::try_from(attributes.size).map_err(io::Error::other)?;
+    // SAFETY: the mapping is read only while it is hashed. Entries are never written after they are
+    // published, and nobody but this user can write to this one, by the check just above.
+    let bytes = unsafe { MmapOptions::new().len(len).map(&file)? };
+    let footer = Footer::parse(&bytes)?;
+    // The name tells the module in full, and enough of the engine.
+    if footer.key().module() != entry.module || footer.key().engine().to_string() != entry.engine {
+        return Err(InvalidEntry::Misplaced(Box::new(*footer.key())).into());
+    }
+    footer.check(footer.key(), attributes.size)?;
+    Ok(inner.policy.trust.verify(&footer, &bytes)?)
+}
