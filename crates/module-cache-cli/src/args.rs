@@ -1,18 +1,26 @@
 //! The command line: every option, with the help that explains it.
 
+mod bundle;
+mod maintenance;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::messages;
 
+pub(crate) use bundle::{ExportArgs, ImportArgs, TrustArgs};
+pub(crate) use maintenance::{
+    CleanArgs, EngineArg, LsArgs, PruneArgs, SelectArgs, SizeArgs, SortKey, VerifyArgs,
+};
+
 /// Parses the command line. Ends the process where that asks for help, or is wrong.
 pub(crate) fn parse() -> Command {
-    match CommandLine::try_parse() {
-        Ok(line) => line.command,
+    match CommandLine::try_parse().and_then(checked) {
+        Ok(command) => command,
         Err(error) if is_help(&error) => error.exit(),
         Err(error) => {
             messages::error(format_args!(
@@ -21,6 +29,24 @@ pub(crate) fn parse() -> Command {
             ));
             process::exit(2);
         }
+    }
+}
+
+/// The command line, for those who explain it in other ways.
+pub(crate) fn definition() -> clap::Command {
+    CommandLine::command()
+}
+
+/// The command, if its options go together in ways that clap does not know.
+fn checked(line: CommandLine) -> Result<Command, clap::Error> {
+    let objection = match &line.command {
+        Command::Export(args) => args.objection(),
+        Command::Import(args) => args.objection(),
+        _ => None,
+    };
+    match objection {
+        None => Ok(line.command),
+        Some(objection) => Err(definition().error(ErrorKind::MissingRequiredArgument, objection)),
     }
 }
 
@@ -45,7 +71,9 @@ const EXAMPLES: &str = "\
 Examples:
   module-cache run --timing samples/toolbox.wasm calc '6 * 7'
   module-cache compile build/
-  module-cache dir
+  module-cache ls --sort size
+  module-cache prune --max-size 500MiB --max-age 30d
+  module-cache export --signing-key key -o warm.tar
 
 Environment:
   MODULE_CACHE_DIR  the cache folder, where --cache-dir does not name one
@@ -55,7 +83,15 @@ Environment:
 pub(crate) enum Command {
     Run(RunArgs),
     Compile(CompileArgs),
+    Ls(LsArgs),
+    Size(SizeArgs),
+    Verify(VerifyArgs),
+    Prune(PruneArgs),
+    Clean(CleanArgs),
+    Export(ExportArgs),
+    Import(ImportArgs),
     Dir(DirArgs),
+    Completions(CompletionsArgs),
 }
 
 /// Run a WASI program: a preview 1 module or a component, binary or text
@@ -176,6 +212,28 @@ pub(crate) struct DirArgs {
     pub(crate) cache_dir: CacheDirArg,
 }
 
+/// Print a script that completes this command in a shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  source <(module-cache completions bash)
+  module-cache completions zsh > \"${fpath[1]}/_module-cache\"
+  module-cache completions fish > ~/.config/fish/completions/module-cache.fish
+
+The first is for this session of bash; put it into ~/.bashrc for all.")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: CompletionsShell,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum CompletionsShell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct CacheDirArg {
     #[arg(
@@ -270,12 +328,10 @@ fn in_one_line(error: &clap::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        CommandLine::command().debug_assert();
+        definition().debug_assert();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -10,8 +11,12 @@ use etcetera::base_strategy::choose_native_strategy;
 use module_cache::{CacheError, FileSystemCache};
 
 use crate::args::CacheDirArg;
+use crate::messages;
 
 const VARIABLE: &str = "MODULE_CACHE_DIR";
+
+/// What a folder has below it once a cache was opened there.
+const FORMAT: &str = "v1";
 
 /// The cache folder: what was asked for, else what the environment says, else the platform's default.
 /// It need not exist.
@@ -42,6 +47,41 @@ pub(crate) fn open(arg: &CacheDirArg) -> Result<FileSystemCache> {
             anyhow::Error::from(error)
         ),
     })
+}
+
+/// Opens the cache folder to store something there, creating it if it does not exist.
+///
+/// # Errors
+///
+/// As for [`open`], and when the folder can be read only.
+pub(crate) fn open_writable(arg: &CacheDirArg) -> Result<FileSystemCache> {
+    let folder = open(arg)?;
+    if !folder.is_writable() {
+        bail!(
+            "{} can be read only, so nothing can be stored there; choose another cache folder with \
+             --cache-dir",
+            folder.root().display()
+        );
+    }
+    Ok(folder)
+}
+
+/// Opens the cache folder if there is one, or else says that there is none and creates nothing: whoever
+/// looks at what is not there, or clears it away, may have named the wrong folder.
+///
+/// # Errors
+///
+/// As for [`open`].
+pub(crate) fn open_existing(arg: &CacheDirArg) -> Result<Option<FileSystemCache>> {
+    let root = resolve(arg)?;
+    match root.join(FORMAT).symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            messages::note(format_args!("there is no cache at {}", root.display()));
+            Ok(None)
+        }
+        // Whatever else is wrong with it shows when it is opened.
+        _ => open(arg).map(Some),
+    }
 }
 
 fn platform_default() -> Result<PathBuf> {

@@ -1,7 +1,6 @@
 //! `module-cache compile`: fills the cache from files and folders.
 
 use std::collections::HashMap;
-use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,14 +12,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use indicatif::{BinaryBytes, ProgressBar, ProgressFinish, ProgressStyle};
 use module_cache::{EngineId, EntryKey, FileSystemCache, ModuleHash, Source};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::args::CompileArgs;
 use crate::engine::Engine;
 use crate::find_files::{Found, Unusable, find_files};
 use crate::reporting_cache::ReportingCache;
 use crate::wasm_file::WasmFile;
-use crate::{cache_folder, messages, output};
+use crate::{cache_folder, json, messages, output};
 
 /// Runs the command and returns its exit code: 0 if everything is in the cache now.
 ///
@@ -29,14 +28,7 @@ use crate::{cache_folder, messages, output};
 /// When the cache folder cannot be written to, or nothing can be printed.
 pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
     let started = Instant::now();
-    let folder = cache_folder::open(&args.cache_dir)?;
-    if !folder.is_writable() {
-        bail!(
-            "{} can be read only, so nothing can be stored there; choose another cache folder with \
-             --cache-dir",
-            folder.root().display()
-        );
-    }
+    let folder = cache_folder::open_writable(&args.cache_dir)?;
     let found = find_files(&args.paths);
     note_links(&found);
 
@@ -174,21 +166,14 @@ enum Record {
 
 #[derive(Debug, Serialize)]
 struct Stored {
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "json::as_text")]
     hash: ModuleHash,
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "json::as_text")]
     engine: EngineId,
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "json::as_text")]
     source: Source,
     elapsed_us: u64,
     artifact_bytes: u64,
-}
-
-fn as_text<S: Serializer>(
-    value: &impl Display,
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
 }
 
 /// What is printed while the files are worked on, and what is counted for the end.
@@ -224,7 +209,7 @@ impl Report {
         self.count(record);
         let printed = self.bar.suspend(|| {
             if self.json {
-                output::print_line(&serde_json::to_vec(record)?)
+                json::print(record)
             } else {
                 print_for_people(record)
             }

@@ -1,22 +1,36 @@
-//! The `module-cache` command: runs WebAssembly from a cache of compiled modules, and fills that cache.
+//! The `module-cache` command: runs WebAssembly from a cache of compiled modules, and fills, inspects,
+//! trims and moves that cache.
 //!
 //! What it understands is in `args.rs`; each command has a file of its name.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod args;
 mod cache_folder;
+mod clean;
 mod compile;
+mod completions;
 mod dir;
 mod engine;
+mod export;
 mod find_files;
+mod foreign;
 mod guest_stdout;
+mod import;
+mod json;
+mod ls;
 mod messages;
 mod output;
 mod program;
+mod prune;
 mod reporting_cache;
 mod run;
+mod selection;
+mod signing_key;
+mod size;
 mod tracing_warnings;
+mod units;
+mod verify;
 mod wasm_file;
 
 use std::process::ExitCode;
@@ -30,7 +44,15 @@ fn main() -> ExitCode {
     let outcome = match args::parse() {
         Command::Run(args) => run::run(&args, started),
         Command::Compile(args) => compile::compile(&args),
+        Command::Ls(args) => ls::ls(&args),
+        Command::Size(args) => size::size(&args),
+        Command::Verify(args) => verify::verify(&args),
+        Command::Prune(args) => prune::prune(&args),
+        Command::Clean(args) => clean::clean(&args),
+        Command::Export(args) => export::export(&args),
+        Command::Import(args) => import::import(&args),
         Command::Dir(args) => dir::dir(&args),
+        Command::Completions(args) => completions::completions(&args),
     };
     let code = outcome.unwrap_or_else(|error| {
         if error.is::<output::StdoutClosed>() {

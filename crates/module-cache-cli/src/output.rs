@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 
 /// The exit code when standard output was closed: what a shell shows for a program that was ended by
 /// SIGPIPE, as other commands are. Rust ignores that signal, so writes fail instead.
@@ -20,6 +20,15 @@ impl fmt::Display for StdoutClosed {
 }
 
 impl std::error::Error for StdoutClosed {}
+
+/// Prints bytes as they are.
+///
+/// # Errors
+///
+/// As for [`print_line`].
+pub(crate) fn print(bytes: &[u8]) -> Result<()> {
+    checked(io::stdout().lock().write_all(bytes))
+}
 
 /// Prints bytes and a line break.
 ///
@@ -42,6 +51,47 @@ pub(crate) fn print_line(line: &[u8]) -> Result<()> {
 /// As for [`print_line`].
 pub(crate) fn flush() -> Result<()> {
     checked(io::stdout().flush())
+}
+
+/// Lets something write to standard output that has errors of its own.
+///
+/// # Errors
+///
+/// As for [`print_line`], and those of `write`.
+pub(crate) fn write_by<T, E: Into<Error>>(
+    write: impl FnOnce(&mut dyn Write) -> Result<T, E>,
+) -> Result<T> {
+    let mut stdout = WatchedStdout { closed: false };
+    match write(&mut stdout) {
+        Err(_) if stdout.closed => Err(StdoutClosed.into()),
+        outcome => outcome.map_err(Into::into),
+    }
+}
+
+/// Standard output, and whether it turned out to be closed.
+struct WatchedStdout {
+    closed: bool,
+}
+
+impl WatchedStdout {
+    fn watch<T>(&mut self, outcome: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &outcome {
+            self.closed |= error.kind() == ErrorKind::BrokenPipe;
+        }
+        outcome
+    }
+}
+
+impl Write for WatchedStdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let outcome = io::stdout().write(bytes);
+        self.watch(outcome)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let outcome = io::stdout().flush();
+        self.watch(outcome)
+    }
 }
 
 fn checked(outcome: io::Result<()>) -> Result<()> {

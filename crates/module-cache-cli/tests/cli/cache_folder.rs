@@ -136,6 +136,35 @@ fn a_folder_that_can_only_be_read_is_read() {
 }
 
 #[test]
+fn a_folder_that_can_only_be_read_can_be_looked_at_and_exported() {
+    let place = Place::new();
+    place.store(0..2);
+    fs::create_dir(place.path().join("disk")).unwrap();
+    fs::rename(place.cache(), place.path().join("disk/cache")).unwrap();
+    let mount = "--bind -o ro disk";
+    let run = |args: &[&str]| on_mount(&place, mount, args);
+    assert_eq!(run(&["ls"]).quiet().lines().count(), 2);
+    assert!(run(&["size"]).quiet().contains(" 2 entries "));
+    assert!(run(&["verify"]).quiet().contains(" 2 entries, "));
+    run(&["export", "--unauthenticated", "-o", "b.tar"]).quiet();
+
+    for args in [
+        &["prune", "--max-size", "0"][..],
+        &["clean"],
+        &["clean", "--engine", "wasmtime"],
+        &["import", "--unauthenticated", "b.tar"],
+    ] {
+        let ran = run(args);
+        let error = ran.error(1);
+        assert!(
+            error.contains("ead-only") || error.contains("can be read only"),
+            "{error}"
+        );
+    }
+    assert_eq!(run(&["ls"]).quiet().lines().count(), 2);
+}
+
+#[test]
 fn on_a_full_disk_programs_run_and_compile_says_which_files_are_missing() {
     let place = Place::new();
     place.file("small.wat", exits_with(4));
@@ -160,20 +189,8 @@ fn on_a_full_disk_programs_run_and_compile_says_which_files_are_missing() {
 #[test]
 fn a_damaged_entry_is_told_and_compiled_again() {
     let place = Place::new();
-    let file = place.file("exit.wat", exits_with(0));
-    let file = file.to_str().unwrap();
-    let ran = place.run(&["compile", "--json", file]).ok();
-    let stored = &ran.json()[0];
-    let entry = place
-        .cache()
-        .join("v1")
-        .join(stored["engine"].as_str().unwrap())
-        .join(stored["hash"].as_str().unwrap());
-    let mut bytes = fs::read(&entry).unwrap();
-    bytes[100] ^= 1;
-    set_mode(&entry, 0o644);
-    fs::write(&entry, bytes).unwrap();
-    set_mode(&entry, 0o444);
+    place.store(0..1)[0].damage();
+    let file = "0.wat";
 
     let ran = place.run(&["run", "--timing", file]).ok();
     assert_eq!(ran.timing().0, "compiled");

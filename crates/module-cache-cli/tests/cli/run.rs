@@ -329,9 +329,15 @@ fn names_that_are_not_utf8_work() {
 #[test]
 fn help_teaches_each_command() {
     let place = Place::new();
-    for command in ["run", "compile", "dir"] {
+    for command in [
+        "run", "compile", "ls", "size", "verify", "prune", "clean", "export", "import", "dir",
+    ] {
         let help = place.run(&[command, "--help"]).quiet();
-        assert!(help.contains("Examples:\n  module-cache "), "{help}");
+        assert!(help.contains("Examples:\n  "), "{help}");
+        assert!(
+            help.contains(&format!("  module-cache {command}")),
+            "{help}"
+        );
         assert!(help.contains("MODULE_CACHE_DIR"), "{help}");
         assert!(
             help.lines().all(|line| line.chars().count() <= 100),

@@ -60,6 +60,28 @@ fn dir_ends_quietly() {
 }
 
 #[test]
+fn commands_that_look_after_the_cache_end_quietly() {
+    let place = Place::new();
+    place.store(0..3);
+    for args in [
+        &["ls"][..],
+        &["ls", "--json"],
+        &["size"],
+        &["size", "--json"],
+        &["verify"],
+        &["verify", "--json"],
+        &["prune", "--dry-run"],
+        &["export", "--unauthenticated", "-o", "-"],
+        &["export", "--unauthenticated", "-o", "b.tar"],
+        &["import", "--unauthenticated", "b.tar"],
+        &["completions", "zsh"],
+        &["clean", "--json"],
+    ] {
+        assert_ended_quietly(&read_nothing(place.command(args)));
+    }
+}
+
+#[test]
 fn help_ends_quietly() {
     let place = Place::new();
     let ran = read_nothing(place.command(&["--help"]));

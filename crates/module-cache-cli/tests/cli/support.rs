@@ -1,9 +1,11 @@
 //! Starting the command, and what it is started on.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
@@ -45,6 +47,47 @@ impl Place {
         command
     }
 
+    /// Stores these modules, which exit with codes, and returns what `ls --json` says of each.
+    pub(crate) fn store(&self, codes: std::ops::Range<i32>) -> Vec<Entry> {
+        let names = codes.map(|code| {
+            let name = format!("{code}.wat");
+            self.file(&name, exits_with(code));
+            name
+        });
+        let names: Vec<_> = names.collect();
+        let mut args = vec!["compile", "--json"];
+        args.extend(names.iter().map(String::as_str));
+        let ran = self.run(&args).ok();
+        let stored = ran.json();
+        let find = |name: &String| stored.iter().find(|object| object["path"] == **name);
+        let entries = names
+            .iter()
+            .map(|name| Entry::of(self, find(name).unwrap()));
+        entries.collect()
+    }
+
+    /// Stores a component that does nothing.
+    pub(crate) fn store_component(&self) -> Entry {
+        self.file("component.wat", "(component)");
+        let ran = self.run(&["compile", "--json", "component.wat"]).ok();
+        Entry::of(self, &ran.json()[0])
+    }
+
+    /// Where entries and the rest lie.
+    pub(crate) fn v1(&self) -> PathBuf {
+        self.cache().join("v1")
+    }
+
+    /// What `ls` says is there, by hash and sorted.
+    #[track_caller]
+    pub(crate) fn hashes(&self) -> Vec<String> {
+        let hash = |object: &serde_json::Value| object["hash"].as_str().unwrap().to_owned();
+        let ran = self.run(&["ls", "--json"]).ok();
+        let mut hashes: Vec<_> = ran.json().iter().map(hash).collect();
+        hashes.sort_unstable();
+        hashes
+    }
+
     /// Runs the command to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         Ran::new(&self.command(args).output().unwrap())
@@ -61,6 +104,60 @@ impl Place {
             .unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();
         Ran::new(&child.wait_with_output().unwrap())
+    }
+}
+
+/// What was stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) engine: String,
+    pub(crate) hash: String,
+    pub(crate) path: PathBuf,
+}
+
+impl Entry {
+    /// One of which `compile --json` spoke.
+    fn of(place: &Place, object: &serde_json::Value) -> Self {
+        let field = |name: &str| object[name].as_str().unwrap().to_owned();
+        let (engine, hash) = (field("engine"), field("hash"));
+        let path = place.v1().join(&engine).join(&hash);
+        Self { engine, hash, path }
+    }
+
+    /// Flips a bit in the middle.
+    pub(crate) fn damage(&self) {
+        let mut bytes = fs::read(&self.path).unwrap();
+        bytes[100] ^= 1;
+        let mode = |mode| fs::set_permissions(&self.path, fs::Permissions::from_mode(mode));
+        mode(0o644).unwrap();
+        fs::write(&self.path, bytes).unwrap();
+        mode(0o444).unwrap();
+    }
+
+    /// Makes it as if it had been stored so long ago, and not used since.
+    pub(crate) fn make_old(&self, age: Duration) {
+        let hints = self.path.parent().unwrap().with_file_name("hints");
+        match fs::remove_file(hints) {
+            Err(error) if error.kind() != ErrorKind::NotFound => panic!("{error}"),
+            _ => {}
+        }
+        let file = fs::File::open(&self.path).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+    }
+
+    /// A copy under a hash that begins equal, and is not that of its module.
+    pub(crate) fn copy_beside(&self) -> Self {
+        let last = if self.hash.ends_with('0') { '1' } else { '0' };
+        let mut hash = self.hash.clone();
+        hash.pop();
+        hash.push(last);
+        let path = self.path.with_file_name(&hash);
+        fs::copy(&self.path, &path).unwrap();
+        Self {
+            engine: self.engine.clone(),
+            hash,
+            path,
+        }
     }
 }
 
@@ -138,6 +235,17 @@ impl Ran {
             }
         });
         words.unwrap_or_else(|| panic!("no timing: {self:?}"))
+    }
+
+    /// The lines on standard error, each of which must start like this.
+    #[track_caller]
+    pub(crate) fn lines(&self, start: &str) -> Vec<&str> {
+        let lines: Vec<_> = self.stderr.lines().collect();
+        assert!(
+            lines.iter().all(|line| line.starts_with(start)),
+            "{start}: {self:?}"
+        );
+        lines
     }
 
     /// The objects of `--json`.

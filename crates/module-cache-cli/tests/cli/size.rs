@@ -1,0 +1,78 @@
+//! `module-cache size`: what is counted, and what is only named.
+
+use std::fs;
+
+use crate::support::{Entry, Place};
+
+fn blocks(entries: &[Entry]) -> u64 {
+    let len = |entry: &Entry| fs::metadata(&entry.path).unwrap().len();
+    entries
+        .iter()
+        .map(|entry| len(entry).next_multiple_of(4096))
+        .sum()
+}
+
+#[test]
+fn json_counts_entries_and_bytes_in_all_and_for_each_engine() {
+    let place = Place::new();
+    let modules = place.store(0..3);
+    let component = place.store_component();
+    let ran = place.run(&["size", "--json"]).ok();
+    let objects = ran.json();
+    assert_eq!(ran.stderr, "");
+    let (of_modules, of_component) = (blocks(&modules), blocks(std::slice::from_ref(&component)));
+    let mut engines = [
+        serde_json::json!({"engine": modules[0].engine, "entries": 3, "bytes": of_modules}),
+        serde_json::json!({"engine": component.engine, "entries": 1, "bytes": of_component}),
+    ];
+    engines.sort_by_key(|engine| engine["engine"].to_string());
+    assert_eq!(
+        objects,
+        [serde_json::json!({
+            "folder": place.cache(),
+            "entries": 4,
+            "bytes": of_modules + of_component,
+            "engines": engines,
+            "foreign": [],
+        })]
+    );
+}
+
+#[test]
+fn people_get_a_line_for_each_engine_and_one_for_all() {
+    let place = Place::new();
+    let modules = place.store(0..2);
+    let component = place.store_component();
+    let text = place.run(&["size"]).quiet();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    let of = |engine: &str| lines.iter().find(|line| line.ends_with(engine)).unwrap();
+    assert!(of(&modules[0].engine).contains(" 2 entries "), "{text}");
+    assert!(of(&component.engine).contains(" 1 entry "), "{text}");
+    let end = format!("in {}", place.cache().display());
+    assert!(
+        lines[2].contains(" 3 entries ") && lines[2].ends_with(&end),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_none_of_the_caches_is_named_and_not_counted() {
+    let place = Place::new();
+    place.store(0..1);
+    let bytes = |stdout: &serde_json::Value| stdout["bytes"].as_u64().unwrap();
+    let before = bytes(&place.run(&["size", "--json"]).ok().json()[0]);
+    let notes = place.file("cache/v1/notes.txt", vec![0; 100_000]);
+    let ran = place.run(&["size", "--json"]).ok();
+    let note = ran.one_line("module-cache: note: ");
+    assert!(
+        note.contains("v1/notes.txt is none of the cache's"),
+        "{note}"
+    );
+    let object = &ran.json()[0];
+    assert_eq!(bytes(object), before);
+    assert_eq!(
+        object["foreign"],
+        serde_json::json!([notes.canonicalize().unwrap()])
+    );
+}
