@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::process::Command;
 
-use module_cache_core::{Artifact, Engine, SealedEntry};
+use module_cache_core::{Artifact, SealedEntry};
 
 use crate::kind::{Kind, LARGE, SMALL, artifact, chain, entry_in_file, letter, trust};
 
@@ -150,6 +150,7 @@ fn code_of_another_configuration_is_an_error<K: Kind>() {
 #[cfg(feature = "component-model")]
 #[test]
 fn a_module_is_no_component_and_a_component_no_module() {
+    use module_cache_core::Engine;
     use module_cache_wasmtime::{WasmtimeComponentEngine, WasmtimeEngine};
 
     let engine = wasmtime::Engine::default();
