@@ -44,12 +44,13 @@ impl Artifact {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
             Self::File { mut file, len } => {
+                let mut bytes = Vec::new();
+                let len = usize::try_from(len).map_err(io::Error::other)?;
+                bytes.try_reserve_exact(len)?;
+                // In one read: growing as it goes, it would begin with small ones.
+                bytes.resize(len, 0);
                 file.rewind()?;
-                let mut bytes = Vec::with_capacity(usize::try_from(len).map_err(io::Error::other)?);
-                file.take(len).read_to_end(&mut bytes)?;
-                if bytes.len() as u64 != len {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
+                file.read_exact(&mut bytes)?;
                 Ok(bytes)
             }
         }

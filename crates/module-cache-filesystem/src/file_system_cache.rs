@@ -251,7 +251,7 @@ impl Inner {
         };
         if !self.policy.map {
             let attributes = *entry.attributes();
-            let copy = entry.into_private_copy(&self.policy.trust)?;
+            let copy = entry.into_private_copy(&self.policy.trust, self.policy.max_size)?;
             if copy.is_ok() {
                 record(&attributes, false);
             }

@@ -1,7 +1,7 @@
 //! An entry's file, opened and examined as far as its footer tells.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
 use memmap2::MmapOptions;
 use module_cache_core::{EntryKey, FOOTER_LEN, Footer, InvalidEntry, SealedEntry, Trust};
@@ -100,18 +100,25 @@ impl OpenEntry {
     }
 
     /// Reads the entry into memory and verifies that copy, which nobody else can change.
+    ///
+    /// One of more than `max_len` bytes is nobody's: whoever can write here could make us read for ever.
     pub(crate) fn into_private_copy(
-        mut self,
+        self,
         trust: &Trust,
+        max_len: u64,
     ) -> io::Result<Result<SealedEntry<'static>, Refusal>> {
+        if self.attributes.size > max_len {
+            return Ok(Err(Refusal::Unusable(
+                "it is larger than the cache may become".into(),
+            )));
+        }
         let len = usize::try_from(self.attributes.size).map_err(io::Error::other)?;
-        let mut bytes = Vec::with_capacity(len);
-        self.file
-            .by_ref()
-            .take(self.attributes.size)
-            .read_to_end(&mut bytes)?;
-        Ok(SealedEntry::open(bytes, self.footer.key(), trust)
-            .map_err(|reason| self.invalid(reason)))
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len)?;
+        bytes.resize(len, 0);
+        read_exact_at(&self.file, &mut bytes, 0)?;
+        let opened = SealedEntry::open(bytes, self.footer.key(), trust);
+        Ok(opened.map_err(|reason| self.invalid(reason)))
     }
 
     fn invalid(&self, reason: InvalidEntry) -> Refusal {

@@ -6,7 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use module_cache_core::{Compile, Engine, ModuleCache, ModuleHash, SaveOutcome, SkipReason};
+use module_cache_core::{
+    Compile, Engine, ModuleCache, ModuleHash, SaveOutcome, SigningKey, SkipReason, Trust,
+};
 use module_cache_filesystem::{FileSystemCache, Verification};
 use module_cache_testkit::{TestEngine, wasm};
 
@@ -216,6 +218,40 @@ fn an_entry_that_others_can_write_to_is_not_believed() {
     fs::set_permissions(folder.entry(), fs::Permissions::from_mode(0o666)).unwrap();
     assert!(!folder.misses("an entry of mode 666"));
     folder.heals("an entry of mode 666");
+}
+
+#[test]
+fn a_signed_entry_that_claims_to_be_enormous_is_not_read() {
+    let folder = Folder::new();
+    let file = fs::File::create(folder.root.join("enormous")).unwrap();
+    // A hole of four terabytes takes no space, and a footer that fits it takes no key to write.
+    let whole = fs::read(folder.entry()).unwrap();
+    let (len, footer) = (4_u64 << 40, &whole[whole.len() - FOOTER_LEN..]);
+    let mut footer = footer.to_vec();
+    for at in [16, 24] {
+        footer[at..at + 8].copy_from_slice(&len.to_le_bytes());
+    }
+    let key = SigningKey::from_bytes([1; 32]);
+    footer[10] = 1;
+    let id: Vec<u8> = (0..32)
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&key.id().to_string()[at..at + 2], 16).unwrap())
+        .collect();
+    footer[144..160].copy_from_slice(&id);
+    std::os::unix::fs::FileExt::write_all_at(&file, &footer, len).unwrap();
+    fs::set_permissions(
+        folder.root.join("enormous"),
+        fs::Permissions::from_mode(0o444),
+    )
+    .unwrap();
+    fs::rename(folder.root.join("enormous"), folder.entry()).unwrap();
+
+    let cache = FileSystemCache::builder(&folder.root)
+        .trust(Trust::signed(key))
+        .open()
+        .unwrap();
+    assert!(cache.load(folder.key(), &folder.engine).unwrap().is_none());
+    assert_eq!(cache.stats().rejected, 1);
 }
 
 #[test]
