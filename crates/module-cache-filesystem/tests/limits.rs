@@ -137,6 +137,48 @@ fn a_use_is_remembered_however_entries_are_verified() {
 }
 
 #[test]
+fn a_copy_of_the_folder_remembers_when_entries_were_used() {
+    let folder = Folder::new();
+    let cache = folder.open(|options| options);
+    assert!(folder.save(&cache, 1).is_stored());
+    let used = cache.list().unwrap()[0].last_use;
+    std::thread::sleep(Duration::from_millis(2100));
+    let copy = folder.keep.path().join("copy");
+    let mut cp = std::process::Command::new("cp");
+    assert!(
+        cp.arg("-r")
+            .arg(folder.root())
+            .arg(&copy)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let copied = FileSystemCache::open(copy).unwrap().list().unwrap();
+    assert!(copied[0].stored > used, "the copy itself is newer");
+    assert_eq!(copied[0].last_use, used);
+}
+
+#[test]
+fn an_entry_that_is_being_compiled_goes_last() {
+    let folder = Folder::new();
+    let cache = folder.open(|options| options);
+    for n in 0..3 {
+        assert!(folder.save(&cache, n).is_stored());
+        folder.age(n, days(9 - n));
+    }
+    let cache = folder.open(|options| options);
+    let oldest = ModuleHash::of(&wasm(0, 1000));
+    let permit = ModuleCache::compile_permit(&cache, oldest, &folder.engine).unwrap();
+    let one_block = PruneOptions {
+        max_size: Some(BLOCK),
+        ..PruneOptions::default()
+    };
+    assert_eq!(cache.prune(&one_block).unwrap().removed, 2);
+    drop(permit);
+    assert!(folder.has(&cache, 0));
+}
+
+#[test]
 fn an_empty_file_in_the_place_of_an_entry_is_pruned_like_one() {
     let folder = Folder::new();
     let cache = folder.open(|options| options);

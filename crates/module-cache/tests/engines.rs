@@ -3,7 +3,7 @@
 
 use module_cache::{
     ArtifactEngine, Compile, FallbackExt, FileSystemCache, HashedModule, ModuleCache, ModuleLoader,
-    SharedCache, Source, WasmtimeComponentEngine, WasmtimeEngine,
+    PruneOptions, SharedCache, Source, WasmtimeComponentEngine, WasmtimeEngine,
 };
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Instance, Module, Store};
@@ -80,6 +80,25 @@ fn two_engines_of_equal_id_share_stored_components_and_no_live_ones() {
     share_the_disk_and_not_the_memory(&engine(), &engine(), COMPONENT, |engine, component| {
         call_component(engine.engine(), component)
     });
+}
+
+#[test]
+fn a_mapped_module_runs_on_after_its_entry_was_pruned() {
+    let engine = WasmtimeEngine::new(&Engine::default()).unwrap();
+    let keep = tempfile::tempdir().unwrap();
+    let cache = FileSystemCache::open(keep.path().join("cache")).unwrap();
+    let module = HashedModule::new(wat::parse_str(large(MODULE)).unwrap());
+    let compiled = engine.compile(module.wasm()).unwrap();
+    let saved = cache.save(module.hash(), &engine, &compiled).unwrap();
+    assert!(saved.is_stored());
+    let mapped = cache.load(module.hash(), &engine).unwrap().unwrap();
+    let nothing = PruneOptions {
+        max_size: Some(0),
+        ..PruneOptions::default()
+    };
+    assert_eq!(cache.prune(&nothing).unwrap().removed, 1);
+    assert!(cache.load(module.hash(), &engine).unwrap().is_none());
+    assert_eq!(call_module(engine.engine(), &mapped), 42);
 }
 
 /// Loads what was compiled and saved into one folder, saves it into a second one, and compares the files.
