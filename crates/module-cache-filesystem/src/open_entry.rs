@@ -44,18 +44,10 @@ impl OpenEntry {
         trust: &Trust,
         owner_check: Option<u32>,
     ) -> io::Result<Result<Self, Refusal>> {
-        let file = match directory.open_file(name) {
-            Ok(file) => file,
-            Err(error) => return refusal_of(error).map(Err),
+        let (file, attributes) = match open_file(directory, name, owner_check)? {
+            Ok(opened) => opened,
+            Err(refusal) => return Ok(Err(refusal)),
         };
-        let attributes = Directory::attributes_of_file(&file)?;
-        if attributes.kind != Kind::File {
-            return Ok(Err(Refusal::Unusable("it is not a regular file".into())));
-        }
-        if let Some(reason) = owner_check.and_then(|user| trust_check::objection(&attributes, user))
-        {
-            return Ok(Err(Refusal::Unusable(reason)));
-        }
         let footer = read_footer(&file, attributes.size)?;
         let checked = Footer::parse(&footer)
             .and_then(|footer| footer.check(key, attributes.size).map(|()| footer))
@@ -127,6 +119,32 @@ impl OpenEntry {
             inode: self.attributes.inode,
         }
     }
+}
+
+/// Opens what stands in the place of an entry, if it is a file that nobody else controls.
+///
+/// Costs an `openat` and an `fstat`.
+///
+/// # Errors
+///
+/// The outer error is one of the system; the inner one, of this entry alone.
+pub(crate) fn open_file(
+    directory: &Directory,
+    name: &str,
+    owner_check: Option<u32>,
+) -> io::Result<Result<(File, Attributes), Refusal>> {
+    let file = match directory.open_file(name) {
+        Ok(file) => file,
+        Err(error) => return refusal_of(error).map(Err),
+    };
+    let attributes = Directory::attributes_of_file(&file)?;
+    if attributes.kind != Kind::File {
+        return Ok(Err(Refusal::Unusable("it is not a regular file".into())));
+    }
+    if let Some(reason) = owner_check.and_then(|user| trust_check::objection(&attributes, user)) {
+        return Ok(Err(Refusal::Unusable(reason)));
+    }
+    Ok(Ok((file, attributes)))
 }
 
 /// The last bytes of the file: a footer, or too few for one.

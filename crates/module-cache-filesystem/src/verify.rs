@@ -10,10 +10,9 @@ use memmap2::MmapOptions;
 use module_cache_core::{Footer, InvalidEntry};
 use parking_lot::Mutex;
 
-use crate::directory::{Directory, Kind};
 use crate::file_system_cache::Inner;
+use crate::open_entry::{Refusal, open_file};
 use crate::scan::{Listed, Listing};
-use crate::trust_check;
 
 /// What [`FileSystemCache::verify`](crate::FileSystemCache::verify) found.
 #[derive(Debug, Clone, Default)]
@@ -128,26 +127,17 @@ impl From<InvalidEntry> for Failure {
 
 /// Reads an entry as a load does, and its contents in any case.
 fn check(inner: &Inner, entry: &Listed) -> Result<(), Failure> {
-    let file = match inner.directory.open_file(&entry.name()) {
+    let opened = open_file(&inner.directory, &entry.name(), inner.policy.owner_check)?;
+    let (file, attributes) = match opened {
+        Ok(opened) => opened,
         // Removed since it was listed.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        file => file?,
+        Err(Refusal::Missing) => return Ok(()),
+        Err(Refusal::Invalid { reason, .. }) => return Err(reason.into()),
+        Err(Refusal::Unusable(reason)) => {
+            let useless = false;
+            return Err(Failure { reason, useless });
+        }
     };
-    let attributes = Directory::attributes_of_file(&file)?;
-    if attributes.kind != Kind::File {
-        return Err(Failure {
-            reason: "not a regular file".into(),
-            useless: false,
-        });
-    }
-    if let Some(user) = inner.policy.owner_check
-        && let Some(reason) = trust_check::objection(&attributes, user)
-    {
-        return Err(Failure {
-            reason,
-            useless: false,
-        });
-    }
     let len = usize::try_from(attributes.size).map_err(io::Error::other)?;
     // SAFETY: the mapping is read only while it is hashed. Entries are never written after they are
     // published, and nobody but this user can write to this one, by the check just above.

@@ -7,9 +7,8 @@ use module_cache_core::{CacheError, Footer, InvalidEntry, SealedEntry, Trust};
 use tar::{EntryType, Header};
 
 use super::{MAX_ENTRY, MAX_MEMBERS};
-use crate::directory::{Directory, Kind};
 use crate::file_system_cache::Inner;
-use crate::trust_check;
+use crate::open_entry::{Refusal, open_file};
 use crate::usage::EntryInfo;
 
 /// What a tar archive is made of.
@@ -87,19 +86,12 @@ impl From<InvalidEntry> for Unusable {
 /// Reads and verifies an entry as a load does, but in memory whatever the policy of the cache: once its
 /// member is begun, it must be what it is.
 fn read(inner: &Inner, name: &str) -> Result<Option<SealedEntry<'static>>, Unusable> {
-    let file = match inner.directory.open_file(name) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
+    let (file, attributes) = match open_file(&inner.directory, name, inner.policy.owner_check)? {
+        Ok(opened) => opened,
+        Err(Refusal::Missing) => return Ok(None),
+        Err(Refusal::Invalid { reason, .. }) => return Err(reason.into()),
+        Err(Refusal::Unusable(reason)) => return Err(Unusable(reason)),
     };
-    let attributes = Directory::attributes_of_file(&file)?;
-    if attributes.kind != Kind::File {
-        return Err(Unusable("not a regular file".into()));
-    }
-    if let Some(user) = inner.policy.owner_check
-        && let Some(reason) = trust_check::objection(&attributes, user)
-    {
-        return Err(Unusable(reason));
-    }
     if attributes.size > MAX_ENTRY {
         return Err(Unusable(format!(
             "it is larger than {MAX_ENTRY} bytes, the most that a bundle takes"
