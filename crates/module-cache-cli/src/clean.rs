@@ -72,7 +72,7 @@ fn remove_selected(
             && folder.remove_entry(entry)?
         {
             removed.removed += 1;
-            removed.removed_bytes += units::blocks(entry.len);
+            removed.removed_bytes += entry.bytes();
         }
     }
     Ok((removed, selection.problems))

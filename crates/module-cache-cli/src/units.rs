@@ -51,11 +51,6 @@ pub(crate) fn size(bytes: u64) -> String {
     BinaryBytes(bytes).to_string()
 }
 
-/// The bytes that a file takes, in whole blocks, as the cache counts them.
-pub(crate) fn blocks(len: u64) -> u64 {
-    len.div_ceil(4096).saturating_mul(4096)
-}
-
 /// An age, in the largest unit of which it has one.
 pub(crate) fn age(age: Duration) -> String {
     let seconds = age.as_secs();

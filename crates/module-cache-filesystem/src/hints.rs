@@ -15,13 +15,13 @@
 
 use std::fs::File;
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use module_cache_core::{EntryKey, ModuleHash};
 
 use crate::directory::{Attributes, Directory, Kind};
 use crate::positional::{read_exact_at, write_all_at};
-use crate::{boot, layout, trust_check};
+use crate::{boot, clock, layout, trust_check};
 
 const SLOT: usize = 64;
 const WAYS: usize = 4;
@@ -116,14 +116,12 @@ impl Hints {
     /// Writes down that the entry was used now, and, if it was just verified, that it was. A use soon
     /// after the last one is not written.
     pub(crate) fn record(&self, hint: &Hint, attributes: &Attributes, verified: bool) {
-        let now = since_1970(SystemTime::now());
+        let now = clock::now();
         // A use in the future was written under a wrong clock: the present one is what counts.
         let elapsed = now.checked_sub(hint.last_use());
         let fresh = elapsed.is_some_and(|elapsed| elapsed < USE_GRANULARITY);
         let settled = now
-            .checked_sub(Duration::from_nanos(
-                u64::try_from(attributes.changed).unwrap_or(0),
-            ))
+            .checked_sub(clock::from_nanoseconds(attributes.changed))
             .is_some_and(|age| age > SETTLED);
         let stamp = verified && settled;
         if fresh && !stamp {
@@ -185,10 +183,6 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes[at..]
         .first_chunk()
         .map_or(0, |field| u64::from_le_bytes(*field))
-}
-
-fn since_1970(time: SystemTime) -> Duration {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -259,7 +253,7 @@ mod tests {
         let fixture = fixture();
         let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
         for age in [0, 1] {
-            let changed = since_1970(SystemTime::now()).as_nanos() - age * 1_000_000_000;
+            let changed = clock::now().as_nanos() - age * 1_000_000_000;
             let file = Attributes {
                 changed: i64::try_from(changed).unwrap(),
                 ..attributes()
@@ -273,7 +267,7 @@ mod tests {
     fn a_use_is_remembered_and_a_use_in_the_future_is_not_believed() {
         let fixture = fixture();
         let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
-        let now = since_1970(SystemTime::now()).as_secs();
+        let now = clock::now().as_secs();
         hints.record(&hints.find(&key(1)), &attributes(), false);
         assert!(hints.find(&key(1)).last_use().as_secs() >= now);
 

@@ -1,9 +1,10 @@
 //! Where everything lies below the root. The tree is drawn in the crate's documentation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use module_cache_core::{EntryKey, ModuleHash};
+
+use crate::clock;
 
 /// The format of the folder. A version that cannot read it uses a folder of another name.
 pub(crate) const VERSION_DIR: &str = "v1";
@@ -32,6 +33,11 @@ pub(crate) fn engine_dir(key: &EntryKey) -> String {
 /// The file of an entry.
 pub(crate) fn entry(key: &EntryKey) -> String {
     key.to_string()
+}
+
+/// The same, where the engine is known by its folder.
+pub(crate) fn entry_of(engine: &str, module: ModuleHash) -> String {
+    format!("{engine}/{module}")
 }
 
 /// Whether this is the name of an engine's folder: a label, a dash, and 16 digits.
@@ -68,9 +74,6 @@ pub(crate) fn temporary() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     // Process ids repeat between containers that share a folder; times hardly do.
-    let time = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_nanos();
+    let time = clock::now().as_nanos();
     format!("{TEMPORARY_DIR}/{}-{time:x}-{count}", std::process::id())
 }

@@ -62,6 +62,7 @@ compile_error!(
 mod boot;
 mod builder;
 mod bundle;
+mod clock;
 mod directory;
 mod file_system_cache;
 mod heartbeat;

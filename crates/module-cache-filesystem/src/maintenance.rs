@@ -12,6 +12,7 @@ use crate::prune::{self, Limits, PruneOptions, PruneReport};
 use crate::scan::{self, Listing};
 use crate::usage::{EntryInfo, Usage};
 use crate::verify::{self, VerifyReport};
+use crate::{clock, layout};
 
 impl FileSystemCache {
     /// Removes the least recently used entries until the limits hold, and what dead processes left behind.
@@ -58,7 +59,7 @@ impl FileSystemCache {
     /// When the folder cannot be listed.
     pub fn list(&self) -> Result<Vec<EntryInfo>, CacheError> {
         let hints = self.inner.hints.as_ref();
-        let now = prune::since_1970();
+        let now = clock::now();
         let info = |entry| EntryInfo::of(entry, prune::last_use(hints, entry, now));
         Ok(self.listing()?.entries.iter().map(info).collect())
     }
@@ -91,7 +92,7 @@ impl FileSystemCache {
     ///
     /// When the folder is not writable, or is locked by others for long.
     pub fn remove_entry(&self, entry: &EntryInfo) -> Result<bool, CacheError> {
-        let name = format!("{}/{}", entry.engine, entry.module);
+        let name = layout::entry_of(&entry.engine, entry.module);
         self.inner
             .with_books(|books| books.remove(&name))
             .map_err(|error| self.inner.error("remove the entry", &name, error))

@@ -104,11 +104,7 @@ impl OpenEntry {
                 "it is larger than the cache may become".into(),
             )));
         }
-        let len = usize::try_from(self.attributes.size).map_err(io::Error::other)?;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len)?;
-        bytes.resize(len, 0);
-        read_exact_at(&self.file, &mut bytes, 0)?;
+        let bytes = read_whole(&self.file, &self.attributes)?;
         let opened = SealedEntry::open(bytes, self.footer.key(), trust);
         Ok(opened.map_err(|reason| self.invalid(reason)))
     }
@@ -145,6 +141,16 @@ pub(crate) fn open_file(
         return Ok(Err(Refusal::Unusable(reason)));
     }
     Ok(Ok((file, attributes)))
+}
+
+/// Reads a file of which the attributes are known, at once. A lack of memory is an error.
+pub(crate) fn read_whole(file: &File, attributes: &Attributes) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(attributes.size).map_err(io::Error::other)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len)?;
+    bytes.resize(len, 0);
+    read_exact_at(file, &mut bytes, 0)?;
+    Ok(bytes)
 }
 
 /// The last bytes of the file: a footer, or too few for one.

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fs4::FileExt;
 
@@ -14,7 +14,7 @@ use crate::directory::{Directory, Kind};
 use crate::hints::Hints;
 use crate::ledger::{Books, blocks};
 use crate::scan::{self, Listed, Listing};
-use crate::{layout, permit};
+use crate::{clock, layout, permit};
 
 /// What [`FileSystemCache::prune`](crate::FileSystemCache::prune) shall reach. By default, what the cache
 /// was opened with.
@@ -83,7 +83,7 @@ pub(crate) fn shrink(
         ..PruneReport::default()
     };
 
-    let now = since_1970();
+    let now = clock::now();
     for (last_use, entry) in by_last_use(directory, hints, entries, now) {
         let expired = limits
             .age
@@ -139,7 +139,7 @@ fn clear(directory: &Directory, name: &str, dry_run: bool) -> bool {
     let Ok(attributes) = Directory::attributes_of_file(&file) else {
         return false;
     };
-    let age = since_1970().saturating_sub(nanoseconds(attributes.modified));
+    let age = clock::now().saturating_sub(clock::from_nanoseconds(attributes.modified));
     if attributes.kind != Kind::File || age < NEW || FileExt::try_lock(&file).is_err() {
         return false;
     }
@@ -173,16 +173,6 @@ pub(crate) fn last_use(hints: Option<&Hints>, entry: &Listed, now: Duration) -> 
     hints
         .map(|hints| hints.last_use(&entry.engine, entry.module))
         .filter(|last_use| !last_use.is_zero())
-        .unwrap_or_else(|| nanoseconds(entry.attributes.modified))
+        .unwrap_or_else(|| clock::from_nanoseconds(entry.attributes.modified))
         .min(now)
-}
-
-pub(crate) fn since_1970() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-}
-
-fn nanoseconds(time: i64) -> Duration {
-    Duration::from_nanos(u64::try_from(time).unwrap_or(0))
 }

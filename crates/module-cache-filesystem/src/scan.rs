@@ -11,8 +11,6 @@ use crate::layout;
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) entries: Vec<Listed>,
-    /// Folders of engines, by name, with entries or without.
-    pub(crate) engines: Vec<String>,
     /// Names that this crate does not make, below the folder of the version.
     pub(crate) foreign: Vec<String>,
 }
@@ -29,7 +27,7 @@ pub(crate) struct Listed {
 impl Listed {
     /// Its name below the folder of the version.
     pub(crate) fn name(&self) -> String {
-        format!("{}/{}", self.engine, self.module)
+        layout::entry_of(&self.engine, self.module)
     }
 }
 
@@ -42,7 +40,6 @@ pub(crate) fn list(directory: &Directory) -> io::Result<Listing> {
             .map_or(Kind::Other, |found| found.kind);
         if layout::is_engine_dir(&name) && kind == Kind::Directory {
             list_engine(directory, &name, &mut listing)?;
-            listing.engines.push(name);
         } else if !layout::is_own(&name) {
             listing.foreign.push(name);
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use module_cache_core::ModuleHash;
 
+use crate::clock;
 use crate::ledger::blocks;
 use crate::scan::{Listed, Listing};
 
@@ -75,8 +76,13 @@ impl Usage {
 }
 
 impl EntryInfo {
+    /// The bytes that it takes, in whole blocks of 4 KiB.
+    pub fn bytes(&self) -> u64 {
+        blocks(self.len)
+    }
+
     pub(crate) fn of(entry: &Listed, last_use: Duration) -> Self {
-        let stored = Duration::from_nanos(u64::try_from(entry.attributes.modified).unwrap_or(0));
+        let stored = clock::from_nanoseconds(entry.attributes.modified);
         Self {
             engine: entry.engine.clone(),
             module: entry.module,

@@ -8,7 +8,8 @@ use tar::{EntryType, Header};
 
 use super::{MAX_ENTRY, MAX_MEMBERS};
 use crate::file_system_cache::Inner;
-use crate::open_entry::{Refusal, open_file};
+use crate::layout;
+use crate::open_entry::{Refusal, open_file, read_whole};
 use crate::usage::EntryInfo;
 
 /// What a tar archive is made of.
@@ -47,7 +48,7 @@ pub(crate) fn export(
     let written = |error| CacheError::backend("the bundle", "put the entries", error);
     let mut report = ExportReport::default();
     for info in &chosen {
-        let name = format!("{}/{}", info.engine, info.module);
+        let name = layout::entry_of(&info.engine, info.module);
         match read(inner, &name) {
             Ok(Some(entry)) => {
                 append(&name, &entry, trust, out).map_err(written)?;
@@ -97,11 +98,7 @@ fn read(inner: &Inner, name: &str) -> Result<Option<SealedEntry<'static>>, Unusa
             "it is larger than {MAX_ENTRY} bytes, the most that a bundle takes"
         )));
     }
-    let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(usize::try_from(attributes.size).map_err(io::Error::other)?)
-        .map_err(io::Error::from)?;
-    file.take(attributes.size).read_to_end(&mut bytes)?;
+    let bytes = read_whole(&file, &attributes)?;
     let key = *Footer::parse(&bytes)?.key();
     // The name tells the module in full, and enough of the engine.
     if key.to_string() != name {
