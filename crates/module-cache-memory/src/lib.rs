@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | a module saved by one thread is found by | all threads | that thread |
 //! | modules must be `Send + Sync` | to share the cache | never |
-//! | a hit takes | a shared lock on one shard of 64 | no lock |
+//! | a hit takes | a shared lock that other cores leave alone | no lock |
 //! | the weight is bounded | in total | for each thread |
 //!
 //! Take [`SharedCache`] where threads share their modules, which is nearly everywhere; take
@@ -58,6 +58,7 @@ mod load_counter;
 mod padded;
 mod shared_cache;
 mod sieve;
+mod thread_lane;
 mod thread_local_cache;
 
 pub use in_memory::{InMemoryCache, in_memory};

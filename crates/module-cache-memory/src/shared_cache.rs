@@ -2,15 +2,22 @@
 //!
 //! # Locking
 //!
-//! A hit takes the shared lock of its key's shard and nothing else. Whoever changes what is there (save,
-//! remove, pin, unpin, clear) first takes the lock of the one queue, then of one shard at a time; so what
-//! the queue says and what the shards hold agree whenever that lock is free, and the weight is exact.
-//! Modules are dropped when all locks are released: that may take long, and may call the cache.
+//! Modules are read a million times for every time one is saved, so the map is there several times over,
+//! once for each core: a reader takes the shared lock of its key's shard in its own copy, a cache line that
+//! no other core writes to, and nothing else. (Linux had this as the big-reader lock.) All that two readers
+//! of one module share is the module's own reference count.
+//!
+//! Whoever changes what is there (save, remove, pin, unpin, clear) first takes the lock of the one queue,
+//! then of one shard at a time in each copy; so what the queue says and what the copies hold agree whenever
+//! that lock is free, and the weight is exact. Modules are dropped when all locks are released: that may
+//! take long, and may call the cache.
 
 use std::fmt;
 use std::mem;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use module_cache_core::{
     CacheError, CacheStats, Engine, ModuleCache, ModuleHash, SaveOutcome, SkipReason,
@@ -21,6 +28,7 @@ use crate::key::{Key, KeyMap};
 use crate::load_counter::LoadCounter;
 use crate::padded::Padded;
 use crate::sieve::{Sieve, Slot};
+use crate::thread_lane::thread_lane;
 
 /// A cache of live modules for all threads, bounded by weight.
 ///
@@ -58,7 +66,7 @@ impl<E: Engine> SharedCache<E> {
     pub fn with_max_weight(bytes: u64) -> Self {
         Self {
             state: Arc::new(State {
-                shards: std::array::from_fn(|_| Padded::default()),
+                copies: (0..copies()).map(|_| Copy::default()).collect(),
                 loads: LoadCounter::new(),
                 queue: Mutex::new(Sieve::new(bytes)),
             }),
@@ -121,7 +129,7 @@ impl<E: Engine> ModuleCache<E> for SharedCache<E> {
     fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
         let found = self.load_resident(key, engine);
         if found.is_none() {
-            self.state.loads.miss();
+            self.state.loads.miss(thread_lane());
         }
         Ok(found)
     }
@@ -143,12 +151,13 @@ impl<E: Engine> ModuleCache<E> for SharedCache<E> {
 
     fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
         let removed = self.state.remove(&Key::new(key, engine));
-        Ok(removed.is_some())
+        Ok(!removed.is_empty())
     }
 
     fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
-        let module = self.state.get(&Key::new(key, engine))?;
-        self.state.loads.hit();
+        let lane = thread_lane();
+        let module = self.state.get(&Key::new(key, engine), lane)?;
+        self.state.loads.hit(lane);
         Some(module)
     }
 }
@@ -181,13 +190,24 @@ impl<E: Engine> fmt::Debug for SharedCache<E> {
     }
 }
 
-/// Enough that threads with different keys seldom meet.
-const SHARDS: usize = 64;
+/// How many copies of the map there are.
+fn copies() -> usize {
+    // A save writes to all of them.
+    thread::available_parallelism()
+        .map_or(1, NonZeroUsize::get)
+        .min(16)
+}
+
+/// Enough that threads which share a copy, and a save among them, seldom meet.
+const SHARDS: usize = 16;
 
 type Shard<M> = RwLock<KeyMap<Resident<M>>>;
 
+/// One copy of the map.
+struct Copy<M>([Padded<Shard<M>>; SHARDS]);
+
 struct State<M> {
-    shards: [Padded<Shard<M>>; SHARDS],
+    copies: Box<[Copy<M>]>,
     loads: LoadCounter,
     queue: Mutex<Sieve>,
 }
@@ -199,10 +219,10 @@ struct Resident<M> {
 }
 
 impl<M: Clone> State<M> {
-    fn get(&self, key: &Key) -> Option<M> {
-        let shard = self.shard(key).read();
+    fn get(&self, key: &Key, lane: usize) -> Option<M> {
+        let shard = self.copies[lane % self.copies.len()].shard(key).read();
         let resident = shard.get(key)?;
-        // A line that is only read stays with every core that reads it.
+        // A line that is only read stays in the core's cache.
         if !resident.visited.load(Ordering::Relaxed) {
             resident.visited.store(true, Ordering::Relaxed);
         }
@@ -220,47 +240,67 @@ impl<M: Clone> State<M> {
             return SaveOutcome::Skipped(reason);
         }
         while let Some(victim) = queue.evict_for(weight, |key| self.take_visited(key)) {
-            evicted.extend(self.shard(&victim).write().remove(&victim));
+            evicted.extend(self.take(&victim));
         }
-        let resident = Resident {
-            module,
-            slot: queue.push(key, weight),
-            visited: AtomicBool::new(false),
-        };
-        self.shard(&key).write().insert(key, resident);
+        let slot = queue.push(key, weight);
+        for copy in &self.copies {
+            let resident = Resident {
+                module: module.clone(),
+                slot,
+                visited: AtomicBool::new(false),
+            };
+            copy.shard(&key).write().insert(key, resident);
+        }
         SaveOutcome::Stored { bytes: weight }
     }
 
-    fn remove(&self, key: &Key) -> Option<Resident<M>> {
+    /// Takes a module out, in all its copies.
+    fn remove(&self, key: &Key) -> Vec<Resident<M>> {
         let mut queue = self.queue.lock();
-        let resident = self.shard(key).write().remove(key)?;
-        queue.remove(resident.slot);
-        Some(resident)
+        let removed: Vec<_> = self.take(key).collect();
+        if let Some(resident) = removed.first() {
+            queue.remove(resident.slot);
+        }
+        removed
     }
 
     fn take_all(&self) -> Vec<KeyMap<Resident<M>>> {
         let mut queue = self.queue.lock();
         queue.clear();
-        let shards = self.shards.iter();
+        let shards = self.copies.iter().flat_map(|copy| &copy.0);
         shards.map(|shard| mem::take(&mut *shard.write())).collect()
     }
 }
 
 impl<M> State<M> {
-    fn shard(&self, key: &Key) -> &Shard<M> {
-        &self.shards[usize::from(key.shard()) % SHARDS]
-    }
-
     /// The key's place in the queue; good as long as the queue's lock is held.
     fn slot(&self, key: &Key) -> Option<Slot> {
-        let shard = self.shard(key).read();
+        let shard = self.copies[0].shard(key).read();
         shard.get(key).map(|resident| resident.slot)
     }
 
+    fn take(&self, key: &Key) -> impl Iterator<Item = Resident<M>> {
+        let copies = self.copies.iter();
+        copies.filter_map(|copy| copy.shard(key).write().remove(key))
+    }
+
     fn take_visited(&self, key: &Key) -> bool {
-        let shard = self.shard(key).read();
-        shard
-            .get(key)
-            .is_some_and(|resident| resident.visited.swap(false, Ordering::Relaxed))
+        self.copies.iter().fold(false, |visited, copy| {
+            let shard = copy.shard(key).read();
+            let resident = shard.get(key);
+            visited | resident.is_some_and(|one| one.visited.swap(false, Ordering::Relaxed))
+        })
+    }
+}
+
+impl<M> Copy<M> {
+    fn shard(&self, key: &Key) -> &Shard<M> {
+        &self.0[usize::from(key.shard()) % SHARDS]
+    }
+}
+
+impl<M> Default for Copy<M> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Padded::default()))
     }
 }
