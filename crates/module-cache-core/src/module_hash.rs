@@ -41,7 +41,16 @@ impl ModuleHash {
     /// When the file cannot be opened or read, or shrinks while it is read. What is appended meanwhile is
     /// not part of the hash.
     pub fn of_file(path: impl AsRef<Path>) -> io::Result<Self> {
-        let file = File::open(path)?;
+        Self::of_open_file(&File::open(path)?)
+    }
+
+    /// The same for a file that is open: all of it if it is a regular file, wherever its cursor is; else what
+    /// can be read from it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`of_file`](Self::of_file), but for the opening.
+    pub fn of_open_file(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         if !metadata.is_file() || metadata.len() == 0 {
             // A pipe has no length and no offsets, and files of the kernel say that they are empty.
@@ -51,7 +60,7 @@ impl ModuleHash {
         }
         parallel_hash::hash(&Mode::Hash, metadata.len(), &|range, hasher| {
             let mut piece = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
-            read_exact_at(&file, &mut piece, range.start)?;
+            read_exact_at(file, &mut piece, range.start)?;
             hasher.update(&piece);
             Ok(())
         })

@@ -12,6 +12,7 @@ pub(crate) const VERSION_DIR: &str = "v1";
 pub(crate) const TEMPORARY_DIR: &str = "tmp";
 pub(crate) const LOCK_DIR: &str = "locks";
 pub(crate) const HINTS_FILE: &str = "hints";
+pub(crate) const FILES_FILE: &str = "files";
 pub(crate) const LEDGER_FILE: &str = "ledger";
 
 /// Files beside the versions, which tell backup programs and git to pass over the folder.
@@ -56,7 +57,7 @@ pub(crate) fn is_engine_dir(name: &str) -> bool {
 
 /// Whether this is one of the other names in the folder of the version.
 pub(crate) fn is_own(name: &str) -> bool {
-    [TEMPORARY_DIR, LOCK_DIR, HINTS_FILE, LEDGER_FILE].contains(&name)
+    [TEMPORARY_DIR, LOCK_DIR, HINTS_FILE, FILES_FILE, LEDGER_FILE].contains(&name)
 }
 
 /// The lock of a key. Each later generation stands in for one whose holder fell silent.

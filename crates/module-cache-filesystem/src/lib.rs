@@ -28,6 +28,7 @@
 //! <root>/CACHEDIR.TAG, .gitignore
 //! <root>/v1/<engine label>-<16 hex of its digest>/<module hash>    the entries, mode 0444
 //! <root>/v1/hints           last uses, and what was verified since the machine started
+//! <root>/v1/files           the hashes of wasm files, by their identity
 //! <root>/v1/ledger          how many bytes the entries take
 //! <root>/v1/tmp/…           entries being written, each locked by its writer
 //! <root>/v1/locks/…         permits to compile, one lock for each key
@@ -64,6 +65,7 @@ mod builder;
 mod bundle;
 mod clock;
 mod directory;
+mod file_hashes;
 mod file_system_cache;
 mod heartbeat;
 mod hints;
