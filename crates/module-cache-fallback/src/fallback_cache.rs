@@ -53,6 +53,7 @@ impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for Fallbac
         if let Ok(Some(_)) = above {
             return above;
         }
+        let _span = tracing::debug_span!("fallback", hash = %key).entered();
         let below = match (self.primary.entries(), self.fallback.entries()) {
             (Some(to), Some(from)) => self.load_through_entries(key, engine, to, from),
             _ => self.load_through_module(key, engine),
@@ -101,7 +102,7 @@ impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for Fallbac
             (Ok(above), Ok(below)) => Ok(above.and(below)),
             // A side that cannot say coordinates nothing; the other one's leave still counts.
             (Ok(permit), Err(error)) | (Err(error), Ok(permit)) => {
-                tracing::warn!(%key, %error, "one of two caches cannot give permits");
+                tracing::warn!(hash = %key, %error, "one of two caches cannot give permits");
                 Ok(permit)
             }
             (Err(above), Err(below)) => Err(both_failed(above, below)),
@@ -138,14 +139,16 @@ impl<P, F> FallbackCache<P, F> {
         let Some(entry) = from.get(&entry_key)? else {
             return Ok(None);
         };
-        match to.put(&entry_key, &entry) {
-            Ok(SaveOutcome::Stored { .. }) => match self.primary.load(key, engine) {
+        let promoted = to.put(&entry_key, &entry);
+        log_promotion(key, &promoted);
+        if let Ok(SaveOutcome::Stored { .. }) = promoted {
+            match self.primary.load(key, engine) {
                 Ok(Some(module)) => return Ok(Some(module)),
                 Ok(None) => {}
-                Err(error) => tracing::debug!(%key, %error, "cannot load what was just promoted"),
-            },
-            Ok(SaveOutcome::Skipped(reason)) => tracing::debug!(%key, %reason, "not promoted"),
-            Err(error) => tracing::debug!(%key, %error, "cannot promote"),
+                Err(error) => {
+                    tracing::debug!(hash = %key, %error, "cannot load what was just promoted");
+                }
+            }
         }
         self.fallback.load(key, engine)
     }
@@ -161,12 +164,19 @@ impl<P, F> FallbackCache<P, F> {
         F: ModuleCache<E>,
     {
         let found = self.fallback.load(key, engine)?;
-        if let Some(module) = &found
-            && let Err(error) = self.primary.save(key, engine, module)
-        {
-            tracing::debug!(%key, %error, "cannot promote");
+        if let Some(module) = &found {
+            log_promotion(key, &self.primary.save(key, engine, module));
         }
         Ok(found)
+    }
+}
+
+/// All that comes of a promotion: a failed one never fails a hit.
+fn log_promotion(key: ModuleHash, outcome: &Result<SaveOutcome, CacheError>) {
+    match outcome {
+        Ok(SaveOutcome::Stored { bytes }) => tracing::debug!(hash = %key, bytes, "promoted"),
+        Ok(SaveOutcome::Skipped(reason)) => tracing::debug!(hash = %key, %reason, "not promoted"),
+        Err(error) => tracing::debug!(hash = %key, %error, "cannot promote"),
     }
 }
 

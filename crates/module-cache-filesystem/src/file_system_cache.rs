@@ -154,9 +154,18 @@ impl<E: ArtifactEngine> ModuleCache<E> for FileSystemCache {
 
 impl EntryStore for FileSystemCache {
     fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        let _span = tracing::debug_span!(
+            "filesystem_get",
+            hash = %key.module(),
+            engine = %key.engine(),
+        )
+        .entered();
         let name = layout::entry(key);
         match self.inner.read(&name, key) {
-            Ok(Ok(entry)) => Ok(Some(entry)),
+            Ok(Ok(entry)) => {
+                tracing::debug!(bytes = entry.len(), "entry found");
+                Ok(Some(entry))
+            }
             Ok(Err(refusal)) => {
                 self.inner.refused(&name, &refusal);
                 Ok(None)
@@ -166,6 +175,12 @@ impl EntryStore for FileSystemCache {
     }
 
     fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+        let _span = tracing::debug_span!(
+            "filesystem_put",
+            hash = %key.module(),
+            engine = %key.engine(),
+        )
+        .entered();
         let inner = &*self.inner;
         if key != entry.key() {
             let error = io::Error::other("it is the entry of another key");
@@ -173,10 +188,13 @@ impl EntryStore for FileSystemCache {
         }
         let outcome = publish::publish(inner, key, entry)?;
         match outcome {
-            SaveOutcome::Stored { bytes } => inner.counters.saved(bytes),
+            SaveOutcome::Stored { bytes } => {
+                inner.counters.saved(bytes);
+                tracing::debug!(bytes, "entry stored");
+            }
             SaveOutcome::Skipped(reason) => {
                 inner.counters.skip();
-                tracing::debug!(%key, %reason, "entry not stored");
+                tracing::debug!(%reason, "entry not stored");
             }
         }
         Ok(outcome)
@@ -218,7 +236,12 @@ impl EntryStore for FileSystemCache {
             return;
         }
         inner.counters.reject();
-        tracing::warn!(%key, reason, "the engine refused a stored entry; it stays");
+        tracing::warn!(
+            hash = %key.module(),
+            engine = %key.engine(),
+            reason,
+            "the engine refused a stored entry; it stays"
+        );
     }
 }
 
@@ -278,7 +301,7 @@ impl Inner {
     /// Counts and logs why an entry cannot be used, and deletes it if it is proven to be damaged.
     fn refused(&self, name: &str, refusal: &Refusal) {
         match refusal {
-            Refusal::Missing => {}
+            Refusal::Missing => tracing::debug!(name, "no entry"),
             Refusal::Invalid { reason, inode } if reason.is_corrupt() => {
                 self.counters.corrupt();
                 // Another process may have put a good one in its place meanwhile.

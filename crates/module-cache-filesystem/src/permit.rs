@@ -35,7 +35,11 @@ pub(crate) fn acquire(directory: &Directory, key: &EntryKey) -> io::Result<Compi
             Attempt::Released => return Ok(CompilePermit::Waited),
             Attempt::Unsupported => return Ok(CompilePermit::Uncoordinated),
             Attempt::Silent => {
-                tracing::warn!(%key, "the holder of a permit fell silent; going on without it");
+                tracing::warn!(
+                    hash = %key.module(),
+                    engine = %key.engine(),
+                    "the holder of a permit fell silent; going on without it"
+                );
             }
         }
     }

@@ -12,17 +12,45 @@
 //! assert_ne!(loader.load(&module)?.source, Source::Compiled);
 //! # Ok::<(), module_cache_loader::LoadError>(())
 //! ```
+//!
+//! # Features
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `tokio` | `AsyncModuleLoader`: the same for async callers, who wait without a thread |
+//! | `metrics` | counters and histograms through the `metrics` crate, `describe_metrics`, `record_cache_stats` |
+//!
+//! Both are additive: a thread and a task that ask one loader for one module share one compilation. Without
+//! `metrics`, nothing of it is compiled in.
+//!
+//! # Following a load
+//!
+//! A load that is not resident is a `tracing` span `load_module` with the fields `hash`, `engine` and, in the
+//! end, `source`; below it are `look_up`, `permit`, `fetch`, `slot`, `compile` and `save`, each where it
+//! happens, on whatever thread. A resident hit makes no span and no event.
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tokio")]
+mod async_module_loader;
 mod compile_slots;
 mod flight;
+mod flights;
+#[cfg(feature = "metrics")]
+mod instruments;
+mod leader;
 mod load_error;
 mod loaded;
+#[cfg(feature = "metrics")]
+mod metrics_export;
 mod module_loader;
 mod stats;
 
+#[cfg(feature = "tokio")]
+pub use async_module_loader::AsyncModuleLoader;
 pub use load_error::LoadError;
 pub use loaded::{Loaded, Source};
+#[cfg(feature = "metrics")]
+pub use metrics_export::{describe_metrics, record_cache_stats};
 pub use module_loader::ModuleLoader;
 pub use stats::LoaderStats;

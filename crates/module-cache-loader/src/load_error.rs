@@ -21,11 +21,11 @@ pub enum LoadError {
         /// What the caller's function returned.
         source: Arc<dyn Error + Send + Sync>,
     },
-    /// While a thread was loading a module, it asked for that same module, and would have waited for
-    /// itself.
-    #[error("module {0} was asked for by the thread that is loading it")]
+    /// While a thread or task was loading a module, it asked for that same module, and would have waited
+    /// for itself.
+    #[error("module {0} was asked for by whoever is loading it")]
     Recursive(ModuleHash),
-    /// The thread that was loading the module panicked. The next load tries again.
+    /// Loading the module panicked. The next load tries again.
     #[error("loading module {hash} panicked: {message}")]
     Panicked {
         /// The module.
@@ -33,9 +33,17 @@ pub enum LoadError {
         /// What the panic said.
         message: String,
     },
+    /// Whoever was loading the module never came to an end, as when an async runtime is shut down.
+    #[error("loading module {0} was abandoned, as happens when an async runtime is shut down")]
+    Abandoned(ModuleHash),
 }
 
 impl LoadError {
+    pub(crate) fn fetch(hash: ModuleHash, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let source = Arc::from(error.into());
+        Self::Fetch { hash, source }
+    }
+
     pub(crate) fn panicked(hash: ModuleHash, panic: &(dyn Any + Send)) -> Self {
         let message = panic
             .downcast_ref::<&str>()

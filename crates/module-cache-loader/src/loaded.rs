@@ -14,7 +14,7 @@ pub struct Loaded<M> {
     pub elapsed: Duration,
 }
 
-/// Where a module came from. One that waited for another thread has that thread's source.
+/// Where a module came from. One that waited for another load has that load's source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
     /// It was alive in this process.
@@ -25,12 +25,19 @@ pub enum Source {
     Compiled,
 }
 
-impl fmt::Display for Source {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
+impl Source {
+    /// One lower-case word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Resident => "resident",
             Self::Stored => "stored",
             Self::Compiled => "compiled",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Source;
+#[cfg(feature = "metrics")]
+use crate::instruments::Instruments;
 
 /// What a loader has done since it was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,7 +16,7 @@ pub struct LoaderStats {
     pub stored: u64,
     /// Modules that were compiled.
     pub compiled: u64,
-    /// Loads that waited for another thread's.
+    /// Loads that waited for another one of the same module.
     pub coalesced: u64,
     /// Loads that failed.
     pub failed: u64,
@@ -30,6 +32,8 @@ pub(crate) struct Counters {
     coalesced: AtomicU64,
     failed: AtomicU64,
     cache_errors: AtomicU64,
+    #[cfg(feature = "metrics")]
+    pub(crate) instruments: Instruments,
 }
 
 impl Counters {
@@ -39,18 +43,26 @@ impl Counters {
             Source::Stored => &self.stored,
             Source::Compiled => &self.compiled,
         });
+        #[cfg(feature = "metrics")]
+        self.instruments.loaded(source);
     }
 
     pub(crate) fn coalesced(&self) {
         add(&self.coalesced);
+        #[cfg(feature = "metrics")]
+        self.instruments.coalesced();
     }
 
     pub(crate) fn failed(&self) {
         add(&self.failed);
+        #[cfg(feature = "metrics")]
+        self.instruments.failed();
     }
 
     /// Counts an error of the cache and says whether it is the first.
     pub(crate) fn cache_error(&self) -> bool {
+        #[cfg(feature = "metrics")]
+        self.instruments.cache_error();
         add(&self.cache_errors) == 0
     }
 
