@@ -40,6 +40,15 @@ impl Footer {
         }
     }
 
+    /// The same for an artifact that is stored as `stored_len` compressed bytes.
+    pub(crate) fn compressed_into(self, stored_len: u64) -> Self {
+        Self {
+            stored_len,
+            compressed: true,
+            ..self
+        }
+    }
+
     /// Reads a footer from the last bytes of `entry`, which may be just those.
     ///
     /// # Errors
@@ -147,12 +156,23 @@ impl Footer {
     ///
     /// When it is not.
     pub fn check(&self, key: &EntryKey, entry_len: u64) -> Result<(), InvalidEntry> {
+        self.check_stored(key, entry_len)?;
+        if self.compressed {
+            return Err(InvalidEntry::Compressed);
+        }
+        Ok(())
+    }
+
+    /// The same for a storage that compresses: checks that an entry of `entry_len` bytes with this footer
+    /// is whole and is of `key`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not.
+    pub fn check_stored(&self, key: &EntryKey, entry_len: u64) -> Result<(), InvalidEntry> {
         self.sealed_len_of(entry_len)?;
         if self.key != *key {
             return Err(InvalidEntry::Misplaced(Box::new(self.key)));
-        }
-        if self.compressed {
-            return Err(InvalidEntry::Compressed);
         }
         Ok(())
     }

@@ -54,6 +54,22 @@ pub fn save_entry<E: ArtifactEngine>(
     if store.contains(&key)? {
         return Ok(SaveOutcome::Skipped(SkipReason::AlreadyStored));
     }
+    put_entry(store, key.module(), engine, module)
+}
+
+/// Stores a module as an entry of `store`, whether it is there already or not: for a store that has to
+/// look far away, and does so later.
+///
+/// # Errors
+///
+/// As for [`save_entry`].
+pub fn put_entry<E: ArtifactEngine>(
+    store: &(impl EntryStore + ?Sized),
+    key: ModuleHash,
+    engine: &E,
+    module: &E::Module,
+) -> Result<SaveOutcome, CacheError> {
+    let key = EntryKey::new(key, *engine.id());
     let artifact = engine.serialize(module)?;
     // SAFETY: the artifact comes from `serialize` on the engine whose id is in the key, which by the
     // contract of `ArtifactEngine` emits only what the engine made.

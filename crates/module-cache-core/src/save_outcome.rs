@@ -38,6 +38,10 @@ pub enum SkipReason {
     Busy,
     /// Something that is not an entry stands in its place.
     Occupied,
+    /// Too much is waiting to be stored already.
+    Overloaded,
+    /// The storage did not answer lately, and is left alone for a while.
+    Unreachable,
 }
 
 impl fmt::Display for SkipReason {
@@ -49,6 +53,8 @@ impl fmt::Display for SkipReason {
             Self::NoSpace => "no space left",
             Self::Busy => "the storage was locked for too long",
             Self::Occupied => "something that is not an entry stands in its place",
+            Self::Overloaded => "too much is waiting to be stored",
+            Self::Unreachable => "the storage did not answer lately",
         })
     }
 }

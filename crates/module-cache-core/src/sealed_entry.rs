@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 
+use crate::artifact_digest;
 use crate::trust::SealMode;
 use crate::{Artifact, EntryKey, FOOTER_LEN, Footer, InvalidEntry, Trust, parallel_hash};
 
@@ -76,6 +77,102 @@ impl<'a> SealedEntry<'a> {
             key: *footer.key(),
             content: Content::Bytes(bytes.into()),
         })
+    }
+
+    /// Verifies the stored form of an entry, compressed or not, and takes it.
+    ///
+    /// `decompress` is given Zstandard frames and the length of the artifact in them, and is called only
+    /// when the seal has vouched for both. What it returns is compared with a digest of the artifact that
+    /// stands under the same seal, so it need not be trusted.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a whole entry of `key` that `trust` accepts, or `decompress` fails or returns
+    /// anything but the artifact.
+    pub fn open_compressed(
+        bytes: Vec<u8>,
+        key: &EntryKey,
+        trust: &Trust,
+        decompress: impl FnOnce(&[u8], u64) -> io::Result<Vec<u8>>,
+    ) -> Result<Self, InvalidEntry> {
+        let footer = Footer::parse(&bytes)?;
+        if !footer.is_compressed() {
+            return Self::open(bytes, key, trust);
+        }
+        footer.check_stored(key, bytes.len() as u64)?;
+        trust.verify(&footer, &bytes)?;
+        let stored = &bytes[..bytes.len() - FOOTER_LEN];
+        let (frames, digest) = artifact_digest::split(stored)?;
+        let artifact = decompress(frames, footer.artifact_len())
+            .map_err(|_| InvalidEntry::Corrupt("it cannot be decompressed"))?;
+        if artifact.len() as u64 != footer.artifact_len()
+            || artifact_digest::of(&artifact) != digest
+        {
+            return Err(InvalidEntry::Corrupt(
+                "what it decompresses to is not the artifact it was made of",
+            ));
+        }
+        Ok(Self {
+            key: *footer.key(),
+            content: Content::Bytes(artifact.into()),
+        })
+    }
+
+    /// A copy of the entry in memory, for a storage that writes it later.
+    ///
+    /// # Errors
+    ///
+    /// When the entry lies in a file that cannot be read or is found changed since it was verified, or
+    /// there is not enough memory.
+    pub fn to_memory(&self) -> io::Result<SealedEntry<'static>> {
+        let artifact = match &self.content {
+            Content::Bytes(bytes) => bytes.to_vec(),
+            Content::File { file, footer } => {
+                let mut bytes = Vec::new();
+                let len = usize::try_from(footer.artifact_len()).map_err(io::Error::other)?;
+                bytes.try_reserve_exact(len)?;
+                copy_verified(file, footer, &SealMode::checksum(), footer, &mut bytes)?;
+                bytes
+            }
+        };
+        Ok(SealedEntry {
+            key: self.key,
+            content: Content::Bytes(artifact.into()),
+        })
+    }
+
+    /// The stored form with a compressed artifact, sealed as `trust` says. `compress` returns Zstandard
+    /// frames that hold exactly the bytes that it is given.
+    ///
+    /// # Errors
+    ///
+    /// When `compress` fails, or as for [`to_memory`](Self::to_memory).
+    pub fn to_compressed(
+        &self,
+        trust: &Trust,
+        compress: impl FnOnce(&[u8]) -> io::Result<Vec<u8>>,
+    ) -> io::Result<Vec<u8>> {
+        let copy;
+        let artifact = match &self.content {
+            Content::Bytes(bytes) => bytes,
+            Content::File { .. } => {
+                copy = self.to_memory()?;
+                let Content::Bytes(bytes) = &copy.content else {
+                    unreachable!("the copy is in memory")
+                };
+                bytes
+            }
+        };
+        let mut stored = compress(artifact)?;
+        stored.extend(artifact_digest::frame(&artifact_digest::of(artifact)));
+
+        let (mode, key_id) = trust.sealing();
+        let mut footer = Footer::unsealed(self.key, artifact.len() as u64, key_id)
+            .compressed_into(stored.len() as u64);
+        footer.seal =
+            parallel_hash::hash_slices(&mode.as_mode(), [&stored, &footer.sealed_fields()]);
+        stored.extend(footer.encode());
+        Ok(stored)
     }
 
     /// The entry's key.
@@ -285,6 +382,83 @@ mod tests {
         }
     }
 
+    /// Stands in for frames: core knows nothing of what is in them.
+    #[expect(clippy::unnecessary_wraps, reason = "it is a decompressor")]
+    fn reversed(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        Ok(bytes.iter().rev().copied().collect())
+    }
+
+    fn open_reversed(bytes: Vec<u8>, trust: &Trust) -> Result<SealedEntry<'static>, InvalidEntry> {
+        SealedEntry::open_compressed(bytes, &key(), trust, |frames, len| {
+            assert_eq!(frames.len() as u64, len);
+            reversed(frames)
+        })
+    }
+
+    #[test]
+    fn the_compressed_form_never_changes_and_opens() {
+        let trust = Trust::signed(SigningKey::from_bytes([9; 32]));
+        let bytes = entry(b"machine code")
+            .to_compressed(&trust, reversed)
+            .unwrap();
+        assert_eq!(
+            bytes.len(),
+            12 + artifact_digest::FRAME_LEN + FOOTER_LEN,
+            "frames, digest, footer"
+        );
+        assert_eq!(&bytes[..12], b"edoc enihcam");
+        assert_eq!(
+            blake3::hash(&bytes).to_hex().as_str(),
+            "8f0bf5c903b1359bcc188d834331ceb613ba9212a191ae08c670ac96fc37d394"
+        );
+        let entry = open_reversed(bytes.clone(), &trust).unwrap();
+        assert_eq!(entry.len(), 12 + FOOTER_LEN as u64);
+        assert_eq!(entry.into_artifact().into_bytes().unwrap(), b"machine code");
+        assert_eq!(
+            SealedEntry::open(bytes, &key(), &trust).unwrap_err(),
+            InvalidEntry::Compressed
+        );
+        let plain = sealed(b"machine code", &trust);
+        assert!(open_reversed(plain, &trust).is_ok(), "either form opens");
+    }
+
+    #[test]
+    fn nothing_is_decompressed_before_it_is_proven() {
+        let [mine, theirs] = [1, 2].map(|byte| Trust::signed(SigningKey::from_bytes([byte; 32])));
+        let bytes = entry(&[5; 100]).to_compressed(&mine, reversed).unwrap();
+        let refuse = |bytes: Vec<u8>, trust: &Trust| {
+            SealedEntry::open_compressed(bytes, &key(), trust, |_, _| {
+                unreachable!("unproven bytes reached the decompressor")
+            })
+            .unwrap_err()
+        };
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1 << bit;
+                refuse(flipped, &mine);
+            }
+            refuse(bytes[..at].to_vec(), &mine);
+        }
+        refuse(bytes, &theirs);
+    }
+
+    #[test]
+    fn a_decompressor_cannot_make_another_artifact_of_an_entry() {
+        let trust = unauthenticated();
+        let bytes = entry(b"code").to_compressed(&trust, reversed).unwrap();
+        for wrong in [&b"cod"[..], b"codes", b"evil", b""] {
+            let opened = SealedEntry::open_compressed(bytes.clone(), &key(), &trust, |_, _| {
+                Ok(wrong.to_vec())
+            });
+            assert!(opened.unwrap_err().is_corrupt());
+        }
+        let opened = SealedEntry::open_compressed(bytes, &key(), &trust, |_, _| {
+            Err(io::ErrorKind::InvalidData.into())
+        });
+        assert!(opened.unwrap_err().is_corrupt());
+    }
+
     #[test]
     fn an_entry_in_a_file_is_copied_as_it_is_and_never_when_damaged() {
         let dir = tempfile::tempdir().unwrap();
@@ -296,7 +470,19 @@ mod tests {
             // SAFETY: the entries of these tests are never executed.
             let entry = unsafe { SealedEntry::from_file(File::open(&path).unwrap(), footer) };
             let mut copy = Vec::new();
-            entry.write_to(trust, &mut copy).map(|()| copy)
+            let written = entry.write_to(trust, &mut copy).map(|()| copy);
+            // What is copied into memory, or compressed, is as good or as bad.
+            let memory = entry.to_memory().map(|entry| {
+                let mut copy = Vec::new();
+                entry.write_to(trust, &mut copy).unwrap();
+                copy
+            });
+            assert_eq!(written.as_ref().ok(), memory.as_ref().ok());
+            assert_eq!(
+                entry.to_compressed(trust, reversed).is_ok(),
+                written.is_ok()
+            );
+            written
         };
         let signed = Trust::signed(SigningKey::from_bytes([1; 32]));
         assert_eq!(copy(&bytes, &unauthenticated()).unwrap(), bytes);

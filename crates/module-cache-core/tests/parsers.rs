@@ -68,6 +68,30 @@ proptest! {
     }
 
     #[test]
+    fn only_what_was_compressed_opens(
+        artifact in proptest::collection::vec(any::<u8>(), 1..2000),
+        at in any::<proptest::sample::Index>(),
+        bits in 1..=u8::MAX,
+    ) {
+        let trust = unauthenticated();
+        // SAFETY: nothing here is executed.
+        let entry = unsafe { SealedEntry::from_artifact(key(), &artifact) };
+        // Core takes any bytes for frames.
+        let whole = entry.to_compressed(&trust, |bytes| Ok(bytes.to_vec())).unwrap();
+        let open = |bytes: Vec<u8>| {
+            SealedEntry::open_compressed(bytes, &key(), &trust, |frames, _| Ok(frames.to_vec()))
+        };
+        let entry = open(whole.clone()).unwrap();
+        prop_assert_eq!(entry.into_artifact().into_bytes().unwrap(), artifact);
+
+        let at = at.index(whole.len());
+        prop_assert!(open(whole[..at].to_vec()).is_err());
+        let mut changed = whole;
+        changed[at] ^= bits;
+        prop_assert!(open(changed).is_err());
+    }
+
+    #[test]
     fn any_text_is_a_hash_or_a_key_or_refused(text in "\\PC{0,80}") {
         let hex = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         prop_assert_eq!(text.parse::<ModuleHash>().is_ok(), hex);
