@@ -9,8 +9,13 @@
 //! | `memory` (default) | [`SharedCache`], [`ThreadLocalCache`], [`in_memory`] |
 //! | `filesystem` | `FileSystemCache` |
 //! | `fallback` | `FallbackCache` and `.with_fallback()` |
+//! | `remote` | `RemoteCache`; each service is a feature of `module-cache-remote` |
 //! | `loader` | `ModuleLoader`: load-or-compile, once per key |
+//! | `tokio` | `AsyncModuleLoader`: the same for async callers |
+//! | `metrics` | what the loader counts, through the `metrics` crate |
 //! | `wasmtime` | `WasmtimeEngine`, `WasmtimeComponentEngine` |
+//! | `wasmer` | `WasmerEngine` |
+//! | `wasix` | the module `wasix`: any cache as a module cache of wasmer-wasix |
 //!
 #![cfg_attr(
     all(
@@ -60,5 +65,9 @@ pub use module_cache_filesystem::*;
 pub use module_cache_loader::*;
 #[cfg(feature = "memory")]
 pub use module_cache_memory::*;
+#[cfg(feature = "remote")]
+pub use module_cache_remote::*;
+#[cfg(feature = "wasmer")]
+pub use module_cache_wasmer::*;
 #[cfg(feature = "wasmtime")]
 pub use module_cache_wasmtime::*;

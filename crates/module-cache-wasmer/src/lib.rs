@@ -1,0 +1,78 @@
+//! Engine of module-cache for [wasmer](https://docs.rs/wasmer): [`WasmerEngine`] wraps a
+//! [`wasmer::Engine`] and says what code of that engine depends on, so that every cache of this project can
+//! keep it.
+//!
+//! ```
+//! # #[cfg(feature = "cranelift")] {
+//! use module_cache_core::{Compile, Engine};
+//! use module_cache_wasmer::WasmerEngine;
+//! use wasmer::sys::Cranelift;
+//!
+//! let engine = WasmerEngine::without_middleware(&Cranelift::new().into())?;
+//! println!("code is stored for {}", engine.id()); // wasmer-7.4.2-cranelift-1f0c…
+//!
+//! let module = engine.compile(b"\0asm\x01\0\0\0")?;
+//! let mut store = wasmer::Store::new(engine.engine().clone());
+//! wasmer::Instance::new(&mut store, &module, &wasmer::imports! {}).unwrap();
+//! # }
+//! # Ok::<(), module_cache_core::EngineError>(())
+//! ```
+//!
+//! # Keep the engine
+//!
+//! A live module belongs to one [`wasmer::Engine`], and wasmer frees its code with that engine, not before
+//! and not later. Three things follow:
+//!
+//! - Keep the engine for as long as a module of it is used. wasmer itself does not see to that.
+//! - Make one engine, make one [`WasmerEngine`] from it, and clone that: clones share what a cache keeps in
+//!   memory. An engine that is made anew for each request shares only what is stored on disk.
+//! - Put a memory cache in front of the disk and do not bound it tightly. Each load adds the module's code to
+//!   the engine once more, and evicting a module frees next to nothing, which is why modules have no
+//!   [`weight`](module_cache_core::Engine::weight) here. The disk space of an entry that was removed is free
+//!   when the engine is.
+//!
+//! While it compiles, wasmer holds a lock that loads with the same engine need too. A host that compiles all
+//! the time makes a second engine for that, of equal id: what one stores, the other loads.
+//!
+//! # Middleware
+//!
+//! Middleware changes the code, unseen. So an engine says whether it has any: [`without_middleware`] refuses
+//! one that has, and [`with_middleware`] takes a name that tells its code from all other code. Middleware
+//! that serves one module only, such as wasmer's metering, panics at the second; make an engine for each
+//! module then. The stored code is shared by all of them under the one name.
+//!
+//! [`without_middleware`]: WasmerEngine::without_middleware
+//! [`with_middleware`]: WasmerEngine::with_middleware
+//!
+//! # Features
+//!
+//! - `cranelift` (default), `singlepass`, `llvm`: compile with it. Several may be enabled; the
+//!   [`wasmer::Engine`] decides.
+//! - `compiler`: compile with whatever compiler the embedder brings along.
+//! - `sys`: load only, with ids that were computed elsewhere.
+//! - `js`: a browser compiles, and live modules are cached in memory. A browser gives no code away, so nothing
+//!   can be stored. Has no effect together with any of the others.
+//! - `wasix`: any cache of this project as a module cache of wasmer-wasix.
+
+#[cfg(not(any(feature = "sys", feature = "js")))]
+compile_error!(
+    "choose how wasmer runs: `cranelift`, `singlepass` or `llvm` to compile, `sys` to load only, `js` in a browser"
+);
+
+#[cfg(feature = "sys")]
+mod artifact;
+#[cfg(feature = "sys")]
+mod catch_panic;
+#[cfg(any(feature = "compiler", all(feature = "js", not(feature = "sys"))))]
+mod compile;
+#[cfg(feature = "compiler")]
+mod engine_id;
+#[cfg(feature = "compiler")]
+mod own_threads;
+#[cfg(feature = "wasix")]
+pub mod wasix;
+#[cfg(any(feature = "sys", feature = "js"))]
+mod wasmer_engine;
+
+#[cfg(any(feature = "sys", feature = "js"))]
+pub use wasmer_engine::WasmerEngine;

@@ -1,0 +1,120 @@
+//! wasmer as an engine of modules.
+
+use std::fmt;
+
+#[cfg(any(feature = "compiler", not(feature = "sys")))]
+use module_cache_core::EngineError;
+use module_cache_core::{Engine, EngineId, EngineInstance};
+use wasmer::Module;
+
+#[cfg(feature = "compiler")]
+use crate::engine_id::engine_id;
+
+/// A [`wasmer::Engine`] whose [`Module`]s can be cached.
+///
+/// Its clones are the same engine to a cache, as the clones of a `wasmer::Engine` are to wasmer.
+///
+/// Configure the engine first: [`wasmer::Engine::with_opts`] changes what all its clones compile, and an id
+/// that was computed before does not see it.
+#[derive(Clone)]
+pub struct WasmerEngine {
+    engine: wasmer::Engine,
+    id: EngineId,
+    instance: EngineInstance,
+}
+
+impl WasmerEngine {
+    /// Takes an engine that compiles wasm as it is, and computes its id.
+    ///
+    /// # Errors
+    ///
+    /// When the engine has middleware, no compiler, or another target than this machine.
+    #[cfg(feature = "compiler")]
+    pub fn without_middleware(engine: &wasmer::Engine) -> Result<Self, EngineError> {
+        let id = engine_id(engine, None)?;
+        // SAFETY: the id was computed from this very engine.
+        Ok(unsafe { Self::with_id(engine, id) })
+    }
+
+    /// Takes an engine of a browser, where there is no middleware.
+    ///
+    /// # Errors
+    ///
+    /// None; elsewhere there are some.
+    #[cfg(not(feature = "sys"))]
+    pub fn without_middleware(engine: &wasmer::Engine) -> Result<Self, EngineError> {
+        let label = format!("wasmer-{}-js", wasmer_types::VERSION);
+        // SAFETY: no code is stored under the id, as modules of this kind are no artifacts.
+        Ok(unsafe { Self::with_id(engine, EngineId::builder(&label).build()) })
+    }
+
+    /// Takes an engine with middleware and computes its id, of which `middleware` is a part.
+    ///
+    /// Middleware changes the code, and wasmer cannot say how. So name everything that matters about it:
+    /// which it is, its version, and its options, as in `"metering:v3,limit=100000"`. Engines that are given
+    /// the same name run each other's code.
+    ///
+    /// An engine without middleware may have a name too. It then sets that engine apart for whatever else the
+    /// id cannot see, such as a patched wasmer.
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty, or the engine has no compiler or another target than this machine.
+    #[cfg(feature = "compiler")]
+    pub fn with_middleware(engine: &wasmer::Engine, middleware: &str) -> Result<Self, EngineError> {
+        if middleware.is_empty() {
+            return Err(EngineError::refused(
+                "the middleware has an empty name: give it one that tells its code from that of others",
+            ));
+        }
+        let id = engine_id(engine, Some(middleware))?;
+        // SAFETY: the id was computed from this very engine, and the caller named its middleware.
+        Ok(unsafe { Self::with_id(engine, id) })
+    }
+
+    /// Takes an engine whose id is known, for hosts that load only: an id cannot be computed without a
+    /// compiler, as in wasmer's headless engine.
+    ///
+    /// # Safety
+    ///
+    /// `id` was computed by [`without_middleware`](Self::without_middleware) or
+    /// [`with_middleware`](Self::with_middleware), in this process or another one, from an engine with the
+    /// same version of wasmer and for the same target. If this one has a compiler, that one has the same
+    /// configuration and the same middleware.
+    pub unsafe fn with_id(engine: &wasmer::Engine, id: EngineId) -> Self {
+        Self {
+            engine: engine.clone(),
+            id,
+            instance: EngineInstance::new(),
+        }
+    }
+
+    /// The engine that modules belong to.
+    pub fn engine(&self) -> &wasmer::Engine {
+        &self.engine
+    }
+}
+
+impl fmt::Debug for WasmerEngine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "WasmerEngine({})", self.id)
+    }
+}
+
+impl Engine for WasmerEngine {
+    type Module = Module;
+
+    fn id(&self) -> &EngineId {
+        &self.id
+    }
+
+    fn instance(&self) -> EngineInstance {
+        self.instance
+    }
+
+    /// `None`: dropping a module frees next to nothing, as wasmer keeps its code for as long as the engine
+    /// lives. A memory cache that evicted it to save memory would spend more when it is loaded again.
+    fn weight(&self, _: &Module) -> Option<u64> {
+        None
+    }
+}

@@ -1,0 +1,77 @@
+//! Compiling: results, errors, and what it asks of the threads around it.
+
+use std::cell::Cell;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use module_cache_core::Compile;
+use rayon::prelude::*;
+
+use crate::support::{NewEngine, SMALL, at, chain, letter, wasm};
+
+for_each_compiler![
+    what_was_compiled_runs,
+    what_is_no_wasm_is_an_error_that_says_why,
+    workers_of_the_global_pool_can_all_compile_at_once_with_one_engine,
+    compiling_needs_no_worker_of_the_global_pool,
+];
+
+fn what_was_compiled_runs(new: NewEngine) {
+    let engine = new();
+    let module = engine.compile(&wasm(SMALL)).unwrap();
+    assert_eq!(at(&engine, &module, 42), letter(42));
+}
+
+fn what_is_no_wasm_is_an_error_that_says_why(new: NewEngine) {
+    let engine = new();
+    let truncated = {
+        let mut wasm = wasm(SMALL);
+        wasm.truncate(wasm.len() - 10);
+        wasm
+    };
+    for (wasm, reason) in [
+        (&b""[..], "unexpected end"),
+        (b"(module)", "magic"),
+        (&truncated, "unexpected end"),
+    ] {
+        let text = chain(&engine.compile(wasm).unwrap_err());
+        assert!(text.starts_with("cannot compile the module: "), "{text}");
+        assert!(text.contains(reason), "{text}");
+    }
+}
+
+fn workers_of_the_global_pool_can_all_compile_at_once_with_one_engine(new: NewEngine) {
+    thread_local!(static COMPILING: Cell<bool> = const { Cell::new(false) });
+    let engine = new();
+    (0..16_usize).into_par_iter().for_each(|n| {
+        // Were a waiting worker given other work, it would wait for the engine that it has locked itself.
+        assert!(!COMPILING.replace(true), "a waiting worker took up work");
+        let module = engine.compile(&wasm(SMALL + n)).unwrap();
+        assert_eq!(at(&engine, &module, 42), letter(42));
+        COMPILING.set(false);
+    });
+}
+
+fn compiling_needs_no_worker_of_the_global_pool(new: NewEngine) {
+    let engine = new();
+    let wasm = wasm(SMALL);
+    let all_busy = Barrier::new(rayon::current_num_threads() + 1);
+    let compiled = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            rayon::broadcast(|_| {
+                all_busy.wait();
+                let start = Instant::now();
+                while !compiled.load(Ordering::Relaxed) {
+                    assert!(start.elapsed() < Duration::from_mins(1), "not compiled");
+                    thread::sleep(Duration::from_millis(1));
+                }
+            });
+        });
+        all_busy.wait();
+        engine.compile(&wasm).unwrap();
+        compiled.store(true, Ordering::Relaxed);
+    });
+}

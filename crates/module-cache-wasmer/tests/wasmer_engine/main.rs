@@ -1,0 +1,36 @@
+//! What the engine promises, shown on real wasm that is run, with each compiler and each artifact format.
+
+/// Makes a test of each function for every way to make an engine.
+macro_rules! for_each_compiler {
+    ($($test:ident),* $(,)?) => {$(
+        mod $test {
+            #[test]
+            fn cranelift() {
+                super::$test(crate::support::cranelift);
+            }
+
+            #[cfg(unix)]
+            #[test]
+            fn cranelift_native() {
+                super::$test(crate::support::cranelift_native);
+            }
+
+            #[test]
+            fn singlepass() {
+                super::$test(crate::support::singlepass);
+            }
+        }
+    )*};
+}
+
+mod compile;
+#[path = "../../../module-cache/tests/support/corpus.rs"]
+mod corpus;
+mod identity;
+mod load;
+mod middleware;
+#[path = "../../../module-cache/tests/support/role.rs"]
+mod role;
+mod serialize;
+mod support;
+mod whole_corpus;
