@@ -4,23 +4,25 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::workspace::Workspace;
-use crate::{corpus, min_wasmtime, process, tidy};
+use crate::workspace::{Workspace, is_built_here};
+use crate::{corpus, dependencies, min_wasmtime, process, servers, tidy};
 
 /// Not a member of the workspace, because fuzzing needs another toolchain to run; it still has to compile.
 const FUZZ_MANIFEST: &str = "crates/module-cache-core/fuzz/Cargo.toml";
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     ("format", format),
     ("clippy", clippy),
     ("corpus", |workspace| corpus::bring(workspace).map(drop)),
+    ("servers", servers::bring),
     ("tests", tests),
     ("each feature alone", each_feature),
     ("documentation", documentation),
     ("fuzz targets", fuzz_targets),
     ("oldest wasmtime", min_wasmtime::run),
+    ("dependencies", dependencies::compare),
     ("tidy", tidy::run),
 ];
 
@@ -69,31 +71,39 @@ fn format(workspace: &Workspace) -> Result<()> {
 }
 
 fn clippy(workspace: &Workspace) -> Result<()> {
-    let arguments = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--all-features",
-        "--",
-        "-D",
-        "warnings",
-    ];
-    process::run(process::cargo(&workspace.root).args(arguments))
+    let mut command = process::cargo(&workspace.root);
+    command.args(["clippy", "--workspace", "--all-targets"]);
+    process::run(
+        command
+            .args(workspace.all_features())
+            .args(["--", "-D", "warnings"]),
+    )
 }
 
 fn tests(workspace: &Workspace) -> Result<()> {
-    process::run(process::cargo(&workspace.root).args(["test", "--workspace", "--all-features"]))
+    let mut command = process::cargo(&workspace.root);
+    process::run(
+        command
+            .args(["test", "--workspace"])
+            .args(workspace.all_features()),
+    )
 }
 
-/// Checks every library without features and with each single one: `--all-features` hides what is
+/// Says at compile time, without a feature, that it needs one.
+const NEEDS_A_FEATURE: &str = "module-cache-wasmer";
+
+/// Checks every package without features and with each single one: all features together hide what is
 /// missing, or left over, where they are apart.
 fn each_feature(workspace: &Workspace) -> Result<()> {
     for (name, package) in &workspace.packages {
-        if !package.library {
+        if !package.builds {
             continue;
         }
-        check_alone(workspace, name, &[])?;
-        for feature in &package.features {
+        if name != NEEDS_A_FEATURE {
+            check_alone(workspace, name, &[])?;
+        }
+        let features = package.features.iter();
+        for feature in features.filter(|feature| is_built_here(name, feature)) {
             check_alone(workspace, name, &["--features", feature])?;
         }
     }
@@ -114,10 +124,11 @@ fn check_alone(workspace: &Workspace, package: &str, features: &[&str]) -> Resul
 }
 
 fn documentation(workspace: &Workspace) -> Result<()> {
-    let arguments = ["doc", "--workspace", "--no-deps", "--all-features"];
+    let mut command = process::cargo(&workspace.root);
     process::run(
-        process::cargo(&workspace.root)
-            .args(arguments)
+        command
+            .args(["doc", "--workspace", "--no-deps"])
+            .args(workspace.all_features())
             .env("RUSTDOCFLAGS", "-D warnings"),
     )
 }

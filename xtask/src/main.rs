@@ -4,8 +4,10 @@
 
 mod ci;
 mod corpus;
+mod dependencies;
 mod min_wasmtime;
 mod process;
+mod servers;
 mod test;
 mod tidy;
 mod workspace;
@@ -31,9 +33,13 @@ enum Command {
     Ci,
     /// Bring the third-party wasm of tests and benchmarks into the target folder, checked by hash
     Corpus(corpus::Options),
+    /// Compare docs/dependencies.md with the crates that each feature brings
+    Dependencies(dependencies::Options),
     /// Check and test the wasmtime adapter with the oldest wasmtime of its range
     MinWasmtime,
-    /// Bring the corpus, then run the tests of the whole workspace
+    /// Bring the servers that tests talk to into the target folder
+    Servers,
+    /// Bring the corpus and the servers, then run the tests of the whole workspace
     Test(test::Options),
     /// Check the house rules that a program can check, and report every fault
     Tidy,
@@ -54,7 +60,9 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Ci => ci::run(&workspace),
         Command::Corpus(options) => corpus::run(&workspace, options),
+        Command::Dependencies(options) => dependencies::run(&workspace, &options),
         Command::MinWasmtime => min_wasmtime::run(&workspace),
+        Command::Servers => servers::bring(&workspace),
         Command::Test(options) => test::run(&workspace, &options),
         Command::Tidy => tidy::run(&workspace),
     }

@@ -23,13 +23,19 @@ pub(crate) struct Workspace {
 pub(crate) struct Package {
     /// The folder of its manifest.
     pub(crate) folder: PathBuf,
-    /// Whether it has a library.
-    pub(crate) library: bool,
+    /// Whether it has a library or a program.
+    pub(crate) builds: bool,
     /// The names of its features, `default` among them where there is one.
     pub(crate) features: Vec<String>,
     /// The other packages that its manifest finds by path, for whatever use.
     pub(crate) path_dependencies: Vec<String>,
 }
+
+/// Features that need what `.ci/run` does not install: LLVM itself, or a target without a system.
+const BUILT_ELSEWHERE: [(&str, &str); 2] = [
+    ("module-cache-wasmer", "js"),
+    ("module-cache-wasmer", "llvm"),
+];
 
 impl Workspace {
     /// Asks cargo.
@@ -59,18 +65,36 @@ impl Workspace {
         })
     }
 
+    /// The arguments that enable the features of all members, but those that cannot be built here.
+    pub(crate) fn all_features(&self) -> [String; 2] {
+        let features = self
+            .packages
+            .iter()
+            .flat_map(|(name, package)| package.features.iter().map(move |feature| (name, feature)))
+            .filter(|(name, feature)| is_built_here(name, feature))
+            .map(|(name, feature)| format!("{name}/{feature}"));
+        ["--features".into(), features.collect::<Vec<_>>().join(",")]
+    }
+
     /// `path` as seen from the root, where it is below it.
     pub(crate) fn relative<'a>(&self, path: &'a Path) -> &'a Path {
         path.strip_prefix(&self.root).unwrap_or(path)
     }
 }
 
+/// Whether a feature can be built with what `.ci/run` installs.
+pub(crate) fn is_built_here(package: &str, feature: &str) -> bool {
+    !BUILT_ELSEWHERE.contains(&(package, feature))
+}
+
 impl Package {
     fn read(package: &Value) -> Result<Self> {
         let manifest = Path::new(text(package, "manifest_path")?);
-        let mut library = false;
+        let mut builds = false;
         for target in array(package, "targets")? {
-            library |= array(target, "kind")?.iter().any(|kind| kind == "lib");
+            builds |= array(target, "kind")?
+                .iter()
+                .any(|kind| kind == "lib" || kind == "bin");
         }
         let features = package["features"].as_object().context("no features")?;
         let mut path_dependencies = Vec::new();
@@ -84,7 +108,7 @@ impl Package {
                 .parent()
                 .context("a manifest without a folder")?
                 .into(),
-            library,
+            builds,
             features: features.keys().cloned().collect(),
             path_dependencies,
         })
@@ -111,13 +135,29 @@ mod tests {
     #[test]
     fn this_workspace_has_this_program_and_the_core_library() {
         let workspace = Workspace::load().unwrap();
-        assert!(!workspace.packages["xtask"].library);
+        assert!(workspace.packages["xtask"].builds);
         let core = &workspace.packages["module-cache-core"];
-        assert!(core.library);
+        assert!(core.builds);
         assert_eq!(
             workspace.relative(&core.folder),
             Path::new("crates/module-cache-core")
         );
+    }
+
+    #[test]
+    fn all_features_are_those_that_can_be_built() {
+        let workspace = Workspace::load().unwrap();
+        let [_, features] = workspace.all_features();
+        assert!(features.contains("module-cache/filesystem"));
+        for (package, feature) in BUILT_ELSEWHERE {
+            assert!(
+                workspace.packages[package]
+                    .features
+                    .iter()
+                    .any(|name| name == feature)
+            );
+            assert!(!features.contains(&format!("{package}/{feature}")));
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ const CORE_DEPENDENCIES: [&str; 2] = ["blake3", "thiserror"];
 const INHERITED: [&str; 4] = ["version", "edition", "rust-version", "license"];
 
 pub(super) fn folder_is_package_name(tree: &Tree) -> Vec<Fault> {
-    let wrong = |package: &Package| package.is_crate && package.name() != Some(package.folder);
+    let wrong = |package: &Package| package.name() != Some(package.folder);
     faults(tree, |package| {
         let message = format!(
             "the package is not called {} like its folder",
@@ -103,8 +103,6 @@ struct Package<'a> {
     file: &'a File,
     text: &'a str,
     folder: &'a str,
-    /// Below `crates/`, not xtask.
-    is_crate: bool,
     manifest: Table,
 }
 
@@ -112,7 +110,7 @@ struct Package<'a> {
 fn faults(tree: &Tree, rule: impl Fn(&Package) -> Vec<Fault>) -> Vec<Fault> {
     let mut found = Vec::new();
     for (file, text) in tree.texts("/Cargo.toml") {
-        let Some((folder, is_crate)) = member(&file.path) else {
+        let Some(folder) = member(&file.path) else {
             continue;
         };
         match text.parse() {
@@ -120,7 +118,6 @@ fn faults(tree: &Tree, rule: impl Fn(&Package) -> Vec<Fault>) -> Vec<Fault> {
                 file,
                 text,
                 folder,
-                is_crate,
                 manifest,
             })),
             Err(_) => found.push(file.fault(1, "this manifest is not TOML")),
@@ -129,13 +126,16 @@ fn faults(tree: &Tree, rule: impl Fn(&Package) -> Vec<Fault>) -> Vec<Fault> {
     found
 }
 
-/// The folder's name of a member's manifest, and whether it is one of `crates/`.
-fn member(path: &str) -> Option<(&str, bool)> {
+/// The folder's name of a member's manifest.
+fn member(path: &str) -> Option<&str> {
     let folder = path.strip_suffix("/Cargo.toml")?;
-    match folder.strip_prefix("crates/") {
+    let name = ["crates/", "examples/"]
+        .iter()
+        .find_map(|parent| folder.strip_prefix(parent));
+    match name {
         // What lies deeper is a workspace of its own.
-        Some(name) => (!name.contains('/')).then_some((name, true)),
-        None => (folder == "xtask").then_some((folder, false)),
+        Some(name) => (!name.contains('/')).then_some(name),
+        None => (folder == "xtask").then_some(folder),
     }
 }
 
@@ -186,11 +186,12 @@ mod tests {
             ("crates/a/Cargo.toml", "[package]\nname = \"a\"\n"),
             ("crates/b/Cargo.toml", "[package]\nname = \"c\"\n"),
             ("crates/b/fuzz/Cargo.toml", "[package]\nname = \"b-fuzz\"\n"),
+            ("examples/d/Cargo.toml", "[package]\nname = \"e\"\n"),
             ("xtask/Cargo.toml", "[package]\nname = \"xtask\"\n"),
         ]);
         assert_eq!(
             lines_of(&folder_is_package_name(&tree)),
-            [("crates/b/Cargo.toml", 2)]
+            [("crates/b/Cargo.toml", 2), ("examples/d/Cargo.toml", 2)]
         );
     }
 

@@ -1,0 +1,207 @@
+//! The circuit breaker: what keeps a storage that does not work from delaying everybody.
+//!
+//! The first failure opens it. While it is open nobody asks the storage; now and then somebody is told to
+//! probe, in the background, and when that succeeds all go on. What a load pays for an outage is the one
+//! operation that found it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+const SHORTEST_REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_mins(1);
+
+/// So many bad entries in a row, with no good answer between them, count as a failure: what answers is not
+/// the storage, or is the storage no more.
+const GARBAGE: u32 = 3;
+
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    /// What the state says, for the calls that find nothing wrong.
+    open: AtomicBool,
+    state: Mutex<State>,
+    outages: AtomicU64,
+    unasked: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    /// When to probe; `None` while the storage works.
+    probe_at: Option<Instant>,
+    probing: bool,
+    /// How long to wait after the next failure.
+    rest: Duration,
+    garbage: u32,
+}
+
+/// The answer to "may I use the storage?".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Granted,
+    Refused,
+    /// Refused, and the one who hears this is to see whether the storage works again.
+    Probe,
+}
+
+impl Breaker {
+    pub(crate) fn new() -> Self {
+        Self {
+            open: AtomicBool::new(false),
+            state: Mutex::new(State {
+                probe_at: None,
+                probing: false,
+                rest: SHORTEST_REST,
+                garbage: 0,
+            }),
+            outages: AtomicU64::new(0),
+            unasked: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn admit(&self) -> Admission {
+        if !self.is_open() {
+            return Admission::Granted;
+        }
+        let mut state = self.state.lock();
+        let Some(probe_at) = state.probe_at else {
+            return Admission::Granted;
+        };
+        self.unasked.fetch_add(1, Ordering::Relaxed);
+        if state.probing || Instant::now() < probe_at {
+            return Admission::Refused;
+        }
+        state.probing = true;
+        Admission::Probe
+    }
+
+    /// The storage did what it was asked.
+    pub(crate) fn worked(&self) {
+        let mut state = self.state.lock();
+        state.garbage = 0;
+        if state.probe_at.is_none() {
+            state.rest = SHORTEST_REST;
+        }
+    }
+
+    /// The storage returned something that is no good entry. Says whether that opened the breaker.
+    pub(crate) fn returned_garbage(&self) -> bool {
+        let mut state = self.state.lock();
+        state.garbage += 1;
+        state.garbage >= GARBAGE && self.open_in(&mut state)
+    }
+
+    /// The storage did not work. Says whether that is news.
+    pub(crate) fn failed(&self) -> bool {
+        self.open_in(&mut self.state.lock())
+    }
+
+    /// What a probe found. The rest stays long until something real worked: a server that answers a probe
+    /// and nothing else is not asked every second.
+    pub(crate) fn probed(&self, works: bool) {
+        let mut state = self.state.lock();
+        state.probing = false;
+        if works {
+            state.probe_at = None;
+            self.open.store(false, Ordering::Release);
+        } else {
+            state.rest_again();
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// How often the storage was found not to work.
+    pub(crate) fn outages(&self) -> u64 {
+        self.outages.load(Ordering::Relaxed)
+    }
+
+    /// How many calls were answered without asking the storage.
+    pub(crate) fn unasked(&self) -> u64 {
+        self.unasked.load(Ordering::Relaxed)
+    }
+
+    fn open_in(&self, state: &mut State) -> bool {
+        if state.probe_at.is_some() {
+            return false;
+        }
+        state.garbage = 0;
+        state.rest_again();
+        self.outages.fetch_add(1, Ordering::Relaxed);
+        self.open.store(true, Ordering::Release);
+        true
+    }
+}
+
+impl State {
+    fn rest_again(&mut self) {
+        self.probe_at = Some(Instant::now() + self.rest);
+        self.rest = (self.rest * 2).min(LONGEST_REST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A breaker whose rest is over.
+    fn rested() -> Breaker {
+        let breaker = Breaker::new();
+        assert!(breaker.failed());
+        breaker.state.lock().probe_at = Some(Instant::now());
+        breaker
+    }
+
+    #[test]
+    fn the_first_failure_opens_it_and_is_the_only_news() {
+        let breaker = Breaker::new();
+        assert_eq!(breaker.admit(), Admission::Granted);
+        assert!(breaker.failed());
+        assert!(!breaker.failed());
+        assert_eq!(breaker.admit(), Admission::Refused);
+        assert_eq!((breaker.outages(), breaker.unasked()), (1, 1));
+    }
+
+    #[test]
+    fn after_a_rest_one_is_told_to_probe() {
+        let breaker = rested();
+        assert_eq!(breaker.admit(), Admission::Probe);
+        assert_eq!(breaker.admit(), Admission::Refused);
+        breaker.probed(true);
+        assert_eq!(breaker.admit(), Admission::Granted);
+    }
+
+    #[test]
+    fn the_rest_grows_until_something_worked() {
+        let breaker = rested();
+        assert_eq!(breaker.admit(), Admission::Probe);
+        breaker.probed(false);
+        assert_eq!(breaker.admit(), Admission::Refused);
+        assert_eq!(breaker.state.lock().rest, 4 * SHORTEST_REST);
+        breaker.probed(true);
+        assert_eq!(breaker.state.lock().rest, 4 * SHORTEST_REST);
+        breaker.worked();
+        assert_eq!(breaker.state.lock().rest, SHORTEST_REST);
+        for _ in 0..20 {
+            breaker.failed();
+            breaker.probed(true);
+        }
+        assert_eq!(breaker.state.lock().rest, LONGEST_REST);
+    }
+
+    #[test]
+    fn garbage_opens_it_when_there_is_nothing_else() {
+        let breaker = Breaker::new();
+        for _ in 0..10 {
+            assert!(!breaker.returned_garbage());
+            assert!(!breaker.returned_garbage());
+            breaker.worked();
+        }
+        assert!(!breaker.returned_garbage());
+        assert!(!breaker.returned_garbage());
+        assert!(breaker.returned_garbage());
+        assert_eq!(breaker.admit(), Admission::Refused);
+    }
+}

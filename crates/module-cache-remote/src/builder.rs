@@ -1,0 +1,125 @@
+//! Options of a remote cache.
+
+use std::time::Duration;
+
+use module_cache_core::Trust;
+use opendal::Operator;
+
+use crate::RemoteCache;
+
+/// Options for a [`RemoteCache`]; made by [`RemoteCache::builder`] or [`RemoteCache::from_uri`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use module_cache_core::{SigningKey, Trust};
+/// use module_cache_remote::RemoteCache;
+/// # use opendal::{Operator, services::Memory};
+/// # let operator = Operator::new(Memory::default())?;
+///
+/// let cache = RemoteCache::builder(operator, Trust::signed(SigningKey::from_bytes([7; 32])))
+///     .time_limit(Duration::from_secs(2))
+///     .build();
+/// # Ok::<(), opendal::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct RemoteCacheBuilder {
+    pub(crate) operator: Operator,
+    pub(crate) trust: Trust,
+    pub(crate) leases: LeaseChoice,
+    pub(crate) time_limit: Duration,
+    pub(crate) max_size: u64,
+    pub(crate) queue_count: usize,
+    pub(crate) queue_bytes: u64,
+    pub(crate) lease_term: Duration,
+    pub(crate) flush_limit: Duration,
+}
+
+/// Where leases are kept.
+#[derive(Debug)]
+pub(crate) enum LeaseChoice {
+    Off,
+    /// Beside the entries, if the service can write on a condition.
+    Objects,
+    #[cfg(feature = "redis")]
+    Redis {
+        client: Box<redis::Client>,
+        prefix: String,
+    },
+}
+
+impl RemoteCacheBuilder {
+    pub(crate) fn new(operator: Operator, trust: Trust) -> Self {
+        Self {
+            operator,
+            trust,
+            leases: LeaseChoice::Objects,
+            time_limit: Duration::from_secs(5),
+            max_size: 1 << 30,
+            queue_count: 64,
+            queue_bytes: 256 << 20,
+            lease_term: Duration::from_secs(10),
+            flush_limit: Duration::from_secs(5),
+        }
+    }
+
+    /// The longest that a load, or any other call, waits for the storage; 5 seconds by default. An upload,
+    /// for which nobody waits, has a second more for each MiB.
+    ///
+    /// It should be less than compiling takes, and enough to fetch what is worth fetching.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// The largest entry that is fetched or stored, in bytes, compressed or not; 1 GiB by default.
+    pub fn max_size(mut self, bytes: u64) -> Self {
+        self.max_size = bytes;
+        self
+    }
+
+    /// How many uploads may wait, and how many bytes of uncompressed entries with them; 64 and 256 MiB by
+    /// default. What is saved beyond that is dropped. One entry may always wait, however large.
+    pub fn queue(mut self, count: usize, bytes: u64) -> Self {
+        self.queue_count = count;
+        self.queue_bytes = bytes;
+        self
+    }
+
+    /// For how long a [lease](RemoteCache#leases) is believed that its holder does not renew; 10 seconds
+    /// by default. All who share the storage should agree. A holder that died delays the others by this,
+    /// once; one that is cut off from the storage for longer loses its lease.
+    pub fn lease_term(mut self, term: Duration) -> Self {
+        self.lease_term = term;
+        self
+    }
+
+    /// Takes no leases: each host compiles for itself.
+    ///
+    /// For services that offer conditional writes and do not keep them when two hosts write at once.
+    pub fn without_leases(mut self) -> Self {
+        self.leases = LeaseChoice::Off;
+        self
+    }
+
+    /// Keeps leases in Redis, with names that begin with `prefix`, whatever entries are kept in.
+    /// [`RemoteCache::from_uri`] does this for `redis://` by itself.
+    #[cfg(feature = "redis")]
+    pub fn redis_leases(mut self, client: redis::Client, prefix: impl Into<String>) -> Self {
+        let (client, prefix) = (Box::new(client), prefix.into());
+        self.leases = LeaseChoice::Redis { client, prefix };
+        self
+    }
+
+    /// How long dropping the last handle waits for uploads; 5 seconds by default.
+    pub fn flush_limit(mut self, limit: Duration) -> Self {
+        self.flush_limit = limit;
+        self
+    }
+
+    /// The cache. Nothing is asked of the storage yet.
+    pub fn build(self) -> RemoteCache {
+        RemoteCache::with_options(self)
+    }
+}

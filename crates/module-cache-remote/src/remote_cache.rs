@@ -1,0 +1,297 @@
+//! The cache as its users see it: a storage that works, or a miss.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use module_cache_core::{
+    ArtifactEngine, CacheError, CacheStats, CompilePermit, EntryKey, EntryStore, ModuleCache,
+    ModuleHash, SaveOutcome, SealedEntry, SigningKey, Trust, load_entry, put_entry,
+};
+use opendal::Operator;
+
+use crate::builder::RemoteCacheBuilder;
+use crate::shared::Shared;
+use crate::stats::RemoteStats;
+use crate::{RemoteEntry, io_thread, list};
+
+/// A cache of modules on object storage, Redis, or whatever else [`OpenDAL`](opendal) reaches.
+///
+/// Handles are cheap to clone. All calls can be made from any thread, inside of an async runtime or not;
+/// they block, and what they wait for is done by one thread that all remote caches of the process share.
+///
+/// - **Load**: the end of the entry is fetched first, and refused if it is not what is wanted; then the rest,
+///   several pieces at a time. What was fetched is verified, then decompressed, then given to the engine.
+/// - **Save**: the entry is put in a bounded queue and uploaded in the background.
+///   [`flush`](ModuleCache::flush) waits for it, and so does dropping the last handle, up to a limit.
+/// - **Failures**: every call has a time limit, in which what is transient is tried again. A storage that
+///   does not work is left alone after the first failure, so that loads are misses at full speed, until a
+///   probe in the background succeeds. All of it is counted, and each outage is logged once.
+///
+/// To serve many loads, stand it behind a directory: `memory.with_fallback(disk).with_fallback(remote)`.
+///
+/// # Leases
+///
+/// Hosts that share the storage compile a module once: [`compile_permit`](ModuleCache::compile_permit) takes
+/// a lease there, which lasts until the compiled module is uploaded, and for which others wait. A holder that
+/// dies delays them by one [term](RemoteCacheBuilder::lease_term). This takes a service with conditional
+/// writes (S3, GCS, Azure Blob), or Redis; on others each host compiles for itself.
+///
+/// # Trust
+///
+/// Whoever can write an unsigned entry runs code in every host that loads it, so entries are signed with a
+/// key that the hosts share. The alternative takes an `unsafe` call.
+#[derive(Debug, Clone)]
+pub struct RemoteCache {
+    handle: Arc<Handle>,
+}
+
+/// Waits for uploads when the last clone is dropped.
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    flush_limit: Duration,
+}
+
+impl RemoteCache {
+    /// A cache of signed entries, with default options. The first of `keys` signs; all are accepted.
+    ///
+    /// # Panics
+    ///
+    /// If there is no key.
+    pub fn signed(operator: Operator, keys: impl IntoIterator<Item = SigningKey>) -> Self {
+        let mut keys = keys.into_iter();
+        let Some(first) = keys.next() else {
+            panic!("signing takes a key")
+        };
+        let trust = keys.fold(Trust::signed(first), Trust::accepting);
+        Self::builder(operator, trust).build()
+    }
+
+    /// A cache of entries with checksums only, with default options.
+    ///
+    /// # Safety
+    ///
+    /// Only those who may run code in this process can write to the storage, or to what the network puts in
+    /// its place: what is loaded from there will be executed.
+    #[expect(
+        unsafe_code,
+        reason = "this is where somebody promises that the storage is theirs alone"
+    )]
+    pub unsafe fn unauthenticated(operator: Operator) -> Self {
+        // SAFETY: the caller promises what this asks for, of the storage that it is used for.
+        let trust = unsafe { Trust::unauthenticated() };
+        Self::builder(operator, trust).build()
+    }
+
+    /// Options for a cache on a storage of the caller's making.
+    pub fn builder(operator: Operator, trust: Trust) -> RemoteCacheBuilder {
+        RemoteCacheBuilder::new(operator, trust)
+    }
+
+    pub(crate) fn with_options(options: RemoteCacheBuilder) -> Self {
+        // The HTTP client, where no other one was chosen for the process.
+        opendal::install_default();
+        let flush_limit = options.flush_limit;
+        Self {
+            handle: Arc::new(Handle {
+                shared: Arc::new(Shared::new(options)),
+                flush_limit,
+            }),
+        }
+    }
+
+    /// Like [`EntryStore::get`], but a storage that does not work is an error rather than a miss.
+    ///
+    /// # Errors
+    ///
+    /// When the storage does not work, or did not lately.
+    pub fn try_get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        self.admitted("load the entry")?;
+        self.shared()
+            .get(key)
+            .map_err(|failure| failure.into_cache_error("load the entry"))
+    }
+
+    /// Like [`EntryStore::put`], but waits for the upload, and says what came of it. An entry that is there
+    /// is not uploaded again.
+    ///
+    /// # Errors
+    ///
+    /// When the storage does not work, or the entry lies in a file that cannot be read.
+    pub fn put_now(&self, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+        self.shared()
+            .put_now(entry)
+            .map_err(|failure| failure.into_cache_error("store the entry"))
+    }
+
+    /// All entries in the storage, as their names say.
+    ///
+    /// # Errors
+    ///
+    /// When the storage does not work, or cannot be listed: Redis, memcached and plain HTTP cannot.
+    pub fn list(&self) -> Result<Vec<RemoteEntry>, CacheError> {
+        self.admitted("list the entries")?;
+        list::list(self.shared()).map_err(|failure| failure.into_cache_error("list the entries"))
+    }
+
+    /// Fetches an entry that was listed. `None` if there is none any more, or it is not acceptable.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_get`](Self::try_get).
+    pub fn get_listed(
+        &self,
+        listed: &RemoteEntry,
+    ) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        self.admitted("load the entry")?;
+        match list::key_of(self.shared(), listed) {
+            Ok(Some(key)) => self.try_get(&key),
+            Ok(None) => Ok(None),
+            Err(failure) => Err(failure.into_cache_error("load the entry")),
+        }
+    }
+
+    /// What this handle and its clones did so far. Damaged entries are replaced, not deleted; `skipped` and
+    /// `errors` count what the storage's failures cost.
+    pub fn stats(&self) -> CacheStats {
+        self.shared().counters.snapshot()
+    }
+
+    /// The same of what only a remote cache does.
+    pub fn remote_stats(&self) -> RemoteStats {
+        let shared = self.shared();
+        RemoteStats {
+            bytes_fetched: shared.remote.bytes_fetched.get(),
+            bytes_uploaded: shared.remote.bytes_uploaded.get(),
+            failed_uploads: shared.remote.failed_uploads.get(),
+            dropped_uploads: shared.remote.dropped_uploads.get(),
+            outages: shared.breaker.outages(),
+            unasked: shared.breaker.unasked(),
+            retries: shared.remote.retries.get(),
+            takeovers: shared.remote.takeovers.get(),
+        }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    fn admitted(&self, operation: &'static str) -> Result<(), CacheError> {
+        if self.shared().admit() {
+            Ok(())
+        } else {
+            let reason = "it did not answer lately, and is left alone for a while";
+            Err(CacheError::backend("remote storage", operation, reason))
+        }
+    }
+}
+
+impl<E: ArtifactEngine> ModuleCache<E> for RemoteCache {
+    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        let loaded = load_entry(self, key, engine);
+        match &loaded {
+            Ok(Some(_)) => self.shared().counters.hit(),
+            Ok(None) => self.shared().counters.miss(),
+            Err(_) => {}
+        }
+        loaded
+    }
+
+    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        EntryStore::contains(self, &EntryKey::new(key, *engine.id()))
+    }
+
+    /// Does not ask whether the module is there: the upload does, later.
+    fn save(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        module: &E::Module,
+    ) -> Result<SaveOutcome, CacheError> {
+        put_entry(self, key, engine, module)
+    }
+
+    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        EntryStore::remove(self, &EntryKey::new(key, *engine.id()))
+    }
+
+    fn compile_permit(&self, key: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
+        EntryStore::compile_permit(self, &EntryKey::new(key, *engine.id()))
+    }
+
+    fn entries(&self) -> Option<&dyn EntryStore> {
+        Some(self)
+    }
+
+    fn flush(&self) -> Result<(), CacheError> {
+        EntryStore::flush(self)
+    }
+}
+
+impl EntryStore for RemoteCache {
+    fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        if !self.shared().admit() {
+            return Ok(None);
+        }
+        // A failure was counted and logged.
+        Ok(self.shared().get(key).unwrap_or(None))
+    }
+
+    fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+        if key != entry.key() {
+            let reason = "it is the entry of another key";
+            return Err(CacheError::backend(
+                "remote storage",
+                "store the entry",
+                reason,
+            ));
+        }
+        self.shared().put(entry).map_err(|failure| {
+            self.shared().counters.error();
+            failure.into_cache_error("store the entry")
+        })
+    }
+
+    fn contains(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        Ok(self.shared().admit() && self.shared().contains(key).unwrap_or(false))
+    }
+
+    fn remove(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        self.admitted("remove the entry")?;
+        self.shared()
+            .remove(key)
+            .map_err(|failure| failure.into_cache_error("remove the entry"))
+    }
+
+    fn compile_permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
+        Ok(self.shared().permit(key))
+    }
+
+    fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {
+        self.shared().counters.reject();
+        self.shared().warn_of_entry(key, &reason);
+    }
+
+    fn flush(&self) -> Result<(), CacheError> {
+        self.shared()
+            .flush()
+            .map_err(|failure| failure.into_cache_error("upload an entry"))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.shared.uploads.is_idle() {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let idle = io_thread::run(self.flush_limit, async move {
+            shared.uploads.idle().await;
+            Ok(())
+        });
+        if idle.is_err() {
+            tracing::warn!(limit = ?self.flush_limit, "not everything was uploaded before the cache was closed");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What a remote cache does beyond what every cache counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a [`RemoteCache`](crate::RemoteCache) and its clones did, beside their
+/// [`CacheStats`](module_cache_core::CacheStats).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RemoteStats {
+    /// Bytes of entries that were fetched, compressed.
+    pub bytes_fetched: u64,
+    /// Bytes of entries that were uploaded, compressed.
+    pub bytes_uploaded: u64,
+    /// Uploads that failed.
+    pub failed_uploads: u64,
+    /// Saves that found the queue full, and were dropped.
+    pub dropped_uploads: u64,
+    /// How often the storage was found not to work.
+    pub outages: u64,
+    /// Calls that were answered without asking a storage that did not work lately.
+    pub unasked: u64,
+    /// Requests that were repeated because they failed for a transient reason.
+    pub retries: u64,
+    /// Leases of other hosts that had died, and were taken over.
+    pub takeovers: u64,
+}
+
+/// The counters behind it.
+#[derive(Debug, Default)]
+pub(crate) struct RemoteCounters {
+    pub(crate) bytes_fetched: Count,
+    pub(crate) bytes_uploaded: Count,
+    pub(crate) failed_uploads: Count,
+    pub(crate) dropped_uploads: Count,
+    /// Shared with the layer that repeats requests.
+    pub(crate) retries: Arc<Count>,
+    pub(crate) takeovers: Count,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    /// Adds, and says whether this is the first time.
+    pub(crate) fn add(&self, count: u64) -> bool {
+        self.0.fetch_add(count, Ordering::Relaxed) == 0
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,194 @@
+//! What is on its way to the storage: how much of it there may be, and waiting for it.
+
+use std::collections::BTreeMap;
+
+use module_cache_core::EntryKey;
+use tokio::sync::watch;
+
+/// The uploads that wait or run, and the leases that are being given back.
+#[derive(Debug)]
+pub(crate) struct Uploads {
+    max_count: usize,
+    max_bytes: u64,
+    state: watch::Sender<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next_ticket: u64,
+    /// In the order in which they came.
+    pending: BTreeMap<u64, Pending>,
+    releases: usize,
+}
+
+#[derive(Debug)]
+struct Pending {
+    key: EntryKey,
+    bytes: u64,
+}
+
+/// The answer to "is there room for another?".
+#[derive(Debug)]
+pub(crate) enum Admitted {
+    Yes(Ticket),
+    /// This very entry is on its way.
+    Already,
+    Full,
+}
+
+impl Uploads {
+    pub(crate) fn new(max_count: usize, max_bytes: u64) -> Self {
+        Self {
+            max_count,
+            max_bytes,
+            state: watch::Sender::new(State::default()),
+        }
+    }
+
+    /// Takes a place in the queue. One upload is always allowed, however large.
+    pub(crate) fn admit(&self, key: &EntryKey, bytes: u64) -> Admitted {
+        let mut admitted = Admitted::Full;
+        self.state.send_if_modified(|state| {
+            let waiting: u64 = state.pending.values().map(|pending| pending.bytes).sum();
+            if state.pending.values().any(|pending| pending.key == *key) {
+                admitted = Admitted::Already;
+                return false;
+            }
+            if !state.pending.is_empty()
+                && (state.pending.len() >= self.max_count
+                    || waiting.saturating_add(bytes) > self.max_bytes)
+            {
+                return false;
+            }
+            let number = state.next_ticket;
+            state.next_ticket += 1;
+            state.pending.insert(number, Pending { key: *key, bytes });
+            admitted = Admitted::Yes(Ticket {
+                state: self.state.clone(),
+                of: Of::Upload(number),
+            });
+            true
+        });
+        admitted
+    }
+
+    /// Announces that a lease will be given back.
+    pub(crate) fn admit_release(&self) -> Ticket {
+        self.state.send_modify(|state| state.releases += 1);
+        Ticket {
+            state: self.state.clone(),
+            of: Of::Release,
+        }
+    }
+
+    /// Waits until no upload of this key is on its way.
+    pub(crate) async fn settled(&self, key: &EntryKey) {
+        self.wait_for(|state| state.pending.values().all(|pending| pending.key != *key))
+            .await;
+    }
+
+    /// Waits for everything that was on its way when this was called.
+    pub(crate) async fn drained(&self) {
+        let next = self.state.borrow().next_ticket;
+        self.wait_for(|state| state.pending.range(..next).next().is_none())
+            .await;
+    }
+
+    /// Waits until nothing is on its way, and no lease is being given back.
+    pub(crate) async fn idle(&self) {
+        self.wait_for(|state| state.pending.is_empty() && state.releases == 0)
+            .await;
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.state.borrow();
+        state.pending.is_empty() && state.releases == 0
+    }
+
+    async fn wait_for(&self, done: impl FnMut(&State) -> bool) {
+        // It fails when the sender is gone, which is ours.
+        let _ = self.state.subscribe().wait_for(done).await;
+    }
+}
+
+/// A place among what is on its way, left when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    state: watch::Sender<State>,
+    of: Of,
+}
+
+#[derive(Debug)]
+enum Of {
+    Upload(u64),
+    Release,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.state.send_modify(|state| match self.of {
+            Of::Upload(number) => drop(state.pending.remove(&number)),
+            Of::Release => state.releases -= 1,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use module_cache_core::{EngineId, ModuleHash};
+
+    use super::*;
+
+    fn key(n: u8) -> EntryKey {
+        EntryKey::new(
+            ModuleHash::from_bytes([n; 32]),
+            EngineId::builder("test").build(),
+        )
+    }
+
+    fn ticket(admitted: Admitted) -> Ticket {
+        match admitted {
+            Admitted::Yes(ticket) => ticket,
+            other => panic!("there was room, and the answer is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_and_so_many_bytes() {
+        let uploads = Uploads::new(2, 100);
+        let first = ticket(uploads.admit(&key(1), 60));
+        assert!(matches!(uploads.admit(&key(2), 41), Admitted::Full));
+        let second = ticket(uploads.admit(&key(2), 40));
+        assert!(matches!(uploads.admit(&key(3), 0), Admitted::Full));
+        drop(first);
+        drop(ticket(uploads.admit(&key(3), 60)));
+        drop(second);
+        assert!(uploads.is_idle());
+        drop(ticket(uploads.admit(&key(1), 1000)));
+    }
+
+    #[test]
+    fn an_entry_is_uploaded_once_at_a_time() {
+        let uploads = Uploads::new(2, 100);
+        let ticket = ticket(uploads.admit(&key(1), 60));
+        assert!(matches!(uploads.admit(&key(1), 60), Admitted::Already));
+        drop(ticket);
+        assert!(matches!(uploads.admit(&key(1), 60), Admitted::Yes(_)));
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_with_what_was_there_before() {
+        let uploads = Uploads::new(9, 100);
+        let key_one = key(1);
+        let first = ticket(uploads.admit(&key_one, 1));
+        let mut drained = std::pin::pin!(uploads.drained());
+        let mut settled = std::pin::pin!(uploads.settled(&key_one));
+        assert!(futures_util::poll!(&mut drained).is_pending());
+        assert!(futures_util::poll!(&mut settled).is_pending());
+        let _later = ticket(uploads.admit(&key(2), 1));
+        drop(first);
+        drained.await;
+        settled.await;
+        assert!(!uploads.is_idle());
+    }
+}

@@ -1,0 +1,242 @@
+//! What lies in an entry's place and is none, or none that may be used: a miss, counted, that the next save
+//! replaces. The test engine panics when anything unproven reaches it.
+
+use crate::scene::{Scene, builder, key_of};
+use module_cache_core::{
+    EngineId, EntryKey, EntryStore, FOOTER_LEN, ModuleCache, ModuleHash, SealedEntry, Trust,
+};
+use module_cache_remote::RemoteCache;
+use module_cache_remote::opendal::{Operator, services};
+use module_cache_testkit::TestEngine;
+
+/// A cache with one module in it, and the bytes that it is stored in.
+struct Place {
+    operator: Operator,
+    cache: RemoteCache,
+    scene: Scene,
+    stored: Vec<u8>,
+}
+
+impl Place {
+    fn new(size: usize) -> Self {
+        let operator = Operator::new(services::Memory::default()).unwrap();
+        let cache = builder(&operator).build();
+        let scene = Scene::new(1, size);
+        scene.store(&cache);
+        let mut place = Self {
+            operator,
+            cache,
+            scene,
+            stored: Vec::new(),
+        };
+        place.stored = place.read();
+        place
+    }
+
+    fn read(&self) -> Vec<u8> {
+        let (operator, path) = (&self.operator, self.scene.path());
+        block_on(async { operator.read(&path).await.unwrap().to_vec() })
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        let (operator, path, bytes) = (&self.operator, self.scene.path(), bytes.to_vec());
+        block_on(async { drop(operator.write(&path, bytes).await.unwrap()) });
+    }
+
+    /// These bytes are a miss for a fresh cache, which counts them once as what they are and replaces them.
+    #[track_caller]
+    fn refuses(&self, bytes: &[u8], corrupt: bool) {
+        self.write(bytes);
+        let cache = builder(&self.operator).build();
+        assert!(!self.scene.loads(&cache));
+        let stats = cache.stats();
+        assert_eq!(
+            (stats.corrupt, stats.rejected, stats.misses, stats.errors),
+            (u64::from(corrupt), u64::from(!corrupt), 1, 0)
+        );
+        assert!(self.read() == bytes, "it was touched");
+        assert!(!EntryStore::contains(&cache, &self.scene.key()).unwrap());
+
+        self.scene.store(&cache);
+        assert!(self.scene.loads(&cache));
+        assert!(self.read() == self.stored, "it was not replaced");
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(work)
+}
+
+#[test]
+fn a_truncated_entry_is_a_miss_and_is_replaced() {
+    let place = Place::new(1000);
+    let len = place.stored.len();
+    for cut in [0, 1, FOOTER_LEN - 1, FOOTER_LEN, len / 2, len - 1] {
+        place.refuses(&place.stored[..cut], true);
+    }
+    // Cut off in front, where the footer stays whole.
+    place.refuses(&place.stored[1..], true);
+}
+
+#[test]
+fn a_changed_byte_is_a_miss_and_is_replaced() {
+    // Larger than what one request brings.
+    let place = Place::new(200_000);
+    let len = place.stored.len();
+    for at in [0, len / 2, len - FOOTER_LEN - 1, len - 1] {
+        let mut changed = place.stored.clone();
+        changed[at] ^= 1;
+        place.refuses(&changed, true);
+    }
+    place.refuses(&vec![0; len], true);
+    place.refuses(b"<html>please log in</html>", true);
+}
+
+#[test]
+fn an_entry_of_another_module_or_engine_in_its_place_is_a_miss_and_is_replaced() {
+    let place = Place::new(1000);
+    let other = Scene::new(2, 1000);
+    other.store(&place.cache);
+    let (operator, path) = (&place.operator, other.path());
+    let replayed = block_on(async { operator.read(&path).await.unwrap().to_vec() });
+    place.refuses(&replayed, false);
+
+    let engine = EngineId::builder("other").build();
+    // SAFETY: nothing of a test engine is executed.
+    let entry = unsafe {
+        SealedEntry::from_artifact(EntryKey::new(place.scene.hash, engine), &b"code"[..])
+    };
+    let mut foreign = Vec::new();
+    entry
+        .write_to(&Trust::signed(key_of(1)), &mut foreign)
+        .unwrap();
+    place.refuses(&foreign, false);
+}
+
+#[test]
+fn an_entry_that_is_unsigned_or_signed_by_somebody_else_is_a_miss_and_is_replaced() {
+    let place = Place::new(1000);
+    // SAFETY: nothing of a test engine is executed.
+    let unsigned = unsafe { Trust::unauthenticated() };
+    for trust in [unsigned, Trust::signed(key_of(2))] {
+        let entry = place.cache.try_get(&place.scene.key()).unwrap().unwrap();
+        let theirs = entry.to_compressed(&trust, compress).unwrap();
+        place.refuses(&theirs, false);
+    }
+}
+
+#[test]
+fn a_key_is_rotated_without_losing_what_the_old_one_signed() {
+    let place = Place::new(1000);
+    let rotated = RemoteCache::signed(place.operator.clone(), [key_of(2), key_of(1)]);
+    assert!(place.scene.loads(&rotated));
+    let newer = Scene::new(2, 1000);
+    newer.store(&rotated);
+    let after = RemoteCache::signed(place.operator.clone(), [key_of(2)]);
+    assert!(newer.loads(&after));
+    assert!(!place.scene.loads(&after));
+}
+
+#[test]
+fn an_entry_that_is_not_compressed_is_as_good() {
+    let place = Place::new(100_000);
+    let entry = place.cache.try_get(&place.scene.key()).unwrap().unwrap();
+    let mut plain = Vec::new();
+    entry
+        .write_to(&Trust::signed(key_of(1)), &mut plain)
+        .unwrap();
+    place.write(&plain);
+    assert!(place.scene.loads(&builder(&place.operator).build()));
+}
+
+#[test]
+fn a_signed_bomb_is_a_miss_and_is_replaced() {
+    let place = Place::new(1000);
+    let entry = place.cache.try_get(&place.scene.key()).unwrap().unwrap();
+    let trust = Trust::signed(key_of(1));
+    // 8 GiB of zeros, which whoever wrote it says is an artifact of a thousand bytes.
+    let zeros = compress(&vec![0; 64 << 20]).unwrap();
+    let bomb = entry
+        .to_compressed(&trust, |_| Ok(zeros.repeat(128)))
+        .unwrap();
+    place.refuses(&bomb, true);
+    let garbage = entry
+        .to_compressed(&trust, |_| Ok(b"no frames".to_vec()))
+        .unwrap();
+    place.refuses(&garbage, true);
+}
+
+#[test]
+fn an_entry_larger_than_accepted_is_neither_fetched_nor_stored() {
+    let place = Place::new(200_000);
+    let small = || builder(&place.operator).max_size(100_000).build();
+    let cache = small();
+    assert!(!place.scene.loads(&cache));
+    assert_eq!(cache.stats().rejected, 1);
+    assert_eq!(cache.remote_stats().bytes_fetched, 0);
+    let module = place.scene.module();
+    let outcome = small().save(place.scene.hash, &place.scene.engine, &module);
+    assert!(!outcome.unwrap().is_stored());
+    assert!(place.read() == place.stored);
+}
+
+#[test]
+fn what_is_listed_is_what_was_stored_and_can_be_fetched() {
+    let place = Place::new(1000);
+    let other = Scene::new(2, 1000);
+    other.store(&place.cache);
+    let mut listed = place.cache.list().unwrap();
+    listed.sort_by_key(|entry| entry.module != place.scene.hash);
+    let modules: Vec<ModuleHash> = listed.iter().map(|entry| entry.module).collect();
+    assert_eq!(modules, [place.scene.hash, other.hash]);
+    assert_eq!(listed[0].bytes, place.stored.len() as u64);
+    let entry = place.cache.get_listed(&listed[0]).unwrap().unwrap();
+    assert_eq!(*entry.key(), place.scene.key());
+
+    // An entry under a name that is not its own is none.
+    let (operator, path) = (&place.operator, other.path());
+    block_on(async { drop(operator.write(&path, place.stored.clone()).await.unwrap()) });
+    assert!(place.cache.get_listed(&listed[1]).unwrap().is_none());
+    place.write(b"");
+    assert!(place.cache.get_listed(&listed[0]).unwrap().is_none());
+}
+
+#[test]
+fn an_entry_put_and_waited_for_says_what_came_of_it() {
+    let (from, to) = (Place::new(1000), Place::new(1000));
+    let entry = from.cache.try_get(&from.scene.key()).unwrap().unwrap();
+    assert!(
+        !to.cache.put_now(&entry).unwrap().is_stored(),
+        "it is there"
+    );
+    ModuleCache::remove(&to.cache, from.scene.hash, &from.scene.engine).unwrap();
+    assert!(to.cache.put_now(&entry).unwrap().is_stored());
+    assert!(to.read() == from.stored);
+}
+
+#[test]
+fn an_entry_under_another_key_is_not_stored() {
+    let place = Place::new(1000);
+    let entry = place.cache.try_get(&place.scene.key()).unwrap().unwrap();
+    let other = Scene::new(2, 1000).key();
+    assert!(EntryStore::put(&place.cache, &other, &entry).is_err());
+}
+
+#[test]
+fn an_entry_that_its_engine_refuses_is_counted() {
+    let place = Place::new(1000);
+    let engine = place.scene.engine.same_id();
+    engine.reject_artifacts(true);
+    let loaded = ModuleCache::<TestEngine>::load(&place.cache, place.scene.hash, &engine);
+    assert!(loaded.unwrap().is_none());
+    assert_eq!(place.cache.stats().rejected, 1);
+    assert!(place.read() == place.stored);
+}
+
+/// As the cache compresses, in one frame.
+fn compress(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    zstd::bulk::compress(bytes, 3)
+}

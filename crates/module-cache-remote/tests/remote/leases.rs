@@ -1,0 +1,131 @@
+//! Leases between hosts that are slow, or cut off from the storage.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use module_cache_core::{CompilePermit, EntryStore, ModuleCache, Trust};
+use module_cache_remote::{RemoteCache, RemoteCacheBuilder};
+
+use crate::proxy::{Fault, Proxy};
+use crate::scene::{Scene, key_of};
+use crate::servers;
+
+const TERM: Duration = Duration::from_secs(2);
+
+/// A host that reaches the storage at an address.
+type Host = fn(SocketAddr, &str) -> RemoteCacheBuilder;
+
+fn s3(address: SocketAddr, prefix: &str) -> RemoteCacheBuilder {
+    RemoteCache::builder(servers::s3_at(address, prefix), Trust::signed(key_of(1)))
+}
+
+fn redis(address: SocketAddr, prefix: &str) -> RemoteCacheBuilder {
+    let uri = format!("redis://{address}/0/{prefix}");
+    RemoteCache::from_uri(&uri, Trust::signed(key_of(1))).unwrap()
+}
+
+fn ask(cache: &RemoteCache, scene: &Scene) -> CompilePermit {
+    EntryStore::compile_permit(cache, &scene.key()).unwrap()
+}
+
+#[test]
+fn those_who_wait_find_what_was_uploaded() {
+    for (host, server) in [
+        (s3 as Host, servers::s3_address()),
+        (redis, servers::redis_address()),
+    ] {
+        let (proxy, prefix) = (Proxy::before(server), servers::prefix());
+        let scene = Scene::new(1, 1000);
+        let slow = host(proxy.address, &prefix).build();
+        let permit = ask(&slow, &scene);
+        assert!(matches!(permit, CompilePermit::Exclusive(_)));
+        proxy.set(Some(Fault::Delayed(Duration::from_millis(200))));
+        let saved = slow.save(scene.hash, &scene.engine, &scene.module());
+        assert!(saved.unwrap().is_stored());
+        // The upload has hardly begun.
+        drop(permit);
+
+        let other = host(server, &prefix).build();
+        assert!(matches!(ask(&other, &scene), CompilePermit::Waited));
+        assert!(scene.loads(&other));
+    }
+}
+
+#[test]
+fn closing_a_cache_gives_its_leases_back() {
+    let prefix = servers::prefix();
+    let host = || s3(servers::s3_address(), &prefix).build();
+    let scene = Scene::new(1, 1000);
+    let cache = host();
+    drop(ask(&cache, &scene));
+    drop(cache);
+    let begun = Instant::now();
+    assert!(matches!(ask(&host(), &scene), CompilePermit::Exclusive(_)));
+    // It was not taken over from the dead.
+    assert!(begun.elapsed() < Duration::from_secs(9));
+}
+
+#[test]
+fn a_host_that_is_cut_off_loses_its_lease_to_one_of_those_who_wait() {
+    for (host, server) in [
+        (s3 as Host, servers::s3_address()),
+        (redis, servers::redis_address()),
+    ] {
+        let (proxy, prefix) = (Proxy::before(server), servers::prefix());
+        let scene = Scene::new(1, 1000);
+        let lost = host(proxy.address, &prefix)
+            .lease_term(TERM)
+            .time_limit(TERM)
+            .build();
+        let permit = ask(&lost, &scene);
+        assert!(matches!(permit, CompilePermit::Exclusive(_)));
+        proxy.set(Some(Fault::BlackHole));
+
+        let leaders: usize = thread::scope(|scope| {
+            let waiters: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let cache = host(server, &prefix).lease_term(TERM).build();
+                        lead_or_wait(&cache, &scene)
+                    })
+                })
+                .collect();
+            // It comes back while somebody else has the lease, and does no harm.
+            thread::sleep(3 * TERM / 2);
+            proxy.set(None);
+            drop(permit);
+            waiters
+                .into_iter()
+                .map(|waiter| usize::from(waiter.join().unwrap()))
+                .sum()
+        });
+        assert_eq!(leaders, 1);
+    }
+}
+
+/// As a loader does: compiles and saves if it has leave, or else waits until somebody else has. Says whether
+/// it compiled.
+fn lead_or_wait(cache: &RemoteCache, scene: &Scene) -> bool {
+    let begun = Instant::now();
+    loop {
+        let permit = ask(cache, scene);
+        assert!(
+            begun.elapsed() > TERM / 4,
+            "the lease of a host that was alive a moment ago was given away"
+        );
+        if scene.loads(cache) {
+            return false;
+        }
+        match permit {
+            CompilePermit::Exclusive(_) => {
+                // Longer than the one that was cut off needs to come back.
+                thread::sleep(TERM);
+                scene.store(cache);
+                return true;
+            }
+            CompilePermit::Waited => {}
+            CompilePermit::Uncoordinated => panic!("the storage works"),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! How the cache behaves on servers and networks that fail, with entries that lie, and in a fleet.
+
+mod bad_entries;
+mod fleet;
+mod leases;
+mod lies;
+mod outages;
+mod proxy;
+mod runtimes;
+mod scene;
+#[path = "../support/servers.rs"]
+mod servers;
+mod tiers;

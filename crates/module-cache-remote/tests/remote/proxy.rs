@@ -1,0 +1,141 @@
+//! A network that fails: a TCP proxy in front of a server, which passes everything on until it is told
+//! otherwise.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// What becomes of what a client sends, or of what the server answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fault {
+    /// Connections are closed at once.
+    Closed,
+    /// Nothing is ever answered.
+    BlackHole,
+    /// Of each answer so many bytes come through, then the connection is closed.
+    Cut(usize),
+    /// Answers come later.
+    Delayed(Duration),
+    /// Uploads are answered with 403.
+    ReadOnly,
+    /// Every request is answered with this.
+    Answer(&'static [u8]),
+}
+
+/// An answer to whoever has no right.
+pub(crate) const FORBIDDEN: &[u8] =
+    b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// The proxy. Its threads end with the process.
+#[derive(Debug, Clone)]
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    server: SocketAddr,
+    fault: Mutex<Option<Fault>>,
+    requests: AtomicU64,
+    answered_bytes: AtomicU64,
+}
+
+impl Proxy {
+    pub(crate) fn before(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(State {
+            server,
+            fault: Mutex::default(),
+            requests: AtomicU64::new(0),
+            answered_bytes: AtomicU64::new(0),
+        });
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let state = Arc::clone(&shared);
+                thread::spawn(move || state.serve(&client));
+            }
+        });
+        Self { address, state }
+    }
+
+    /// From now on, also on connections that are open.
+    pub(crate) fn set(&self, fault: Option<Fault>) {
+        *self.state.fault.lock().unwrap() = fault;
+    }
+
+    /// How often a client sent something.
+    pub(crate) fn requests(&self) -> u64 {
+        self.state.requests.load(Ordering::SeqCst)
+    }
+
+    /// What came through from the server.
+    pub(crate) fn answered_bytes(&self) -> u64 {
+        self.state.answered_bytes.load(Ordering::SeqCst)
+    }
+}
+
+impl State {
+    fn fault(&self) -> Option<Fault> {
+        *self.fault.lock().unwrap()
+    }
+
+    fn serve(self: Arc<Self>, client: &TcpStream) {
+        let server = TcpStream::connect(self.server).unwrap();
+        let (from_server, to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+        let state = Arc::clone(&self);
+        let answers = thread::spawn(move || state.pass_answers(&from_server, &to_client));
+        let _ = self.pass_requests(client, &server);
+        let _ = server.shutdown(Shutdown::Both);
+        let _ = answers.join();
+        let _ = client.shutdown(Shutdown::Both);
+    }
+
+    fn pass_requests(&self, mut client: &TcpStream, mut server: &TcpStream) -> io::Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            if matches!(self.fault(), Some(Fault::Closed)) {
+                return Ok(());
+            }
+            let count = client.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.requests.fetch_add(1, Ordering::SeqCst);
+            match self.fault() {
+                Some(Fault::Closed) => return Ok(()),
+                Some(Fault::BlackHole) => {}
+                Some(Fault::Answer(answer)) => return client.write_all(answer),
+                Some(Fault::ReadOnly) if buffer.starts_with(b"PUT ") => {
+                    return client.write_all(FORBIDDEN);
+                }
+                Some(Fault::Cut(_) | Fault::Delayed(_) | Fault::ReadOnly) | None => {
+                    server.write_all(&buffer[..count])?;
+                }
+            }
+        }
+    }
+
+    fn pass_answers(&self, mut server: &TcpStream, mut client: &TcpStream) {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(count @ 1..) = server.read(&mut buffer) {
+            let (mut passed, mut last) = (count, false);
+            match self.fault() {
+                Some(Fault::Cut(at)) => (passed, last) = (at.min(count), true),
+                Some(Fault::Delayed(delay)) => thread::sleep(delay),
+                _ => {}
+            }
+            self.answered_bytes
+                .fetch_add(passed as u64, Ordering::SeqCst);
+            if client.write_all(&buffer[..passed]).is_err() || last {
+                break;
+            }
+        }
+        let _ = client.shutdown(Shutdown::Both);
+    }
+}

@@ -1,0 +1,89 @@
+//! Memory over a directory over a remote storage: each byte comes once over the network.
+
+use crate::proxy::{Fault, Proxy};
+use crate::scene::{Scene, builder};
+use crate::servers;
+use module_cache_core::{Engine, EntryKey, EntryStore, ModuleCache};
+use module_cache_fallback::FallbackExt;
+use module_cache_filesystem::FileSystemCache;
+use module_cache_memory::SharedCache;
+use module_cache_testkit::TestEngine;
+
+#[test]
+fn an_entry_comes_once_over_the_network_and_is_mapped_from_disk_ever_after() {
+    let proxy = Proxy::before(servers::s3_address());
+    let operator = servers::s3_at(proxy.address, &servers::prefix());
+    let scene = Scene::new(1, 10_000_000);
+    scene.store(&builder(&operator).build());
+    let folder = tempfile::tempdir().unwrap();
+    let disk = || FileSystemCache::open(folder.path().join("cache")).unwrap();
+    let tiers = || {
+        SharedCache::<TestEngine>::new()
+            .with_fallback(disk())
+            .with_fallback(builder(&operator).build())
+    };
+
+    let before = proxy.answered_bytes();
+    let cache = tiers();
+    assert!(scene.loads(&cache));
+    let fetched = cache.fallback().remote_stats().bytes_fetched;
+    let answered = proxy.answered_bytes() - before;
+    // The wasm of a test engine does not compress.
+    assert!(fetched > 10_000_000);
+    assert!(
+        (fetched..fetched + 100_000).contains(&answered),
+        "{answered} bytes came for an entry of {fetched}"
+    );
+
+    // Alive in memory, then on disk for another process.
+    let serialized = scene.engine.serializes();
+    proxy.set(Some(Fault::Closed));
+    assert!(scene.loads(&cache));
+    let again = tiers();
+    assert!(scene.loads(&again));
+    assert!(scene.loads(&again));
+    assert_eq!(again.fallback().remote_stats().bytes_fetched, 0);
+    assert_eq!(proxy.answered_bytes() - before, answered);
+    assert_eq!(
+        scene.engine.serializes(),
+        serialized,
+        "bytes moved up, not modules"
+    );
+
+    // What lies there is the folder's own kind of entry: not compressed, and not signed.
+    let entry = disk()
+        .get(&EntryKey::new(scene.hash, *scene.engine.id()))
+        .unwrap()
+        .unwrap();
+    assert!(matches!(
+        entry.into_artifact(),
+        module_cache_core::Artifact::File { .. }
+    ));
+}
+
+#[test]
+fn a_save_goes_to_all_tiers_and_a_broken_storage_costs_no_load() {
+    let proxy = Proxy::before(servers::s3_address());
+    let operator = servers::s3_at(proxy.address, &servers::prefix());
+    let folder = tempfile::tempdir().unwrap();
+    let cache = SharedCache::<TestEngine>::new()
+        .with_fallback(FileSystemCache::open(folder.path().join("cache")).unwrap())
+        .with_fallback(builder(&operator).build());
+    let scene = Scene::new(1, 1000);
+    assert!(!scene.loads(&cache));
+    assert!(
+        cache
+            .save(scene.hash, &scene.engine, &scene.module())
+            .unwrap()
+            .is_stored()
+    );
+    ModuleCache::<TestEngine>::flush(&cache).unwrap();
+    assert!(scene.loads(&builder(&operator).build()));
+
+    proxy.set(Some(Fault::Closed));
+    let other = Scene::new(2, 1000);
+    assert!(!other.loads(&cache));
+    let saved = cache.save(other.hash, &other.engine, &other.module());
+    assert!(saved.unwrap().is_stored(), "the upper tiers have it");
+    assert!(other.loads(&cache));
+}
