@@ -1,7 +1,9 @@
 //! The command line: every option, with the help that explains it.
 
 mod bundle;
+mod compile;
 mod maintenance;
+mod remote;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,9 +15,13 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::messages;
 
 pub(crate) use bundle::{ExportArgs, ImportArgs, TrustArgs};
+pub(crate) use compile::{CompileArgs, EngineName};
 pub(crate) use maintenance::{
     CleanArgs, EngineArg, LsArgs, PruneArgs, SelectArgs, SizeArgs, SortKey, VerifyArgs,
 };
+#[cfg(not(feature = "remote"))]
+pub(crate) use remote::NOT_BUILT;
+pub(crate) use remote::{PullArgs, PushArgs, RemoteArgs};
 
 /// Parses the command line. Ends the process where that asks for help, or is wrong.
 pub(crate) fn parse() -> Command {
@@ -40,8 +46,12 @@ pub(crate) fn definition() -> clap::Command {
 /// The command, if its options go together in ways that clap does not know.
 fn checked(line: CommandLine) -> Result<Command, clap::Error> {
     let objection = match &line.command {
+        Command::Run(args) => args.objection(),
+        Command::Compile(args) => args.remote.objection(),
         Command::Export(args) => args.objection(),
         Command::Import(args) => args.objection(),
+        Command::Push(args) => args.remote.objection_if_required(),
+        Command::Pull(args) => args.remote.objection_if_required(),
         _ => None,
     };
     match objection {
@@ -74,10 +84,14 @@ Examples:
   module-cache ls --sort size
   module-cache prune --max-size 500MiB --max-age 30d
   module-cache export --signing-key key -o warm.tar
+  module-cache compile --remote s3://bucket/modules --signing-key key build/
 
 Environment:
-  MODULE_CACHE_DIR  the cache folder, where --cache-dir does not name one
-                    (by default module-cache in the user's folder for caches)";
+  MODULE_CACHE_DIR          the cache folder, where --cache-dir does not name one
+                            (by default module-cache in the user's folder for caches)
+  MODULE_CACHE_REMOTE       the remote storage, where --remote does not name one
+  MODULE_CACHE_SIGNING_KEY  the key, where neither --signing-key nor --unauthenticated
+                            is said";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -90,6 +104,8 @@ pub(crate) enum Command {
     Clean(CleanArgs),
     Export(ExportArgs),
     Import(ImportArgs),
+    Push(PushArgs),
+    Pull(PullArgs),
     Dir(DirArgs),
     Completions(CompletionsArgs),
 }
@@ -103,6 +119,7 @@ Examples:
   module-cache run samples/toolbox.wasm calc '6 * 7'
   module-cache run --dir .::/work --env HOME=/work samples/toolbox.wasm ls /work
   module-cache run --timing samples/toolbox.wasm help
+  module-cache run --remote s3://bucket/modules --signing-key key samples/toolbox.wasm help
 
 The program has the standard input, output and error of this command, which
 ends with the program's exit code. It sees no files but those below the folders
@@ -118,7 +135,21 @@ Exit codes: the program's own; 134 if it traps; 141 if standard output was
 closed; 1 if it cannot be run; 2 for a wrong command line.
 
 The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
-cannot be used is a warning, and the program runs without."
+cannot be used is a warning, and the program runs without.
+
+With --remote, what is not in the folder is looked for in a storage that machines
+share, and kept in the folder; what is compiled is uploaded while the program
+runs, and for 5 seconds after it. A storage that does not work is a warning. It is
+named by a URI, with options that are those of OpenDAL behind a question mark:
+  s3://BUCKET/PREFIX?region=R&endpoint=URL    gcs://BUCKET/PREFIX
+  azblob://CONTAINER/PREFIX?endpoint=URL      redis://HOST:PORT/DATABASE/PREFIX
+  http://HOST/PATH (to read only)             fs:///FOLDER
+Credentials come from where the service's own tools look for them, such as
+AWS_ACCESS_KEY_ID. Entries are signed, and only those that were signed with a key
+of --signing-key are used; to do without takes --unauthenticated. To change the
+key, put the new one into the file in a line above the old one.
+
+In builds without `--features remote`, --remote is an error."
 )]
 pub(crate) struct RunArgs {
     /// Let the program read and write HOST, which it sees as GUEST (by default, as HOST)
@@ -132,8 +163,11 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,
 
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+
     /// Compile the program, whatever the cache has, and store nothing
-    #[arg(long, conflicts_with = "cache_dir")]
+    #[arg(long, conflicts_with_all = ["cache_dir", "remote", "signing_key", "unauthenticated"])]
     pub(crate) no_cache: bool,
 
     /// Say at the end where the code came from and how long it took
@@ -147,6 +181,15 @@ pub(crate) struct RunArgs {
 }
 
 impl RunArgs {
+    /// What is wrong with the options together.
+    fn objection(&self) -> Option<&'static str> {
+        // The environment may well name a storage for all commands but this one.
+        if self.no_cache {
+            return None;
+        }
+        self.remote.objection()
+    }
+
     /// The program's file, and its arguments.
     pub(crate) fn program(&self) -> (&Path, &[OsString]) {
         match self.file_and_args.split_first() {
@@ -154,46 +197,6 @@ impl RunArgs {
             None => (Path::new(""), &[]),
         }
     }
-}
-
-/// Fill the cache from files and folders, so that later runs find everything compiled
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  module-cache compile plugins/ tools/convert.wasm
-  module-cache compile --json plugins/ | jq -r 'select(.source == \"compiled\") | .path'
-  MODULE_CACHE_DIR=/srv/modules module-cache compile -j 2 /srv/app
-
-Of a folder, all .wasm and .wat files at any depth are taken, modules and
-components alike. Links to folders are not followed. A file that cannot be
-compiled is reported, and the others are compiled.
-
-With --json, every file gives one line on standard output, either of
-  {\"path\",\"hash\",\"engine\",\"source\",\"elapsed_us\",\"artifact_bytes\"}
-  {\"path\",\"error\"}
-where `source` is `compiled` or `stored` (it was in the cache), `elapsed_us` is
-the time until there was machine code, in microseconds, and `artifact_bytes` the
-size of its file in the cache.
-
-The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR.
-
-Exit codes: 0 if everything is in the cache now; 1 if not; 2 for a wrong command
-line; 141 if standard output was closed.")]
-pub(crate) struct CompileArgs {
-    #[command(flatten)]
-    pub(crate) cache_dir: CacheDirArg,
-
-    /// How many files to work on at a time [default: as many as there are cores]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) jobs: Option<u16>,
-
-    /// Print one JSON object a line
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Files, and folders to search
-    #[arg(value_name = "PATH", required = true)]
-    pub(crate) paths: Vec<PathBuf>,
 }
 
 /// Print the cache folder

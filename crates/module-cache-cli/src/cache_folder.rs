@@ -1,19 +1,18 @@
 //! Which folder is the cache.
 
-use std::env;
-use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use etcetera::BaseStrategy;
 use etcetera::base_strategy::choose_native_strategy;
+#[cfg(feature = "remote")]
+use module_cache::EntryInfo;
 use module_cache::{CacheError, FileSystemCache};
 
 use crate::args::CacheDirArg;
+use crate::environment::{self, CACHE_DIR};
 use crate::messages;
-
-const VARIABLE: &str = "MODULE_CACHE_DIR";
 
 /// What a folder has below it once a cache was opened there.
 const FORMAT: &str = "v1";
@@ -25,7 +24,7 @@ const FORMAT: &str = "v1";
 ///
 /// When none is named and the user has no folder of their own.
 pub(crate) fn resolve(arg: &CacheDirArg) -> Result<PathBuf> {
-    let path = match (&arg.cache_dir, not_empty(VARIABLE)) {
+    let path = match (&arg.cache_dir, environment::get(CACHE_DIR)) {
         (Some(path), _) => path.clone(),
         (None, Some(path)) => path.into(),
         (None, None) => platform_default()?,
@@ -84,19 +83,24 @@ pub(crate) fn open_existing(arg: &CacheDirArg) -> Result<Option<FileSystemCache>
     }
 }
 
+/// Where an entry lies, as docs/format.md says.
+#[cfg(feature = "remote")]
+pub(crate) fn entry_path(folder: &FileSystemCache, entry: &EntryInfo) -> PathBuf {
+    let folder = folder.root().join(FORMAT).join(&entry.engine);
+    folder.join(entry.module.to_string())
+}
+
 fn platform_default() -> Result<PathBuf> {
     // Without HOME, the user database would be asked. A service or a container that runs without HOME is
     // not meant to write to the folder which that names.
-    if cfg!(unix) && not_empty("HOME").is_none() && not_empty("XDG_CACHE_HOME").is_none() {
-        bail!("HOME is not set, so there is no default for the cache folder; set {VARIABLE}");
+    if cfg!(unix)
+        && environment::get("HOME").is_none()
+        && environment::get("XDG_CACHE_HOME").is_none()
+    {
+        bail!("HOME is not set, so there is no default for the cache folder; set {CACHE_DIR}");
     }
     let folder = choose_native_strategy()
-        .with_context(|| format!("there is no default for the cache folder; set {VARIABLE}"))?
+        .with_context(|| format!("there is no default for the cache folder; set {CACHE_DIR}"))?
         .cache_dir();
     Ok(Path::new(&folder).join("module-cache"))
-}
-
-/// The variable's value. An empty one counts as not set.
-fn not_empty(variable: &str) -> Option<OsString> {
-    env::var_os(variable).filter(|value| !value.is_empty())
 }

@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use indicatif::{BinaryBytes, ProgressBar, ProgressFinish, ProgressStyle};
-use module_cache::{EngineId, EntryKey, FileSystemCache, ModuleHash, Source};
+use module_cache::{EngineId, EntryKey, FallbackExt, FileSystemCache, ModuleHash, Source};
 use serde::Serialize;
 
 use crate::args::CompileArgs;
-use crate::engine::Engine;
 use crate::find_files::{Found, Unusable, find_files};
+use crate::hash_function::HashFunction;
+use crate::precompiler::Precompiler;
+use crate::remote::{Remote, Tiers};
 use crate::reporting_cache::ReportingCache;
 use crate::wasm_file::WasmFile;
 use crate::{cache_folder, json, messages, output};
@@ -25,16 +27,18 @@ use crate::{cache_folder, json, messages, output};
 ///
 /// # Errors
 ///
-/// When the cache folder cannot be written to, or nothing can be printed.
+/// When the cache folder cannot be written to, no remote storage can be named so, or nothing can be printed.
 pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
     let started = Instant::now();
+    let remote = Remote::open(&args.remote)?;
     let folder = cache_folder::open_writable(&args.cache_dir)?;
     let found = find_files(&args.paths);
     note_links(&found);
 
-    let cache = ReportingCache::new(Some(folder.clone()));
+    let cache = ReportingCache::new(Some(folder.clone())).with_fallback(remote);
     let work = Work {
-        engine: Engine::new(&cache)?,
+        precompiler: Precompiler::new(args.engine, &cache)?,
+        hash: args.hash,
         cache: &cache,
         found: &found,
         next: AtomicUsize::new(0),
@@ -42,6 +46,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
     };
     let mut report = Report::new(args.json, found.files.len());
     work.run(jobs(args), &mut report)?;
+    cache.fallback().settle();
     report.finish(&folder, started.elapsed())
 }
 
@@ -67,8 +72,9 @@ fn jobs(args: &CompileArgs) -> usize {
 
 /// The files, and the threads that take one after the other.
 struct Work<'a> {
-    engine: Engine<'a>,
-    cache: &'a ReportingCache,
+    precompiler: Precompiler<'a>,
+    hash: HashFunction,
+    cache: &'a Tiers,
     found: &'a Found,
     next: AtomicUsize,
     turns: Mutex<HashMap<ModuleHash, Arc<Mutex<()>>>>,
@@ -120,25 +126,25 @@ impl Work<'_> {
     }
 
     fn compile_file(&self, path: &Path) -> Result<Stored> {
-        let file = WasmFile::open(path)?;
+        let file = WasmFile::open(path, self.hash)?;
         // Files of equal content take turns, or the second would come between code and storage.
         let turn = self.turn(file.hash());
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
 
-        let loaded = self.engine.load(&file)?;
-        if let Some(problem) = self.cache.problem(file.hash()) {
+        let code = self.precompiler.precompile(&file)?;
+        if let Some(problem) = self.cache.primary().problem(file.hash()) {
             bail!("cannot be stored: {problem}");
         }
-        let engine = self.engine.id(file.kind());
         let artifact_bytes = self
             .cache
-            .entry_len(&EntryKey::new(file.hash(), engine))
+            .primary()
+            .entry_len(&EntryKey::new(file.hash(), code.engine))
             .context("was stored, and is gone from the cache")?;
         Ok(Stored {
             hash: file.hash(),
-            engine,
-            source: loaded.source,
-            elapsed_us: u64::try_from(loaded.elapsed.as_micros()).unwrap_or(u64::MAX),
+            engine: code.engine,
+            source: code.source,
+            elapsed_us: u64::try_from(code.elapsed.as_micros()).unwrap_or(u64::MAX),
             artifact_bytes,
         })
     }

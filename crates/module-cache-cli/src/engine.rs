@@ -9,13 +9,13 @@ use module_cache::{
 use wasmtime::component::Component;
 use wasmtime::{Config, Module, WasmBacktraceDetails};
 
-use crate::reporting_cache::ReportingCache;
+use crate::remote::Tiers;
 use crate::wasm_file::{Kind, WasmFile};
 
 /// Loads modules and components from a cache, and compiles what it does not have.
 pub(crate) struct Engine<'a> {
-    modules: ModuleLoader<WasmtimeEngine, &'a ReportingCache>,
-    components: ModuleLoader<WasmtimeComponentEngine, &'a ReportingCache>,
+    modules: ModuleLoader<WasmtimeEngine, &'a Tiers>,
+    components: ModuleLoader<WasmtimeComponentEngine, &'a Tiers>,
 }
 
 /// Machine code, ready to be run.
@@ -30,7 +30,7 @@ impl<'a> Engine<'a> {
     /// # Errors
     ///
     /// When wasmtime does not work on this machine.
-    pub(crate) fn new(cache: &'a ReportingCache) -> Result<Self> {
+    pub(crate) fn new(cache: &'a Tiers) -> Result<Self> {
         let mut config = Config::new();
         // By default an environment variable decides, and it changes the code: two users of one cache
         // would not share any.

@@ -12,23 +12,33 @@ mod compile;
 mod completions;
 mod dir;
 mod engine;
+mod environment;
 mod export;
 mod find_files;
 mod foreign;
 mod guest_stdout;
+mod hash_function;
 mod import;
 mod json;
 mod ls;
 mod messages;
 mod output;
+mod precompiler;
 mod program;
 mod prune;
+#[cfg(feature = "remote")]
+mod pull;
+#[cfg(feature = "remote")]
+mod push;
+mod remote;
 mod reporting_cache;
 mod run;
 mod selection;
 mod signing_key;
 mod size;
 mod tracing_warnings;
+#[cfg(feature = "remote")]
+mod transfer;
 mod units;
 mod verify;
 mod wasm_file;
@@ -51,6 +61,12 @@ fn main() -> ExitCode {
         Command::Clean(args) => clean::clean(&args),
         Command::Export(args) => export::export(&args),
         Command::Import(args) => import::import(&args),
+        #[cfg(feature = "remote")]
+        Command::Push(args) => push::push(&args),
+        #[cfg(feature = "remote")]
+        Command::Pull(args) => pull::pull(&args),
+        #[cfg(not(feature = "remote"))]
+        Command::Push(_) | Command::Pull(_) => Err(anyhow::anyhow!(args::NOT_BUILT)),
         Command::Dir(args) => dir::dir(&args),
         Command::Completions(args) => completions::completions(&args),
     };

@@ -1,4 +1,4 @@
-//! The cache of a command: a folder or none, and a memory of what it could not do.
+//! The cache folder of a command, or none, and a memory of what it could not do.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use module_cache::{
     ArtifactEngine, CacheError, CompilePermit, EntryKey, EntryStore, FileSystemCache, ModuleCache,
-    ModuleHash, SaveOutcome, SkipReason,
+    ModuleHash, SaveOutcome, SealedEntry, SkipReason,
 };
 
 /// Forwards to a cache folder, and keeps what a loader passes over: why a module is not in the cache after
@@ -39,6 +39,21 @@ impl ReportingCache {
 
     fn problems(&self) -> MutexGuard<'_, HashMap<ModuleHash, String>> {
         self.problems.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes whether the module is in the folder now.
+    fn note_saved(
+        &self,
+        module: ModuleHash,
+        outcome: Result<SaveOutcome, CacheError>,
+    ) -> Result<SaveOutcome, CacheError> {
+        let outcome = self.note(module, outcome)?;
+        if let SaveOutcome::Skipped(reason) = outcome
+            && reason != SkipReason::AlreadyStored
+        {
+            self.problems().insert(module, reason.to_string());
+        }
+        Ok(outcome)
     }
 
     /// Notes how an operation on the module ended.
@@ -77,13 +92,7 @@ impl<E: ArtifactEngine> ModuleCache<E> for ReportingCache {
         let Some(folder) = &self.folder else {
             return Ok(SaveOutcome::Skipped(SkipReason::ReadOnly));
         };
-        let outcome = self.note(key, folder.save(key, engine, module))?;
-        if let SaveOutcome::Skipped(reason) = outcome
-            && reason != SkipReason::AlreadyStored
-        {
-            self.problems().insert(key, reason.to_string());
-        }
-        Ok(outcome)
+        self.note_saved(key, folder.save(key, engine, module))
     }
 
     fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
@@ -104,8 +113,54 @@ impl<E: ArtifactEngine> ModuleCache<E> for ReportingCache {
     }
 
     fn entries(&self) -> Option<&dyn EntryStore> {
-        let folder: &dyn EntryStore = self.folder.as_ref()?;
-        Some(folder)
+        self.folder.is_some().then_some(self)
+    }
+
+    fn flush(&self) -> Result<(), CacheError> {
+        Ok(())
+    }
+}
+
+/// How entries of a remote storage come into the folder.
+#[deny(clippy::missing_trait_methods)]
+impl EntryStore for ReportingCache {
+    fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        match &self.folder {
+            Some(folder) => self.note(key.module(), folder.get(key)),
+            None => Ok(None),
+        }
+    }
+
+    fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+        match &self.folder {
+            Some(folder) => self.note_saved(key.module(), folder.put(key, entry)),
+            None => Ok(SaveOutcome::Skipped(SkipReason::ReadOnly)),
+        }
+    }
+
+    fn contains(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        self.folder
+            .as_ref()
+            .map_or(Ok(false), |folder| EntryStore::contains(folder, key))
+    }
+
+    fn remove(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        self.folder
+            .as_ref()
+            .map_or(Ok(false), |folder| EntryStore::remove(folder, key))
+    }
+
+    fn compile_permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
+        match &self.folder {
+            Some(folder) => EntryStore::compile_permit(folder, key),
+            None => Ok(CompilePermit::Uncoordinated),
+        }
+    }
+
+    fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {
+        if let Some(folder) = &self.folder {
+            folder.rejected(key, reason);
+        }
     }
 
     fn flush(&self) -> Result<(), CacheError> {

@@ -4,16 +4,21 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use module_cache::{Loaded, ModuleHash};
+use module_cache::{FallbackExt, Loaded, ModuleHash};
 use wasmtime_wasi::{DirPerms, FilePerms, WasiCtxBuilder};
 
 use crate::args::{MappedDir, RunArgs, Variable};
 use crate::engine::{Code, Engine};
 use crate::guest_stdout::GuestStdout;
+use crate::hash_function::HashFunction;
 use crate::program::{self, End};
+use crate::remote::{Remote, Tiers};
 use crate::reporting_cache::ReportingCache;
 use crate::wasm_file::WasmFile;
 use crate::{cache_folder, messages, output};
+
+/// What programs are known by in the cache.
+const HASH: HashFunction = HashFunction::Blake3;
 
 /// What a shell shows for a program that aborted.
 const CODE_OF_TRAP: u8 = 128 + 6;
@@ -26,21 +31,26 @@ const CODE_OF_TRAP: u8 = 128 + 6;
 pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
     let (path, _) = args.program();
     let (name, file) = if path == Path::new("-") {
-        ("standard input".to_owned(), WasmFile::from_stdin())
+        ("standard input".to_owned(), WasmFile::from_stdin(HASH))
     } else {
-        (path.display().to_string(), WasmFile::open(path))
+        (path.display().to_string(), WasmFile::open(path, HASH))
     };
     let file = file.with_context(|| name.clone())?;
     let wasi = wasi(args)?;
 
-    let cache = cache(args);
+    let cache = cache(args)?;
     let engine = Engine::new(&cache)?;
     let loaded = engine.load(&file).with_context(|| name.clone())?;
     let hash = file.hash();
     drop(file);
-    if let Some(problem) = cache.problem(hash) {
+    if let Some(problem) = cache.primary().problem(hash) {
+        let again = if cache.fallback().is_none() {
+            "compiles"
+        } else {
+            "fetches or compiles"
+        };
         messages::warning(format_args!(
-            "{name} could not be stored, and its next run compiles it again: {problem}"
+            "{name} could not be stored, and its next run {again} it again: {problem}"
         ));
     }
 
@@ -58,15 +68,17 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
     }
 }
 
-/// The cache that was asked for. One that cannot be used costs time, not the run.
-fn cache(args: &RunArgs) -> ReportingCache {
+/// The cache that was asked for. One that cannot be used costs time, not the run; one that cannot be named
+/// so is an error.
+fn cache(args: &RunArgs) -> Result<Tiers> {
     if args.no_cache {
-        return ReportingCache::new(None);
+        return Ok(ReportingCache::new(None).with_fallback(Remote::none()));
     }
+    let remote = Remote::open(&args.remote)?;
     let folder = cache_folder::open(&args.cache_dir).map_err(|error| {
         messages::warning(format_args!("{error:#}; running without the cache"));
     });
-    ReportingCache::new(folder.ok())
+    Ok(ReportingCache::new(folder.ok()).with_fallback(remote))
 }
 
 /// All that the program gets from outside.

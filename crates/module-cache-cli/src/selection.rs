@@ -10,9 +10,48 @@ use crate::args::{EngineArg, SelectArgs};
 
 /// The entries that were selected, and what selects none.
 #[derive(Debug)]
-pub(crate) struct Selection {
-    pub(crate) entries: Vec<EntryInfo>,
+pub(crate) struct Selection<T> {
+    pub(crate) entries: Vec<T>,
     pub(crate) problems: Vec<Problem>,
+}
+
+/// An entry of a place that can list what it has.
+pub(crate) trait Listed {
+    /// What to say where the place has nothing of an engine.
+    const NO_ENGINE: &str;
+    /// What to say where the place does not have a module.
+    const NO_MODULE: &str;
+
+    /// The name of the engine's folder.
+    fn engine(&self) -> &str;
+    fn module(&self) -> ModuleHash;
+}
+
+impl Listed for EntryInfo {
+    const NO_ENGINE: &str = "the cache has nothing of such an engine; see `module-cache size`";
+    const NO_MODULE: &str = "the cache has no such module; see `module-cache ls`";
+
+    fn engine(&self) -> &str {
+        &self.engine
+    }
+
+    fn module(&self) -> ModuleHash {
+        self.module
+    }
+}
+
+#[cfg(feature = "remote")]
+impl Listed for module_cache::RemoteEntry {
+    const NO_ENGINE: &str = "the remote storage has nothing of such an engine";
+    const NO_MODULE: &str = "the remote storage has no such module";
+
+    fn engine(&self) -> &str {
+        &self.engine
+    }
+
+    fn module(&self) -> ModuleHash {
+        self.module
+    }
 }
 
 /// An argument that selects nothing, or not one thing, as `--json` prints it.
@@ -35,9 +74,9 @@ pub(crate) struct HashPrefix(String);
 /// Fewer digits meet by chance.
 const LEAST_DIGITS: usize = 8;
 
-impl Selection {
+impl<T: Listed> Selection<T> {
     /// Selects from `entries`.
-    pub(crate) fn of(entries: Vec<EntryInfo>, args: &SelectArgs) -> Self {
+    pub(crate) fn of(entries: Vec<T>, args: &SelectArgs) -> Self {
         let mut problems = Vec::new();
         let mut entries = of_engine(entries, &args.engine);
         if let Some(engine) = &args.engine.engine
@@ -45,7 +84,7 @@ impl Selection {
         {
             problems.push(Problem {
                 argument: engine.clone(),
-                error: "the cache has nothing of such an engine; see `module-cache size`".into(),
+                error: T::NO_ENGINE.into(),
             });
         }
         // One that names the engine wrongly need not be told that its hashes are missing, too.
@@ -63,33 +102,47 @@ impl Selection {
                 }),
             }
         }
-        entries.retain(|entry| modules.contains(&entry.module));
+        entries.retain(|entry| modules.contains(&entry.module()));
         Self { entries, problems }
     }
 }
 
 /// The entries whose engine is meant.
-pub(crate) fn of_engine(mut entries: Vec<EntryInfo>, arg: &EngineArg) -> Vec<EntryInfo> {
+pub(crate) fn of_engine<T: Listed>(mut entries: Vec<T>, arg: &EngineArg) -> Vec<T> {
     if let Some(engine) = &arg.engine {
-        // The folder's name begins with the label.
-        entries.retain(|entry| entry.engine.starts_with(engine));
+        entries.retain(|entry| is_meant(entry.engine(), engine));
     }
     entries
 }
 
+/// Whether `arg` means the engine whose folder has this name: it is the beginning of it, with the version
+/// or without.
+fn is_meant(folder: &str, arg: &str) -> bool {
+    folder.starts_with(arg) || without_version(folder).is_some_and(|name| name.starts_with(arg))
+}
+
+/// A folder's name as `compile --engine` would have it: `wasmer-cranelift-…` of `wasmer-7.4.2-cranelift-…`.
+fn without_version(folder: &str) -> Option<String> {
+    let (engine, rest) = folder.split_once('-')?;
+    let (version, rest) = rest.split_once('-')?;
+    version
+        .starts_with(|first: char| first.is_ascii_digit())
+        .then(|| format!("{engine}-{rest}"))
+}
+
 impl HashPrefix {
     /// The one module of `entries` whose hash begins so. It may have an entry for each of many engines.
-    fn only_one_of(&self, entries: &[EntryInfo]) -> Result<ModuleHash, String> {
+    fn only_one_of<T: Listed>(&self, entries: &[T]) -> Result<ModuleHash, String> {
         let mut modules: Vec<_> = entries
             .iter()
-            .map(|entry| entry.module)
+            .map(Listed::module)
             .filter(|module| module.to_string().starts_with(&self.0))
             .collect();
         modules.sort_unstable();
         modules.dedup();
         match modules[..] {
             [module] => Ok(module),
-            [] => Err("the cache has no such module; see `module-cache ls`".into()),
+            [] => Err(T::NO_MODULE.into()),
             _ => Err(format!(
                 "the hashes of {} modules begin so; give more digits",
                 modules.len()

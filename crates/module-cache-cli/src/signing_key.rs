@@ -1,4 +1,4 @@
-//! Whose bundles are believed: those of who has a key, which is read from a file, or everybody's.
+//! Whose entries are believed: those of who has a key, which is in a file or in the environment, or everybody's.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -8,39 +8,40 @@ use anyhow::{Context, Result, bail};
 use module_cache::{SigningKey, Trust};
 
 use crate::args::TrustArgs;
-use crate::messages;
+use crate::{environment, messages};
 
-/// What the command line says.
+/// What the command line says, or else the environment.
 ///
 /// # Errors
 ///
 /// When the key cannot be had, or nothing was said.
 pub(crate) fn trust(args: &TrustArgs) -> Result<Trust> {
-    match &args.signing_key {
-        Some(path) => {
-            Ok(Trust::signed(read(path).with_context(|| {
-                format!("the signing key {}", path.display())
-            })?))
-        }
-        None if args.unauthenticated => Ok(unauthenticated()),
+    if let Some(path) = &args.signing_key {
+        return read(path).with_context(|| format!("the signing key {}", path.display()));
+    }
+    if args.unauthenticated {
+        return Ok(unauthenticated());
+    }
+    match environment::get(environment::SIGNING_KEY) {
+        Some(value) => parse(value.as_encoded_bytes()).context(environment::SIGNING_KEY),
         None => bail!("neither --signing-key nor --unauthenticated was given"),
     }
 }
 
 #[expect(
     unsafe_code,
-    reason = "only the user can know who made a bundle, and has said so"
+    reason = "only the user can know who writes there, and has said so"
 )]
 fn unauthenticated() -> Trust {
     // SAFETY: the one caller was told `--unauthenticated`, of which the help says that everybody who can
-    // write to the bundle may then run code: whoever says it vouches for them.
+    // write to the bundle or the storage may then run code: whoever says it vouches for them.
     unsafe { Trust::unauthenticated() }
 }
 
-/// A key file has one line. What is longer is something else, and may have no end.
+/// A key file has a few lines. What is longer is something else, and may have no end.
 const LONGEST: u64 = 4096;
 
-fn read(path: &Path) -> Result<SigningKey> {
+fn read(path: &Path) -> Result<Trust> {
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             bail!("no such file; `openssl rand -hex 32` makes a key")
@@ -52,13 +53,20 @@ fn read(path: &Path) -> Result<SigningKey> {
         .take(LONGEST)
         .read_to_end(&mut text)
         .context("cannot be read")?;
-    match std::str::from_utf8(&text).ok().map(str::parse) {
-        Some(Ok(key)) => {
-            warn_if_others_can_read(path, &file);
-            Ok(key)
-        }
-        _ => bail!("not a key, which is 64 hexadecimal digits; `openssl rand -hex 32` makes one"),
-    }
+    let trust = parse(&text)?;
+    warn_if_others_can_read(path, &file);
+    Ok(trust)
+}
+
+/// Keys with white space between them: the first signs, and all are accepted.
+fn parse(text: &[u8]) -> Result<Trust> {
+    const WRONG: &str =
+        "not a key, which is 64 hexadecimal digits; `openssl rand -hex 32` makes one";
+    let text = str::from_utf8(text).ok().context(WRONG)?;
+    let keys: Result<Vec<SigningKey>, _> = text.split_whitespace().map(str::parse).collect();
+    let mut keys = keys.ok().context(WRONG)?.into_iter();
+    let first = keys.next().context(WRONG)?;
+    Ok(keys.fold(Trust::signed(first), Trust::accepting))
 }
 
 fn warn_if_others_can_read(path: &Path, file: &File) {

@@ -6,13 +6,16 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use module_cache::{HashedModule, ModuleHash};
+use module_cache::ModuleHash;
+
+use crate::hash_function::HashFunction;
 
 /// A file that holds WebAssembly, as far as its first bytes tell.
 #[derive(Debug)]
 pub(crate) struct WasmFile {
     kind: Kind,
     hash: ModuleHash,
+    hash_function: HashFunction,
     content: Content,
 }
 
@@ -41,7 +44,7 @@ impl WasmFile {
     /// # Errors
     ///
     /// When it cannot be read or is not WebAssembly. The errors do not name the file.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path, hash_function: HashFunction) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(not_opened)?;
         if metadata.is_dir() {
             bail!("a folder; name a .wasm or .wat file in it");
@@ -55,11 +58,12 @@ impl WasmFile {
         if head.starts_with(MAGIC) && metadata.is_file() {
             return Ok(Self {
                 kind: kind(&head)?,
-                hash: ModuleHash::of_file(path).context("cannot be read")?,
+                hash: hash_function.of_file(path).context("cannot be read")?,
+                hash_function,
                 content: Content::InFile(path.to_owned()),
             });
         }
-        Self::read(head, file)
+        Self::read(head, file, hash_function)
     }
 
     /// Reads standard input to its end.
@@ -67,13 +71,13 @@ impl WasmFile {
     /// # Errors
     ///
     /// As for [`open`](Self::open).
-    pub(crate) fn from_stdin() -> Result<Self> {
+    pub(crate) fn from_stdin(hash_function: HashFunction) -> Result<Self> {
         let mut stdin = io::stdin().lock();
         let head = read_head(&mut stdin)?;
         if head.is_empty() {
             bail!("empty; pipe a .wasm or .wat file into it");
         }
-        Self::read(head, stdin)
+        Self::read(head, stdin, hash_function)
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -96,8 +100,7 @@ impl WasmFile {
             Content::InFile(path) => {
                 let wasm = fs::read(path)?;
                 // Code must not be stored under the hash of other wasm.
-                let module = HashedModule::new(wasm.as_slice());
-                if module.hash() != self.hash {
+                if self.hash_function.of(&wasm) != self.hash {
                     return Err(io::Error::other("it changed while it was read; try again"));
                 }
                 Ok(wasm.into())
@@ -105,7 +108,7 @@ impl WasmFile {
         }
     }
 
-    fn read(head: Vec<u8>, mut rest: impl Read) -> Result<Self> {
+    fn read(head: Vec<u8>, mut rest: impl Read, hash_function: HashFunction) -> Result<Self> {
         let is_text = match head.trim_ascii_start() {
             // All that a text can start with is a parenthesis or a comment.
             [] | [b'(' | b';', ..] => true,
@@ -120,7 +123,8 @@ impl WasmFile {
         let wasm = if is_text { parse_text(&bytes)? } else { bytes };
         Ok(Self {
             kind: kind(&wasm)?,
-            hash: ModuleHash::of(&wasm),
+            hash: hash_function.of(&wasm),
+            hash_function,
             content: Content::InMemory(wasm),
         })
     }
@@ -175,5 +179,25 @@ fn first_line(picture: &str) -> String {
     {
         Some(place) => format!("not valid WebAssembly text: {message} (line:column {place})"),
         None => format!("not valid WebAssembly text: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changes_after_it_was_hashed_is_not_compiled() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("module.wasm");
+        for function in [HashFunction::Blake3, HashFunction::Sha256] {
+            fs::write(&path, b"\0asm\x01\0\0\0").unwrap();
+            let file = WasmFile::open(&path, function).unwrap();
+            assert_eq!(&*file.fetch().unwrap(), b"\0asm\x01\0\0\0");
+            // An empty custom section is another module.
+            fs::write(&path, b"\0asm\x01\0\0\0\0\x01\0").unwrap();
+            let error = file.fetch().unwrap_err().to_string();
+            assert!(error.contains("changed while it was read"), "{error}");
+        }
     }
 }

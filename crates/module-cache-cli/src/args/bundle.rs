@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{CacheDirArg, SelectArgs};
+use crate::environment;
 
 /// Write entries to a bundle, for other machines to import
 #[derive(Debug, Args)]
@@ -92,21 +93,32 @@ pub(crate) struct ImportArgs {
     pub(crate) file: PathBuf,
 }
 
-/// One of them must be there.
+/// One of them must be there, or a key in the environment.
 #[derive(Debug, Args)]
 pub(crate) struct TrustArgs {
-    /// The secret that entries are signed with: a file of 64 hexadecimal digits
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "The secret that entries are signed with: a file of 64 hexadecimal digits. What was signed \
+                with keys in further lines is accepted, too [default: the digits in \
+                MODULE_CACHE_SIGNING_KEY]"
+    )]
     pub(crate) signing_key: Option<PathBuf>,
 
-    /// Do without: everybody who can write to the bundle may run code as those who import it
+    /// Do without: everybody who can write to the bundle or the storage may run code as those who read it
     #[arg(long, conflicts_with = "signing_key")]
     pub(crate) unauthenticated: bool,
 }
 
 impl TrustArgs {
-    fn is_missing(&self) -> bool {
-        self.signing_key.is_none() && !self.unauthenticated
+    /// Whether nothing was said, here or in the environment.
+    pub(super) fn is_missing(&self) -> bool {
+        !self.is_given() && environment::get(environment::SIGNING_KEY).is_none()
+    }
+
+    /// Whether something was said here.
+    pub(super) fn is_given(&self) -> bool {
+        self.signing_key.is_some() || self.unauthenticated
     }
 }
 
@@ -116,7 +128,8 @@ impl ExportArgs {
         if self.trust.is_missing() {
             return Some(
                 "a bundle is machine code that those who import it run; name a key to sign it with by \
-                 --signing-key FILE (`openssl rand -hex 32` makes one), or say --unauthenticated",
+                 --signing-key FILE (`openssl rand -hex 32` makes one) or in MODULE_CACHE_SIGNING_KEY, or \
+                 say --unauthenticated",
             );
         }
         let to_stdout = self.output == Path::new("-");
@@ -130,8 +143,8 @@ impl ImportArgs {
     pub(super) fn objection(&self) -> Option<&'static str> {
         self.trust.is_missing().then_some(
             "importing installs machine code that later runs execute; name the key that it must be \
-             signed with by --signing-key FILE, or say --unauthenticated if you trust everybody who \
-             could write to the bundle",
+             signed with by --signing-key FILE or in MODULE_CACHE_SIGNING_KEY, or say \
+             --unauthenticated if you trust everybody who could write to the bundle",
         )
     }
 }

@@ -15,11 +15,13 @@ use crate::units::{parse_age, parse_size};
 Examples:
   module-cache ls --sort size | head
   module-cache ls --engine wasmtime-47
+  module-cache ls --engine wasmer-cranelift
   module-cache ls --json | jq -r 'select(.artifact_bytes > 1e6) | .hash'
 
 The columns are: how long ago the entry was last used, as far as that is
-remembered; its size; how long ago it was stored; its engine; the BLAKE3 of its
-wasm. An empty cache has no lines.
+remembered; its size; how long ago it was stored; its engine; the hash of its
+wasm, which is BLAKE3, or what `compile --hash` said. An empty cache has no
+lines.
 
 With --json, every entry gives one line,
   {\"hash\",\"engine\",\"artifact_bytes\",\"stored\",\"last_use\"}
@@ -234,7 +236,8 @@ impl SelectArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct EngineArg {
-    /// Only what is of this engine: its name, as `ls` prints it, or the beginning of that
+    /// Only what is of this engine: its name, as `ls` prints it, or the beginning of that; the version may
+    /// be left out, as in wasmer-cranelift
     // An empty one would be the beginning of all, and is a variable that was not set.
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) engine: Option<String>,

@@ -271,6 +271,52 @@ fn a_key_that_cannot_be_had_is_one_error() {
 }
 
 #[test]
+fn the_first_key_of_a_file_signs_and_all_are_accepted() {
+    let (place, _) = filled();
+    let [old, new] = ["a", "b"].map(|digit| format!("{}\n", digit.repeat(64)));
+    let both = place.file("both.key", [&*new, "\n", &*old].concat());
+    fs::set_permissions(both, fs::Permissions::from_mode(0o600)).unwrap();
+    for (signing, accepting) in [("key", "both.key"), ("both.key", "other.key")] {
+        let args = ["export", "--signing-key", signing, "-o", "b.tar"];
+        place.run(&args).quiet();
+        let text = import(&place, &["--signing-key", accepting, "b.tar"]).quiet();
+        assert!(text.starts_with("imported 3 entries ("), "{text}");
+        fs::remove_dir_all(place.path().join("second")).unwrap();
+    }
+    let ran = import(&place, &["--signing-key", "key", "b.tar"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+}
+
+#[test]
+fn the_environment_can_hold_the_key() {
+    let (place, _) = filled();
+    let run = |key: &str, args: &[&str]| {
+        let mut command = place.command(args);
+        command.env("MODULE_CACHE_SIGNING_KEY", key);
+        Ran::new(&command.output().unwrap())
+    };
+    run(&"a".repeat(64), &["export", "-o", "b.tar"]).quiet();
+    import(&place, &["--signing-key", "key", "b.tar"]).quiet();
+    let import = ["import", "--cache-dir", "third", "b.tar"];
+    let ran = run(&"b".repeat(64), &import);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    run(&"a".repeat(64), &import).quiet();
+
+    let secret = "c".repeat(63);
+    let ran = run(&secret, &import);
+    let error = ran.error(1);
+    assert!(
+        error.contains("MODULE_CACHE_SIGNING_KEY: not a key, ") && !error.contains(&secret),
+        "{error}"
+    );
+    let ran = run("", &import);
+    assert!(
+        ran.error(2).contains("or in MODULE_CACHE_SIGNING_KEY"),
+        "{ran:?}"
+    );
+}
+
+#[test]
 fn a_key_that_others_can_read_is_used_with_a_warning() {
     let (place, _) = filled();
     let mode = fs::Permissions::from_mode(0o644);

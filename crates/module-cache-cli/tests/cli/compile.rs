@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::process::Stdio;
 
-use crate::support::{Place, Ran, exits_with, prints, sample};
+use crate::support::{Place, Ran, exits_with, prints, sample, sha256sum};
 
 /// Source by file name.
 fn sources(ran: &Ran) -> BTreeMap<String, String> {
@@ -250,4 +250,63 @@ fn text_and_binary_of_one_module_are_one_entry() {
     place.run(&["compile", text.to_str().unwrap()]).ok();
     let ran = place.run(&["compile", "--json", "m.wasm"]).ok();
     assert_eq!(ran.json()[0]["source"], "stored");
+}
+
+#[test]
+fn the_key_is_the_hash_that_was_asked_for() {
+    let place = Place::new();
+    // The shortest module, and one that is read in many pieces.
+    let text = place.file("m.wat", "(module)");
+    let binary = place.file("m.wasm", b"\0asm\x01\0\0\0");
+    let toolbox = sample("toolbox.wasm");
+    let key = |file: &str, function: &[&str]| {
+        let ran = place.run(&[&["compile", "--json", file], function].concat());
+        ran.ok().json()[0]["hash"].as_str().unwrap().to_owned()
+    };
+    let sha256 = ["--hash", "sha256"];
+    assert_eq!(key("m.wasm", &sha256), sha256sum(binary));
+    assert_eq!(key(text.to_str().unwrap(), &sha256), key("m.wasm", &sha256));
+    assert_eq!(key(&toolbox, &sha256), sha256sum(&toolbox));
+
+    assert_eq!(key("m.wasm", &["--hash", "blake3"]), key("m.wasm", &[]));
+    assert_ne!(key("m.wasm", &[]), key("m.wasm", &sha256));
+    // The one of `run`.
+    let ran = place.run(&["run", "--timing", &toolbox, "calc", "1"]).ok();
+    assert_eq!(ran.timing(), ("compiled".to_owned(), key(&toolbox, &[])));
+}
+
+#[test]
+fn an_engine_or_a_hash_that_does_not_exist_is_one_clear_error() {
+    let place = Place::new();
+    place.file("m.wat", "(module)");
+    for engine in ["wasmer", "wasmtime-47", "Wasmtime", ""] {
+        let ran = place.run(&["compile", "--engine", engine, "m.wat"]);
+        let error = ran.error(2);
+        let names = "wasmtime, wasmer-cranelift, wasmer-singlepass";
+        assert!(
+            error.contains("--engine") && error.contains(names),
+            "{error}"
+        );
+    }
+    for function in ["md5", "SHA256", ""] {
+        let ran = place.run(&["compile", "--hash", function, "m.wat"]);
+        let error = ran.error(2);
+        assert!(
+            error.contains("--hash") && error.contains("blake3, sha256"),
+            "{error}"
+        );
+    }
+    assert!(!place.cache().exists());
+}
+
+#[cfg(not(feature = "wasmer"))]
+#[test]
+fn a_build_without_wasmer_says_so() {
+    let place = Place::new();
+    place.file("m.wat", "(module)");
+    for engine in ["wasmer-cranelift", "wasmer-singlepass"] {
+        let ran = place.run(&["compile", "--engine", engine, "m.wat"]);
+        let error = ran.error(2);
+        assert!(error.contains("built without wasmer"), "{error}");
+    }
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 13] = [
     "run",
     "compile",
     "ls",
@@ -14,6 +14,8 @@ const COMMANDS: [&str; 11] = [
     "clean",
     "export",
     "import",
+    "push",
+    "pull",
     "dir",
     "completions",
 ];

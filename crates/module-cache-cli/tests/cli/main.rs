@@ -9,11 +9,23 @@ mod compile;
 mod completions;
 mod corpus;
 mod dir;
+#[cfg(feature = "remote")]
+mod host;
 mod ls;
 mod no_cache;
+#[cfg(not(feature = "remote"))]
+mod no_remote;
 mod prune;
+#[cfg(feature = "remote")]
+mod push_pull;
+#[cfg(feature = "remote")]
+mod remote;
 mod run;
+#[cfg(feature = "remote")]
+mod servers;
 mod size;
 mod streams;
 mod support;
 mod verify;
+#[cfg(feature = "wasmer")]
+mod wasmer;

@@ -330,7 +330,8 @@ fn names_that_are_not_utf8_work() {
 fn help_teaches_each_command() {
     let place = Place::new();
     for command in [
-        "run", "compile", "ls", "size", "verify", "prune", "clean", "export", "import", "dir",
+        "run", "compile", "ls", "size", "verify", "prune", "clean", "export", "import", "push",
+        "pull", "dir",
     ] {
         let help = place.run(&[command, "--help"]).quiet();
         assert!(help.contains("Examples:\n  "), "{help}");

@@ -117,7 +117,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// One of which `compile --json` spoke.
-    fn of(place: &Place, object: &serde_json::Value) -> Self {
+    pub(crate) fn of(place: &Place, object: &serde_json::Value) -> Self {
         let field = |name: &str| object[name].as_str().unwrap().to_owned();
         let (engine, hash) = (field("engine"), field("hash"));
         let path = place.v1().join(&engine).join(&hash);
@@ -266,6 +266,14 @@ pub(crate) fn sample(name: &str) -> String {
         path.display()
     );
     path.to_str().unwrap().to_owned()
+}
+
+/// What `sha256sum` prints of a file.
+#[track_caller]
+pub(crate) fn sha256sum(path: impl AsRef<Path>) -> String {
+    let output = Command::new("sha256sum").arg(path.as_ref()).output();
+    let line = String::from_utf8(output.unwrap().stdout).unwrap();
+    line.split(' ').next().unwrap().to_owned()
 }
 
 /// A module that exits with a code.

@@ -1,0 +1,99 @@
+//! The command that fills the cache, and the engines that it can fill it for.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+
+use super::{CacheDirArg, RemoteArgs};
+use crate::hash_function::HashFunction;
+
+/// Fill the cache from files and folders, so that later runs find everything compiled
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  module-cache compile plugins/ tools/convert.wasm
+  module-cache compile --json plugins/ | jq -r 'select(.source == \"compiled\") | .path'
+  module-cache compile --engine wasmer-cranelift --hash sha256 /srv/wasix
+  module-cache compile --remote redis://cache.internal/0/modules --signing-key key build/
+  MODULE_CACHE_DIR=/srv/modules module-cache compile -j 2 /srv/app
+
+Of a folder, all .wasm and .wat files at any depth are taken, modules and
+components alike. Links to folders are not followed. A file that cannot be
+compiled is reported, and the others are compiled.
+
+`run` looks for code of wasmtime under the BLAKE3 of the wasm, which is what is
+stored by default. Code of wasmer is for programs with a wasmer engine of the
+same version and compiler, with the compiler's default settings, on a machine
+like this one. Those that use wasmer-wasix look for it under the SHA-256. Of a
+text, it is the binary form that is hashed. Components are for wasmtime only,
+and to compile for wasmer this command must be built with `--features wasmer`.
+
+With --json, every file gives one line on standard output, either of
+  {\"path\",\"hash\",\"engine\",\"source\",\"elapsed_us\",\"artifact_bytes\"}
+  {\"path\",\"error\"}
+where `hash` and `engine` are those that `ls` prints, `source` is `compiled` or
+`stored` (it was in the cache or in the remote storage), `elapsed_us` is the time until there was machine
+code, in microseconds, and `artifact_bytes` the size of its file in the cache.
+
+With --remote, what is not in the cache folder is looked for in a storage that
+machines share, and what is compiled is uploaded; see `run --help`. Of several
+machines that do so at a time, one compiles each file. What was in the folder
+before is not uploaded: `push` does that. A storage that does not work is a
+warning.
+
+The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR.
+
+Exit codes: 0 if everything is in the cache now; 1 if not; 2 for a wrong command
+line; 141 if standard output was closed.")]
+pub(crate) struct CompileArgs {
+    #[command(flatten)]
+    pub(crate) cache_dir: CacheDirArg,
+
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+
+    /// The engine that is to load the code
+    #[arg(
+        long,
+        value_name = "ENGINE",
+        default_value = "wasmtime",
+        value_parser = PossibleValuesParser::new(ENGINES).try_map(|name| of_this_build(&name))
+    )]
+    pub(crate) engine: EngineName,
+
+    /// The hash of the wasm that the code is to be found by
+    #[arg(long, value_name = "FUNCTION", default_value = "blake3")]
+    pub(crate) hash: HashFunction,
+
+    /// How many files to work on at a time [default: as many as there are cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Files, and folders to search
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// The names of all engines, in every build: one that lacks wasmer can then say so.
+const ENGINES: [&str; 3] = ["wasmtime", "wasmer-cranelift", "wasmer-singlepass"];
+
+/// An engine of this build.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum EngineName {
+    Wasmtime,
+    #[cfg(feature = "wasmer")]
+    WasmerCranelift,
+    #[cfg(feature = "wasmer")]
+    WasmerSinglepass,
+}
+
+/// The engine of a name that is one of [`ENGINES`].
+fn of_this_build(name: &str) -> Result<EngineName, &'static str> {
+    EngineName::from_str(name, false)
+        .map_err(|_| "this command was built without wasmer; build it with `--features wasmer`")
+}

@@ -1,0 +1,100 @@
+//! The engines that `compile` fills the cache for. `run` knows one of them, wasmtime.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use module_cache::{EngineId, Loaded, Source};
+#[cfg(feature = "wasmer")]
+use {
+    crate::wasm_file::Kind,
+    anyhow::bail,
+    module_cache::{Engine as _, ModuleLoader, WasmerEngine},
+    wasmer::sys::{Cranelift, Singlepass},
+};
+
+use crate::args::EngineName;
+use crate::engine::Engine;
+use crate::remote::Tiers;
+use crate::wasm_file::WasmFile;
+
+/// Brings the code of files into a cache.
+pub(crate) enum Precompiler<'a> {
+    Wasmtime(Box<Engine<'a>>),
+    /// Each module gets an engine of its own. One of wasmer is locked while it compiles, keeps all code for
+    /// as long as it lives, and is of no more use after its compiler panicked.
+    #[cfg(feature = "wasmer")]
+    Wasmer {
+        new_engine: fn() -> wasmer::Engine,
+        cache: &'a Tiers,
+    },
+}
+
+/// How the code of a file was had.
+#[derive(Debug)]
+pub(crate) struct Precompiled {
+    /// The engine that can load it.
+    pub(crate) engine: EngineId,
+    pub(crate) source: Source,
+    pub(crate) elapsed: Duration,
+}
+
+impl<'a> Precompiler<'a> {
+    /// A precompiler for the engine of this name.
+    ///
+    /// # Errors
+    ///
+    /// When the engine does not work on this machine.
+    pub(crate) fn new(engine: EngineName, cache: &'a Tiers) -> Result<Self> {
+        // Settings would be part of the engine's id. Without any, it is the id of engines as most make them.
+        match engine {
+            EngineName::Wasmtime => Ok(Self::Wasmtime(Engine::new(cache)?.into())),
+            #[cfg(feature = "wasmer")]
+            EngineName::WasmerCranelift => Ok(Self::Wasmer {
+                new_engine: || Cranelift::default().into(),
+                cache,
+            }),
+            #[cfg(feature = "wasmer")]
+            EngineName::WasmerSinglepass => Ok(Self::Wasmer {
+                new_engine: || Singlepass::default().into(),
+                cache,
+            }),
+        }
+    }
+
+    /// Finds the code of a file in the cache, or compiles and stores it. That it could not be stored is
+    /// the cache's to say.
+    ///
+    /// # Errors
+    ///
+    /// When it is not in the cache and cannot be compiled.
+    pub(crate) fn precompile(&self, file: &WasmFile) -> Result<Precompiled> {
+        match self {
+            Self::Wasmtime(engine) => {
+                let loaded = engine.load(file)?;
+                Ok(Precompiled::of(engine.id(file.kind()), &loaded))
+            }
+            #[cfg(feature = "wasmer")]
+            Self::Wasmer { new_engine, cache } => {
+                if file.kind() == Kind::Component {
+                    bail!(
+                        "a component, and wasmer has modules only; compile it with --engine wasmtime"
+                    );
+                }
+                let engine = WasmerEngine::without_middleware(&new_engine())?;
+                let loader = ModuleLoader::new(engine, *cache);
+                let loaded = loader.load_with(file.hash(), || file.fetch())?;
+                Ok(Precompiled::of(*loader.engine().id(), &loaded))
+            }
+        }
+    }
+}
+
+impl Precompiled {
+    fn of<M>(engine: EngineId, loaded: &Loaded<M>) -> Self {
+        Self {
+            engine,
+            source: loaded.source,
+            elapsed: loaded.elapsed,
+        }
+    }
+}

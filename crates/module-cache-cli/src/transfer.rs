@@ -1,0 +1,234 @@
+//! Copying entries between the cache folder and a remote storage: several at a time, with a progress bar, and
+//! a report in the end. What is the same for `push` and `pull`.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use module_cache::{CacheError, ModuleHash, SaveOutcome, SkipReason};
+use serde::Serialize;
+
+use crate::selection::Listed;
+use crate::{json, messages, output, units};
+
+/// So many entries are on their way at a time: more than one, because a storage is far away.
+const JOBS: usize = 4;
+
+/// What became of an entry.
+#[derive(Debug)]
+pub(crate) enum Copied {
+    Stored {
+        bytes: u64,
+    },
+    /// It was there before.
+    Present,
+    Failed(String),
+    /// It failed, and so would all that are left: the storage does not work, or has no room.
+    Stopped(String),
+}
+
+/// Copies entries, one after the other, by `copy`, and says so: they were `done`. Returns the exit code.
+///
+/// # Errors
+///
+/// When nothing can be printed.
+pub(crate) fn transfer<T: Listed + Sync>(
+    entries: &[T],
+    copy: impl Fn(&T) -> Copied + Sync,
+    done: &str,
+    json: bool,
+) -> Result<u8> {
+    let work = Work {
+        entries,
+        copy,
+        next: AtomicUsize::new(0),
+        stopped: AtomicBool::new(false),
+    };
+    let mut report = Report::new(json, entries.len());
+    work.run(&mut report)?;
+    report.finish(done)
+}
+
+impl From<SaveOutcome> for Copied {
+    fn from(outcome: SaveOutcome) -> Self {
+        match outcome {
+            SaveOutcome::Stored { bytes } => Self::Stored { bytes },
+            SaveOutcome::Skipped(SkipReason::AlreadyStored) => Self::Present,
+            SaveOutcome::Skipped(
+                reason @ (SkipReason::ReadOnly | SkipReason::Unreachable | SkipReason::NoSpace),
+            ) => Self::Stopped(reason.to_string()),
+            SaveOutcome::Skipped(reason) => Self::Failed(reason.to_string()),
+        }
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn text_of(error: CacheError) -> String {
+    messages::one_line(&format!("{:#}", anyhow::Error::from(error)))
+}
+
+struct Work<'a, T, C> {
+    entries: &'a [T],
+    copy: C,
+    next: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+impl<'a, T: Listed + Sync, C: Fn(&T) -> Copied + Sync> Work<'a, T, C> {
+    fn run(&self, report: &mut Report) -> Result<()> {
+        let (sender, receiver) = mpsc::channel();
+        thread::scope(|scope| {
+            for started in 0..JOBS.min(self.entries.len()) {
+                let sender = sender.clone();
+                let thread = thread::Builder::new().spawn_scoped(scope, move || self.work(&sender));
+                // Fewer threads do as well.
+                if started == 0 {
+                    thread.context("cannot start a thread")?;
+                }
+            }
+            drop(sender);
+
+            for (entry, copied) in receiver {
+                // Where nobody listens any more, the threads end with the entry they are at.
+                report.print(entry, copied)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn work(&self, sender: &Sender<(&'a T, Copied)>) {
+        while !self.stopped.load(Ordering::Relaxed)
+            && let Some(entry) = self.entries.get(self.next.fetch_add(1, Ordering::Relaxed))
+        {
+            let copied = (self.copy)(entry);
+            if matches!(copied, Copied::Stopped(_)) {
+                self.stopped.store(true, Ordering::Relaxed);
+            }
+            if sender.send((entry, copied)).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// An entry that was not copied, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Failure<'a> {
+    engine: &'a str,
+    #[serde(serialize_with = "json::as_text")]
+    hash: ModuleHash,
+    error: &'a str,
+}
+
+/// What was done, as `--json` prints it in the end.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    stored: u64,
+    present: u64,
+    bytes: u64,
+    failed: u64,
+}
+
+/// What is printed while entries are copied, and what is counted for the end.
+struct Report {
+    json: bool,
+    bar: ProgressBar,
+    left: u64,
+    stopped: bool,
+    summary: Summary,
+}
+
+impl Report {
+    fn new(json: bool, entries: usize) -> Self {
+        let entries = entries as u64;
+        // Draws nothing where standard error is no terminal.
+        let bar = ProgressBar::new(entries).with_finish(ProgressFinish::AndClear);
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}") {
+            bar.set_style(style);
+        }
+        if !bar.is_hidden() {
+            bar.enable_steady_tick(Duration::from_millis(250));
+        }
+        Self {
+            json,
+            bar,
+            left: entries,
+            stopped: false,
+            summary: Summary::default(),
+        }
+    }
+
+    fn print(&mut self, entry: &impl Listed, copied: Copied) -> Result<()> {
+        // Those that were on their way with the one that was told of fail for the same reason.
+        if self.stopped && matches!(copied, Copied::Stopped(_)) {
+            return Ok(());
+        }
+        self.stopped |= matches!(copied, Copied::Stopped(_));
+        self.left -= 1;
+        let summary = &mut self.summary;
+        let printed = match copied {
+            Copied::Stored { bytes } => {
+                summary.stored += 1;
+                summary.bytes += bytes;
+                self.bar.set_message(units::size(summary.bytes));
+                Ok(())
+            }
+            Copied::Present => {
+                summary.present += 1;
+                Ok(())
+            }
+            Copied::Failed(error) | Copied::Stopped(error) => {
+                summary.failed += 1;
+                self.bar.suspend(|| print_failure(entry, &error, self.json))
+            }
+        };
+        self.bar.inc(1);
+        printed
+    }
+
+    /// Prints the summary and returns the exit code.
+    fn finish(mut self, done: &str) -> Result<u8> {
+        self.bar.finish_and_clear();
+        if self.left > 0 {
+            messages::error(format_args!(
+                "{} not copied; the same command goes on with what is missing",
+                match self.left {
+                    1 => "1 entry was".to_owned(),
+                    left => format!("{left} entries were"),
+                }
+            ));
+            self.summary.failed += self.left;
+        }
+        let summary = &self.summary;
+        if self.json {
+            json::print(summary)?;
+        } else {
+            let line = format!(
+                "{done} {} ({}); {} present before, {} failed",
+                units::entries(summary.stored),
+                units::size(summary.bytes),
+                summary.present,
+                summary.failed
+            );
+            output::print_line(line.as_bytes())?;
+        }
+        output::flush()?;
+        Ok(u8::from(summary.failed > 0))
+    }
+}
+
+fn print_failure(entry: &impl Listed, error: &str, json: bool) -> Result<()> {
+    let (engine, hash) = (entry.engine(), entry.module());
+    if json {
+        return json::print(&Failure {
+            engine,
+            hash,
+            error,
+        });
+    }
+    messages::error(format_args!("{engine}/{hash}: {error}"));
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! `module-cache push` and `pull`: what goes to a storage and comes from it, and what does not.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::host::{Host, key_of};
+use crate::servers;
+use crate::support::{Entry, Ran};
+
+/// A host with three modules and a component that were compiled for it alone.
+fn filled(uri: &str) -> (Host, Vec<Entry>) {
+    let host = Host::of(uri);
+    let mut entries = host.place.store(0..3);
+    entries.push(host.place.store_component());
+    (host, entries)
+}
+
+/// The hashes that a host has after it pulled with these arguments into an empty folder.
+#[track_caller]
+fn pulled(uri: &str, args: &[&str]) -> Vec<String> {
+    let host = Host::of(uri);
+    host.run(&[&["pull"], args].concat()).ok();
+    host.place.hashes()
+}
+
+/// The counts of a summary: stored, present, failed.
+#[track_caller]
+fn counts(ran: &Ran) -> [u64; 3] {
+    let objects = ran.json();
+    let summary = objects.last().unwrap();
+    let bytes = summary["bytes"].as_u64().unwrap();
+    let counts = ["stored", "present", "failed"].map(|name| summary[name].as_u64().unwrap());
+    assert_eq!(bytes > 0, counts[0] > 0, "{ran:?}");
+    counts
+}
+
+#[test]
+fn what_is_pushed_is_stored_where_it_is_pulled() {
+    let uri = servers::s3();
+    let (host, entries) = filled(&uri);
+    let text = host.run(&["push"]).quiet();
+    assert!(
+        text.starts_with("pushed 4 entries (") && text.ends_with("; 0 present before, 0 failed\n"),
+        "{text}"
+    );
+    let text = host.run(&["push"]).quiet();
+    assert_eq!(text, "pushed 0 entries (0 B); 4 present before, 0 failed\n");
+
+    let other = Host::of(&uri);
+    let text = other.run(&["pull"]).quiet();
+    assert!(text.starts_with("pulled 4 entries ("), "{text}");
+    let text = other.run(&["pull"]).quiet();
+    assert_eq!(text, "pulled 0 entries (0 B); 4 present before, 0 failed\n");
+    for (code, name) in ["0.wat", "1.wat", "2.wat"].iter().enumerate() {
+        let program = fs::read(host.place.path().join(name)).unwrap();
+        other.place.file(name, program);
+        let ran = other.place.run(&["run", "--timing", name]);
+        assert_eq!(
+            (ran.code, &*ran.timing().0),
+            (i32::try_from(code).unwrap(), "stored")
+        );
+    }
+    other.place.run(&["verify"]).quiet();
+    // What one folder has and what the other, is the same to the byte.
+    for entry in &entries {
+        let path = other.place.v1().join(&entry.engine).join(&entry.hash);
+        assert!(fs::read(path).unwrap() == fs::read(&entry.path).unwrap());
+    }
+}
+
+#[test]
+fn some_entries_can_be_chosen() {
+    let uri = servers::s3();
+    let (host, entries) = filled(&uri);
+    let hashes = |chosen: &[&Entry]| {
+        let mut hashes: Vec<_> = chosen.iter().map(|entry| entry.hash.clone()).collect();
+        hashes.sort_unstable();
+        hashes
+    };
+    host.run(&["push", &entries[0].hash[..12]]).ok();
+    assert_eq!(pulled(&uri, &[]), hashes(&[&entries[0]]));
+    let component = &entries[3];
+    host.run(&["push", "--engine", &component.engine]).ok();
+    assert_eq!(pulled(&uri, &[]), hashes(&[&entries[0], component]));
+    assert_eq!(pulled(&uri, &[&component.hash]), hashes(&[component]));
+    assert_eq!(
+        pulled(&uri, &["--engine", &entries[0].engine]),
+        hashes(&[&entries[0]])
+    );
+
+    for command in ["push", "pull"] {
+        let ran = host.run(&[command, "00000000", "11111111"]);
+        assert_eq!((ran.code, &*ran.stdout), (1, ""));
+        assert_eq!(ran.lines("module-cache: error: ").len(), 2, "{ran:?}");
+        let ran = host.run(&[command, "--engine", "wasmtime-1.0"]);
+        assert!(
+            ran.error(1).contains("nothing of such an engine"),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn json_counts() {
+    let uri = servers::s3();
+    let (host, _) = filled(&uri);
+    assert_eq!(counts(&host.run(&["push", "--json"]).ok()), [4, 0, 0]);
+    assert_eq!(counts(&host.run(&["push", "--json"]).ok()), [0, 4, 0]);
+    let other = Host::of(&uri);
+    assert_eq!(counts(&other.run(&["pull", "--json"]).ok()), [4, 0, 0]);
+    assert_eq!(counts(&other.run(&["pull", "--json"]).ok()), [0, 4, 0]);
+}
+
+#[test]
+fn a_damaged_entry_is_told_and_the_others_are_pushed() {
+    let uri = servers::s3();
+    let (host, entries) = filled(&uri);
+    entries[1].damage();
+    let ran = host.run(&["push", "--json"]);
+    assert_eq!((ran.code, counts(&ran)), (1, [3, 0, 1]), "{ran:?}");
+    let objects = ran.json();
+    assert_eq!(objects.len(), 2);
+    assert_eq!(
+        (&objects[0]["hash"], &objects[0]["engine"]),
+        (
+            &entries[1].hash.clone().into(),
+            &entries[1].engine.clone().into()
+        )
+    );
+    assert!(objects[0]["error"].is_string());
+    assert_eq!(pulled(&uri, &[]).len(), 3);
+}
+
+#[test]
+fn what_was_signed_with_another_key_is_not_pulled() {
+    let uri = servers::s3();
+    let (host, entries) = filled(&uri);
+    host.run(&["push"]).ok();
+    let other = Host::of(&uri);
+    other.key_file("key", &key_of("b"));
+    for trust in [&["--signing-key", "key"][..], &["--unauthenticated"]] {
+        let ran = other.run_trusting(trust, &["pull"]);
+        assert_eq!(ran.code, 1);
+        for entry in &entries {
+            let start = format!("module-cache: error: {}/{}: ", entry.engine, entry.hash);
+            let told = ran.stderr.lines().filter(|line| line.starts_with(&start));
+            assert_eq!(told.count(), 1, "{ran:?}");
+        }
+        assert_eq!(
+            ran.stdout,
+            "pulled 0 entries (0 B); 0 present before, 4 failed\n"
+        );
+        assert!(other.place.hashes().is_empty());
+    }
+}
+
+#[test]
+fn redis_is_pushed_to_and_does_not_say_what_it_has() {
+    let uri = servers::redis();
+    let (host, _) = filled(&uri);
+    host.run(&["push"]).quiet();
+    let other = Host::of(&uri);
+    let ran = other.run(&["pull"]);
+    assert!(
+        ran.error(1).contains("do not tell what they have"),
+        "{ran:?}"
+    );
+    let program = fs::read(host.place.path().join("0.wat")).unwrap();
+    other.place.file("0.wat", program);
+    let ran = other.run(&["run", "--timing", "0.wat"]).ok();
+    assert_eq!(ran.timing().0, "stored");
+}
+
+#[test]
+fn a_storage_that_is_down_is_found_out_once() {
+    let gone = servers::free_address();
+    let (host, _) = filled(&servers::s3_at(gone));
+    let started = Instant::now();
+    let ran = host.run(&["push"]);
+    assert_eq!(ran.code, 1);
+    let errors = ran.stderr.lines();
+    let errors: Vec<_> = errors
+        .filter(|line| line.starts_with("module-cache: error: "))
+        .collect();
+    assert_eq!(errors.len(), 2, "{ran:?}");
+    assert!(
+        errors[1]
+            .ends_with("3 entries were not copied; the same command goes on with what is missing"),
+        "{ran:?}"
+    );
+    assert_eq!(
+        ran.stdout,
+        "pushed 0 entries (0 B); 0 present before, 4 failed\n"
+    );
+    host.run(&["pull"]).error(1);
+    assert!(started.elapsed() < Duration::from_mins(1));
+}
+
+#[test]
+fn a_command_without_a_storage_or_a_key_says_what_is_missing() {
+    let host = Host::of("fs:///nowhere");
+    for command in ["push", "pull"] {
+        let ran = host.place.run(&[command]);
+        assert!(
+            ran.error(2).contains("name a remote storage with --remote"),
+            "{ran:?}"
+        );
+        let ran = host.run_trusting(&[], &[command]);
+        let error = ran.error(2);
+        assert!(
+            error.contains("--signing-key FILE") && error.contains("--unauthenticated"),
+            "{error}"
+        );
+    }
+    assert!(!host.place.cache().exists());
+}
+
+#[test]
+fn of_an_empty_cache_nothing_is_pushed() {
+    let host = Host::of(&servers::s3());
+    let ran = host.run(&["push"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("nothing to push"), "{ran:?}");
+    assert!(!host.place.cache().exists());
+    assert!(pulled(&servers::s3(), &[]).is_empty());
+}

@@ -1,0 +1,270 @@
+//! `--remote`: what hosts share, whom they believe, and what a storage costs that does not work.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::host::{Host, key_of, with_credentials};
+use crate::servers;
+use crate::support::{Place, Ran, exits_with, prints, sample};
+
+const RUN: [&str; 3] = ["run", "--timing", "0.wat"];
+
+/// Two hosts, and a program on each.
+fn two_hosts(uri: &str) -> [Host; 2] {
+    [(); 2].map(|()| {
+        let host = Host::of(uri);
+        host.place.file("0.wat", exits_with(0));
+        host
+    })
+}
+
+/// The URI of a folder that hosts share.
+fn shared_folder(place: &Place) -> String {
+    format!("fs://{}", place.path().join("shared").display())
+}
+
+#[test]
+fn what_one_host_compiles_the_other_runs_and_keeps() {
+    let shared = Place::new();
+    for uri in [servers::s3(), servers::redis(), shared_folder(&shared)] {
+        let [first, second] = two_hosts(&uri);
+        let (source, hash) = first.run(&RUN).ok().timing();
+        assert_eq!(source, "compiled", "{uri}");
+        let ran = second.run(&RUN).ok();
+        assert_eq!(ran.timing(), ("stored".to_owned(), hash), "{uri}");
+        assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
+        assert_eq!(second.source_alone("0.wat"), "stored");
+    }
+}
+
+#[test]
+fn a_component_is_shared_as_a_module_is() {
+    let uri = servers::s3();
+    let component = sample("toolbox.component.wasm");
+    let args = ["run", "--timing", &component, "calc", "6 * 7"];
+    for source in ["compiled", "stored"] {
+        let ran = Host::of(&uri).run(&args).ok();
+        assert_eq!((&*ran.timing().0, &*ran.stdout), (source, "42\n"));
+    }
+}
+
+#[test]
+fn what_is_compiled_for_many_files_is_uploaded_before_the_command_ends() {
+    let uri = servers::redis();
+    for expected in ["compiled", "stored"] {
+        let host = Host::of(&uri);
+        for code in 0..20 {
+            host.place.file(&format!("in/{code}.wat"), exits_with(code));
+        }
+        let ran = host.run(&["compile", "--json", "in"]).ok();
+        assert_eq!(ran.stderr, "");
+        let objects = ran.json();
+        assert_eq!(objects.len(), 20);
+        for object in objects {
+            assert_eq!(object["source"], expected, "{object}");
+            assert!(object["artifact_bytes"].as_u64() > Some(0));
+        }
+    }
+}
+
+#[test]
+fn of_two_hosts_at_a_time_one_compiles() {
+    let toolbox = sample("toolbox.wasm");
+    for uri in [servers::s3(), servers::redis()] {
+        let hosts = [(); 2].map(|()| Host::of(&uri));
+        let start = |host: &Host| {
+            let mut command = host.command(&["compile", "--json", &toolbox]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        };
+        let running = [start(&hosts[0]), start(&hosts[1])];
+        let mut sources = running.map(|child| {
+            let ran = Ran::new(&child.wait_with_output().unwrap()).ok();
+            ran.json()[0]["source"].as_str().unwrap().to_owned()
+        });
+        sources.sort_unstable();
+        assert_eq!(sources, ["compiled", "stored"], "{uri}");
+    }
+}
+
+#[test]
+fn an_entry_of_another_key_or_of_none_is_a_miss_and_told() {
+    let uri = servers::s3();
+    let [first, second] = two_hosts(&uri);
+    let source = first.run(&RUN).ok().timing().0;
+    assert_eq!(source, "compiled");
+
+    second.key_file("other.key", &key_of("b"));
+    for trust in [&["--signing-key", "other.key"][..], &["--unauthenticated"]] {
+        let args = [&RUN[..2], &["--cache-dir", "other", "0.wat"]].concat();
+        let ran = second.run_trusting(trust, &args).ok();
+        assert_eq!(ran.timing().0, "compiled", "{ran:?}");
+        let warning = ran.stderr.lines().next().unwrap();
+        assert!(
+            warning.starts_with("module-cache: warning: a remote entry cannot be used")
+                && warning.contains("signed"),
+            "{ran:?}"
+        );
+        std::fs::remove_dir_all(second.place.path().join("other")).unwrap();
+        // It was replaced, which the other host does in its turn.
+        let args = [&RUN[..2], &["--cache-dir", "new", "0.wat"]].concat();
+        let ran = first.run(&args).ok();
+        assert_eq!(
+            (&*ran.timing().0, ran.stderr.lines().count()),
+            ("compiled", 2)
+        );
+        std::fs::remove_dir_all(first.place.path().join("new")).unwrap();
+    }
+}
+
+#[test]
+fn a_key_is_changed_in_steps() {
+    let uri = servers::s3();
+    let [first, second] = two_hosts(&uri);
+    first.run(&RUN).ok();
+    second.key_file("key", &[key_of("b"), key_of("a")].concat());
+    assert_eq!(second.run(&RUN).ok().timing().0, "stored");
+
+    // The first key is the one that signs.
+    second.place.file("1.wat", exits_with(1));
+    second.run(&["run", "1.wat"]);
+    let third = Host::of(&uri);
+    third.key_file("key", &key_of("b"));
+    third.place.file("1.wat", exits_with(1));
+    let ran = third.run(&["run", "--timing", "1.wat"]);
+    assert_eq!((ran.code, &*ran.timing().0), (1, "stored"));
+}
+
+#[test]
+fn the_environment_names_the_storage_and_the_key() {
+    let uri = servers::s3();
+    let host = Host::of(&uri);
+    host.place.file("0.wat", exits_with(0));
+    host.run(&RUN).ok();
+
+    let other = Place::new();
+    other.file("0.wat", exits_with(0));
+    let run = |cache: &str, key: &str, args: &[&str]| {
+        let mut command = other.command(&[&RUN[..2], &["--cache-dir", cache], args].concat());
+        with_credentials(&mut command);
+        command.env("MODULE_CACHE_REMOTE", &uri);
+        command.env("MODULE_CACHE_SIGNING_KEY", key);
+        Ran::new(&command.output().unwrap())
+    };
+    assert_eq!(
+        run("one", &key_of("a"), &["0.wat"]).ok().timing().0,
+        "stored"
+    );
+    let both = format!("{} {}", key_of("b"), key_of("a"));
+    assert_eq!(run("two", &both, &["0.wat"]).ok().timing().0, "stored");
+
+    let secret = "c".repeat(63);
+    let ran = run("three", &secret, &["0.wat"]);
+    let error = ran.error(1);
+    assert!(
+        error.contains("MODULE_CACHE_SIGNING_KEY: not a key") && !error.contains(&secret),
+        "{error}"
+    );
+    assert!(
+        run("three", "", &["0.wat"])
+            .error(2)
+            .contains("MODULE_CACHE_SIGNING_KEY")
+    );
+    // The command line is said later than the environment.
+    let ran = run("three", "nonsense", &["--unauthenticated", "0.wat"]).ok();
+    assert_eq!(ran.timing().0, "compiled");
+}
+
+#[test]
+fn without_the_cache_no_storage_is_asked() {
+    let place = Place::new();
+    place.file("0.wat", exits_with(0));
+    let mut command = place.command(&["run", "--no-cache", "0.wat"]);
+    command.env("MODULE_CACHE_REMOTE", "nonsense");
+    assert_eq!(Ran::new(&command.output().unwrap()).quiet(), "");
+    for more in [&["--remote", "fs:///tmp/x"][..], &["--unauthenticated"]] {
+        let args = [&["run", "--no-cache"], more, &["0.wat"]].concat();
+        place.run(&args).error(2);
+    }
+}
+
+#[test]
+fn a_storage_that_is_down_costs_one_warning_and_one_delay() {
+    // One that takes connections and never answers, and ones where nobody is.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gone = servers::free_address();
+    for uri in [
+        servers::s3_at(silent.local_addr().unwrap()),
+        servers::s3_at(gone),
+        format!("redis://{gone}/0/x"),
+    ] {
+        let host = Host::of(&uri);
+        host.place.file("hello.wat", prints("hello", false));
+        let started = Instant::now();
+        let ran = host.run(&["run", "hello.wat"]).ok();
+        assert!(started.elapsed() < Duration::from_secs(30), "{uri}");
+        assert_eq!(ran.stdout, "hello\n");
+        let warning = ran.one_line("module-cache: warning: ");
+        assert!(
+            warning.contains("going on without the remote storage"),
+            "{warning}"
+        );
+        // What lies in the folder needs no storage.
+        assert_eq!(host.run(&["run", "hello.wat"]).quiet(), "hello\n");
+        assert_eq!(host.source_alone("hello.wat"), "stored");
+
+        host.place.file("1.wat", exits_with(1));
+        let ran = host.run(&["compile", "1.wat"]).ok();
+        ran.one_line("module-cache: warning: ");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_leaves_the_storage() {
+    let uri = servers::s3();
+    let [first, second] = two_hosts(&uri);
+    first.run(&RUN).ok();
+    second.place.file("cache", "a file");
+    let ran = second.run(&RUN).ok();
+    assert_eq!(ran.timing().0, "stored");
+    assert!(ran.stderr.starts_with("module-cache: warning: "), "{ran:?}");
+}
+
+#[test]
+fn what_is_wrong_with_the_storage_or_the_key_is_one_error() {
+    let host = Host::of("fs:///nowhere");
+    host.place.file("0.wat", exits_with(0));
+    let key = ["--signing-key", "key"];
+    for (options, code, says) in [
+        (&["--remote", "nonsense"][..], 2, "as in s3://bucket/prefix"),
+        (&["--remote", "ftp://host/x"], 2, "known are azblob, fs, "),
+        (&["--remote", "s3://"], 1, "the s3 storage: "),
+        (&[], 2, "name it with --remote"),
+    ] {
+        for command in ["run", "compile"] {
+            let args = [&[command], options, &key, &["0.wat"]].concat();
+            let ran = host.place.run(&args);
+            assert!(ran.error(code).contains(says), "{args:?}: {ran:?}");
+        }
+    }
+    for (trust, code, says) in [
+        (&[][..], 2, "--signing-key FILE"),
+        (
+            &["--signing-key", "missing"],
+            1,
+            "the signing key missing: no such file",
+        ),
+        (
+            &["--signing-key", "key", "--unauthenticated"],
+            2,
+            "cannot be used with",
+        ),
+    ] {
+        for command in ["run", "compile"] {
+            let ran = host.run_trusting(trust, &[command, "0.wat"]);
+            assert!(ran.error(code).contains(says), "{trust:?}: {ran:?}");
+        }
+    }
+    assert!(!host.place.cache().exists());
+}
