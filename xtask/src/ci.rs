@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::workspace::{Workspace, is_built_here};
-use crate::{corpus, dependencies, min_wasmtime, process, servers, tidy};
+use crate::{browser, corpus, dependencies, min_wasmtime, process, servers, tidy};
 
 /// Not a member of the workspace, because fuzzing needs another toolchain to run; it still has to compile.
 const FUZZ_MANIFEST: &str = "crates/module-cache-core/fuzz/Cargo.toml";
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("format", format),
     ("clippy", clippy),
     ("corpus", |workspace| corpus::bring(workspace).map(drop)),
@@ -22,6 +22,9 @@ const STEPS: [Step; 11] = [
     ("documentation", documentation),
     ("fuzz targets", fuzz_targets),
     ("oldest wasmtime", min_wasmtime::run),
+    ("browser", |workspace| {
+        browser::run(workspace, browser::Options::default())
+    }),
     ("dependencies", dependencies::compare),
     ("tidy", tidy::run),
 ];

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod browser;
 mod ci;
 mod corpus;
 mod dependencies;
@@ -29,6 +30,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the browser's tests in headless Chromium and in Node, and the demo page
+    Browser(browser::Options),
     /// Everything that has to pass before a change is merged, in order, up to the first failure
     Ci,
     /// Bring the third-party wasm of tests and benchmarks into the target folder, checked by hash
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     let workspace = Workspace::load()?;
     match command {
+        Command::Browser(options) => browser::run(&workspace, options),
         Command::Ci => ci::run(&workspace),
         Command::Corpus(options) => corpus::run(&workspace, options),
         Command::Dependencies(options) => dependencies::run(&workspace, &options),

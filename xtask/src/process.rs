@@ -10,7 +10,13 @@ use anyhow::{Context, Result, bail};
 
 /// The cargo that runs this program, in `folder`.
 pub(crate) fn cargo(folder: &Path) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    cargo_at(cargo.as_ref(), folder)
+}
+
+/// Another cargo, in `folder`.
+pub(crate) fn cargo_at(cargo: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(cargo);
     command.current_dir(folder);
     // What cargo tells the program it runs is not meant for the cargo that this program runs.
     for (name, _) in env::vars_os() {

@@ -5,7 +5,8 @@
 ///
 /// It takes the module's name and a function (or any expression to call) that returns a fresh
 /// [`Fixture`](crate::Fixture) of a `C: ModuleCache<TestEngine> + Send + Sync + 'static`. For a cache that
-/// threads cannot share, `single_threaded` as a third argument leaves out the cases that need it.
+/// threads cannot share, `single_threaded` as a third argument leaves out the cases that need it. An attribute
+/// in front of the name takes the place of `#[test]`: in a browser, `#[wasm_bindgen_test]`.
 ///
 /// ```test_harness
 /// use module_cache_core::ModuleCache;
@@ -27,16 +28,19 @@
 /// ```
 #[macro_export]
 macro_rules! module_cache_conformance {
-    ($name:ident, $fixture:expr) => {
+    (#[$test:meta] $name:ident, $fixture:expr) => {
         $crate::__conformance_module! { $name
-            $crate::__cache_cases! { any [$crate::__emit_tests] cache, $fixture }
-            $crate::__cache_cases! { shared [$crate::__emit_tests] cache, $fixture }
+            $crate::__cache_cases! { any [$crate::__emit_tests] #[$test] cache, $fixture }
+            $crate::__cache_cases! { shared [$crate::__emit_tests] #[$test] cache, $fixture }
         }
     };
-    ($name:ident, $fixture:expr, single_threaded) => {
+    (#[$test:meta] $name:ident, $fixture:expr, single_threaded) => {
         $crate::__conformance_module! { $name
-            $crate::__cache_cases! { any [$crate::__emit_tests] cache, $fixture }
+            $crate::__cache_cases! { any [$crate::__emit_tests] #[$test] cache, $fixture }
         }
+    };
+    ($name:ident, $($arguments:tt)*) => {
+        $crate::module_cache_conformance! { #[test] $name, $($arguments)* }
     };
 }
 
@@ -44,20 +48,23 @@ macro_rules! module_cache_conformance {
 /// [`EntryStore`](module_cache_core::EntryStore).
 ///
 /// It takes the module's name and a function (or any expression to call) that returns a fresh
-/// [`Fixture`](crate::Fixture) of an `S: EntryStore + Send + Sync + 'static`, and `single_threaded` as
-/// [`module_cache_conformance!`](crate::module_cache_conformance) does.
+/// [`Fixture`](crate::Fixture) of an `S: EntryStore + Send + Sync + 'static`, and `single_threaded` and an
+/// attribute as [`module_cache_conformance!`](crate::module_cache_conformance) does.
 #[macro_export]
 macro_rules! entry_store_conformance {
-    ($name:ident, $fixture:expr) => {
+    (#[$test:meta] $name:ident, $fixture:expr) => {
         $crate::__conformance_module! { $name
-            $crate::__store_cases! { any [$crate::__emit_tests] store, $fixture }
-            $crate::__store_cases! { shared [$crate::__emit_tests] store, $fixture }
+            $crate::__store_cases! { any [$crate::__emit_tests] #[$test] store, $fixture }
+            $crate::__store_cases! { shared [$crate::__emit_tests] #[$test] store, $fixture }
         }
     };
-    ($name:ident, $fixture:expr, single_threaded) => {
+    (#[$test:meta] $name:ident, $fixture:expr, single_threaded) => {
         $crate::__conformance_module! { $name
-            $crate::__store_cases! { any [$crate::__emit_tests] store, $fixture }
+            $crate::__store_cases! { any [$crate::__emit_tests] #[$test] store, $fixture }
         }
+    };
+    ($name:ident, $($arguments:tt)*) => {
+        $crate::entry_store_conformance! { #[test] $name, $($arguments)* }
     };
 }
 
@@ -78,9 +85,9 @@ macro_rules! __conformance_module {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __emit_tests {
-    ($cases:ident, $fixture:expr; $($case:ident)*) => {
+    (#[$test:meta] $cases:ident, $fixture:expr; $($case:ident)*) => {
         $(
-            #[test]
+            #[$test]
             fn $case() {
                 $crate::cases::$cases::$case(($fixture)());
             }

@@ -16,6 +16,7 @@
 //! | `wasmtime` | `WasmtimeEngine`, `WasmtimeComponentEngine` |
 //! | `wasmer` | `WasmerEngine` |
 //! | `wasix` | the module `wasix`: any cache as a module cache of wasmer-wasix |
+//! | `web` | `WebEngine`, `WebModuleLoader`: `WebAssembly.Module`s in a browser |
 //!
 #![cfg_attr(
     all(
@@ -71,3 +72,5 @@ pub use module_cache_remote::*;
 pub use module_cache_wasmer::*;
 #[cfg(feature = "wasmtime")]
 pub use module_cache_wasmtime::*;
+#[cfg(feature = "web")]
+pub use module_cache_web::*;
