@@ -13,22 +13,18 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use module_cache_core::ModuleHash;
 
 use crate::directory::{Attributes, Directory, Kind};
 use crate::positional::{read_exact_at, write_all_at};
-use crate::{FileSystemCache, clock, layout, trust_check};
+use crate::{FileSystemCache, clock, layout, table};
 
 const IDENTITY: usize = 40;
 const SEALED: usize = IDENTITY + 32;
 const SLOT: usize = 96;
 /// The file is sparse, so unused slots take no space.
 const SLOTS: u64 = 1 << 14;
-
-/// A file that changed this recently can change again without its times showing it.
-const SETTLED: Duration = Duration::from_secs(2);
 
 impl FileSystemCache {
     /// The hash of a wasm file, as [`ModuleHash::of_file`] computes it, or as it did earlier for the same
@@ -58,7 +54,8 @@ impl FileSystemCache {
         let after = Directory::attributes_of_file(&file)?;
         if before.kind == Kind::File
             && identity(&before) == identity(&after)
-            && is_settled(&before, asked)
+            && table::is_settled(before.modified, asked)
+            && table::is_settled(before.changed, asked)
             && let Err(error) = write_all_at(&table, &slot(&before, hash), offset(&before))
         {
             tracing::debug!(%error, "cannot remember the hash of a file");
@@ -73,17 +70,13 @@ impl FileSystemCache {
         if !policy.map || !self.is_writable() {
             return None;
         }
-        let open = || -> io::Result<Option<File>> {
-            let file = self.inner.directory.open_or_create(layout::FILES_FILE)?;
-            let attributes = Directory::attributes_of_file(&file)?;
-            let ours = attributes.kind == Kind::File
-                && trust_check::objection(&attributes, user).is_none();
-            Ok(ours.then_some(file))
-        };
-        open().unwrap_or_else(|error| {
-            tracing::debug!(%error, "no table of files: every file is hashed");
-            None
-        })
+        match table::open(&self.inner.directory, layout::FILES_FILE, user) {
+            Ok(opened) => opened.map(|(file, _)| file),
+            Err(error) => {
+                tracing::debug!(%error, "no table of files: every file is hashed");
+                None
+            }
+        }
     }
 }
 
@@ -92,16 +85,6 @@ fn find(table: &File, attributes: &Attributes) -> Option<ModuleHash> {
     read_exact_at(table, &mut found, offset(attributes)).ok()?;
     let hash = ModuleHash::from_bytes(*found[IDENTITY..].first_chunk()?);
     (found == slot(attributes, hash)).then_some(hash)
-}
-
-/// Whether a later change would show in the file's times. A file with a time in the future never is.
-fn is_settled(attributes: &Attributes, now: Duration) -> bool {
-    [attributes.modified, attributes.changed]
-        .into_iter()
-        .all(|time| {
-            now.checked_sub(clock::from_nanoseconds(time))
-                .is_some_and(|age| age > SETTLED)
-        })
 }
 
 fn slot(attributes: &Attributes, hash: ModuleHash) -> [u8; SLOT] {
@@ -120,17 +103,11 @@ fn offset(attributes: &Attributes) -> u64 {
 }
 
 fn identity(attributes: &Attributes) -> [u8; IDENTITY] {
-    let time = |time: i64| u64::from_ne_bytes(time.to_ne_bytes());
-    let fields = [
+    table::encode([
         attributes.device,
         attributes.inode,
         attributes.size,
-        time(attributes.modified),
-        time(attributes.changed),
-    ];
-    let mut identity = [0; IDENTITY];
-    for (to, field) in identity.as_chunks_mut::<8>().0.iter_mut().zip(fields) {
-        *to = field.to_le_bytes();
-    }
-    identity
+        table::time(attributes.modified),
+        table::time(attributes.changed),
+    ])
 }

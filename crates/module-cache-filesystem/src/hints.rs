@@ -19,9 +19,9 @@ use std::time::Duration;
 
 use module_cache_core::{EntryKey, ModuleHash};
 
-use crate::directory::{Attributes, Directory, Kind};
+use crate::directory::{Attributes, Directory};
 use crate::positional::{read_exact_at, write_all_at};
-use crate::{boot, clock, layout, trust_check};
+use crate::{boot, clock, layout, table};
 
 const SLOT: usize = 64;
 const WAYS: usize = 4;
@@ -31,9 +31,6 @@ const BUCKETS: u64 = 1 << 15;
 
 /// How much later a use must be to be written down: recency decides what is evicted, not what is right.
 const USE_GRANULARITY: Duration = Duration::from_secs(30);
-
-/// A file that changed this recently can change again without its time of change showing it.
-const SETTLED: Duration = Duration::from_secs(2);
 
 /// The table of hints, open.
 #[derive(Debug)]
@@ -48,12 +45,9 @@ impl Hints {
     pub(crate) fn open(directory: &Directory, user: u32) -> Option<Self> {
         let boot = boot::boot_id()?;
         let open = || -> io::Result<Option<File>> {
-            let file = directory.open_or_create(layout::HINTS_FILE)?;
-            let attributes = Directory::attributes_of_file(&file)?;
-            if attributes.kind != Kind::File || trust_check::objection(&attributes, user).is_some()
-            {
+            let Some((file, attributes)) = table::open(directory, layout::HINTS_FILE, user)? else {
                 return Ok(None);
-            }
+            };
             let size = BUCKETS * BUCKET as u64;
             if attributes.size != size {
                 file.set_len(size)?;
@@ -120,10 +114,7 @@ impl Hints {
         // A use in the future was written under a wrong clock: the present one is what counts.
         let elapsed = now.checked_sub(hint.last_use());
         let fresh = elapsed.is_some_and(|elapsed| elapsed < USE_GRANULARITY);
-        let settled = now
-            .checked_sub(clock::from_nanoseconds(attributes.changed))
-            .is_some_and(|age| age > SETTLED);
-        let stamp = verified && settled;
+        let stamp = verified && table::is_settled(attributes.changed, now);
         if fresh && !stamp {
             return;
         }
@@ -138,19 +129,13 @@ impl Hints {
     }
 
     fn stamp(&self, attributes: &Attributes) -> [u8; 40] {
-        let mut stamp = [0; 40];
-        let changed = u64::from_ne_bytes(attributes.changed.to_ne_bytes());
-        let fields = [
+        table::encode([
             self.boot,
             attributes.device,
             attributes.inode,
             attributes.size,
-            changed,
-        ];
-        for (to, field) in stamp.as_chunks_mut::<8>().0.iter_mut().zip(fields) {
-            *to = field.to_le_bytes();
-        }
-        stamp
+            table::time(attributes.changed),
+        ])
     }
 }
 
@@ -188,6 +173,8 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::Kind;
+    use crate::trust_check;
     use module_cache_core::EngineId;
 
     struct Fixture {

@@ -78,6 +78,7 @@ mod positional;
 mod prune;
 mod publish;
 mod scan;
+mod table;
 mod temporary;
 mod trust_check;
 mod usage;
