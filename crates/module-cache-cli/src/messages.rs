@@ -1,7 +1,9 @@
 //! What this command says about itself: always one line on standard error, marked as its own.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::iter;
 
 /// Says what failed.
 pub(crate) fn error(text: impl Display) {
@@ -23,6 +25,14 @@ pub(crate) fn line(text: impl Display) {
     let text = one_line(&text.to_string());
     // Where nobody listens there is nobody to tell, and `eprintln` would panic.
     let _ = writeln!(io::stderr(), "module-cache: {text}");
+}
+
+/// An error and what caused it.
+pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
+    iter::successors(Some(error), |&error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// The text without anything that would break its line or command a terminal: file names, and what

@@ -63,6 +63,6 @@ fn copy(remote: &RemoteCache, listed: &RemoteEntry, folder: &FileSystemCache) ->
     };
     match stored {
         Ok(outcome) => outcome.into(),
-        Err(error) => Copied::Stopped(transfer::text_of(error)),
+        Err(error) => Copied::Stopped(transfer::text_of(&error)),
     }
 }

@@ -41,13 +41,13 @@ pub(crate) fn push(args: &PushArgs) -> Result<u8> {
 
 fn copy(folder: &FileSystemCache, listed: &EntryInfo, remote: &RemoteCache) -> Copied {
     let entry = match key_of(folder, listed) {
-        Ok(key) => EntryStore::get(folder, &key).map_err(transfer::text_of),
+        Ok(key) => EntryStore::get(folder, &key).map_err(|error| transfer::text_of(&error)),
         Err(error) => Err(format!("{error:#}")),
     };
     match entry {
         Ok(Some(entry)) => match remote.put_now(&entry) {
             Ok(outcome) => outcome.into(),
-            Err(error) => Copied::Stopped(transfer::text_of(error)),
+            Err(error) => Copied::Stopped(transfer::text_of(&error)),
         },
         Ok(None) => {
             Copied::Failed("it cannot be used, or is gone; see `module-cache verify`".into())

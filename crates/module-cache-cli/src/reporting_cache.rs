@@ -9,6 +9,8 @@ use module_cache::{
     ModuleHash, SaveOutcome, SealedEntry, SkipReason,
 };
 
+use crate::messages;
+
 /// Forwards to a cache folder, and keeps what a loader passes over: why a module is not in the cache after
 /// it was loaded. Without a folder it has nothing and takes nothing.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl ReportingCache {
         let mut problems = self.problems();
         match &outcome {
             Ok(_) => problems.remove(&module),
-            Err(error) => problems.insert(module, with_causes(error)),
+            Err(error) => problems.insert(module, messages::with_causes(error)),
         };
         drop(problems);
         outcome
@@ -166,14 +168,4 @@ impl EntryStore for ReportingCache {
     fn flush(&self) -> Result<(), CacheError> {
         Ok(())
     }
-}
-
-fn with_causes(error: &CacheError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -66,8 +66,8 @@ impl From<SaveOutcome> for Copied {
 }
 
 /// An error and its causes in one line.
-pub(crate) fn text_of(error: CacheError) -> String {
-    messages::one_line(&format!("{:#}", anyhow::Error::from(error)))
+pub(crate) fn text_of(error: &CacheError) -> String {
+    messages::one_line(&messages::with_causes(error))
 }
 
 struct Work<'a, T, C> {

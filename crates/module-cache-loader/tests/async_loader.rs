@@ -423,7 +423,7 @@ fn tasks_and_threads_share_one_compilation_whoever_leads() {
 fn a_future_can_be_polled_outside_of_any_runtime() {
     for runtime in [multi_thread(), current_thread()] {
         let loader = loader(runtime.handle());
-        let loaded = pollster::block_on(loader.load(&module())).unwrap();
+        let loaded = futures_executor::block_on(loader.load(&module())).unwrap();
         assert_eq!(loaded.source, Source::Compiled);
     }
 }

@@ -1,5 +1,7 @@
 //! The cache keeps the contract of a cache and of a store, on real servers and on what is at hand.
 
+#[path = "support/operators.rs"]
+mod operators;
 #[path = "support/servers.rs"]
 mod servers;
 
@@ -48,12 +50,12 @@ fn directory() -> Fixture<RemoteCache> {
 }
 
 fn redis() -> Fixture<RemoteCache> {
-    let (_, uri) = servers::redis();
+    let (_, uri) = operators::redis();
     fixture(true, move || RemoteCache::from_uri(&uri, signed()).unwrap())
 }
 
 fn s3() -> Fixture<RemoteCache> {
-    let operator = servers::s3();
+    let operator = operators::s3();
     fixture(true, move || {
         RemoteCache::builder(operator.clone(), signed())
     })

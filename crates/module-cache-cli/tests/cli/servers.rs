@@ -1,55 +1,22 @@
-//! Real servers for the tests of remote storage: started when they are first needed, on free ports of this
-//! machine, and stopped when the tests end, however they end.
+//! URIs of storages on real servers, each with a prefix that no other test has.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+#[path = "../../../module-cache-remote/tests/support/servers.rs"]
+mod started;
 
-/// The bucket that the S3 server has.
-const BUCKET: &str = "cache";
+use std::net::SocketAddr;
 
-/// How long a server may take to start, on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+use started::{BUCKET, prefix, redis_address, s3_address};
 
-/// The URI of a storage on a Redis server that no other test has.
+pub(crate) use started::free_address;
+
+/// A storage on the Redis server.
 pub(crate) fn redis() -> String {
-    static SERVER: LazyLock<Server> = LazyLock::new(|| {
-        require(
-            Command::new("redis-server").arg("--version"),
-            "apt-get install redis-server",
-        );
-        Server::start(|port| {
-            let mut command = Command::new("redis-server");
-            command.args(["--bind", "127.0.0.1", "--save", "", "--port", port]);
-            command
-        })
-    });
-    format!("redis://{}/0/{}", SERVER.address, prefix())
+    format!("redis://{}/0/{}", redis_address(), prefix())
 }
 
-/// The URI of a storage on an S3 server that no other test has.
+/// A storage on the S3 server.
 pub(crate) fn s3() -> String {
-    static SERVER: LazyLock<Server> = LazyLock::new(|| {
-        let moto = |args: &[&str]| {
-            let mut command = Command::new("python3");
-            command.env("PYTHONPATH", python_packages()).args(args);
-            command
-        };
-        require(
-            &mut moto(&["-c", "import moto.server"]),
-            "cargo xtask servers",
-        );
-        let server =
-            Server::start(|port| moto(&["-m", "moto.server", "-H", "127.0.0.1", "-p", port]));
-        make_bucket(server.address);
-        server
-    });
-    s3_at(SERVER.address)
+    s3_at(s3_address())
 }
 
 /// The same on a server that is reached at `address`.
@@ -58,85 +25,4 @@ pub(crate) fn s3_at(address: SocketAddr) -> String {
         "s3://{BUCKET}/{}?region=us-east-1&endpoint=http://{address}",
         prefix()
     )
-}
-
-/// An address where nobody listens.
-pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .unwrap()
-}
-
-fn prefix() -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{}-{count}", std::process::id())
-}
-
-struct Server {
-    address: SocketAddr,
-    /// While its standard input is open the server runs.
-    _keep: Child,
-}
-
-impl Server {
-    /// Starts what `command` makes of a port.
-    fn start(command: impl FnOnce(&str) -> Command) -> Self {
-        let address = free_address();
-        let command = command(&address.port().to_string());
-        // The system closes the input when this process ends, and `cat` ends with it.
-        let script = r#""$@" </dev/null >/dev/null 2>&1 & trap "kill $!" EXIT; cat"#;
-        let keep = Command::new("sh")
-            .args(["-c", script, "sh"])
-            .arg(command.get_program())
-            .args(command.get_args())
-            .envs(
-                command
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            )
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let begun = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "{command:?} does not listen after {PATIENCE:?}"
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
-        Self {
-            address,
-            _keep: keep,
-        }
-    }
-}
-
-/// Where `cargo xtask servers` puts the S3 server.
-fn python_packages() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    target.join("servers/python")
-}
-
-fn require(command: &mut Command, install: &str) {
-    let works = command
-        .stdin(Stdio::null())
-        .output()
-        .is_ok_and(|output| output.status.success());
-    assert!(
-        works,
-        "`{}` does not work here; run `{install}` first",
-        command.get_program().display()
-    );
-}
-
-fn make_bucket(address: SocketAddr) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!("PUT /{BUCKET} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.contains(" 200 "), "no bucket was made: {answer}");
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::operators;
 use crate::scene::{Scene, eventually, key_of};
 use crate::servers;
 use module_cache_core::{CompilePermit, EntryStore, HashedModule, Trust};
@@ -56,7 +57,7 @@ fn s3() -> String {
 }
 
 fn redis() -> String {
-    servers::redis().1
+    operators::redis().1
 }
 
 fn once(test: &str, storage: fn() -> String) {
@@ -171,7 +172,7 @@ fn options(storage: &str) -> RemoteCacheBuilder {
     let trust = Trust::signed(key_of(1));
     let options = match storage.split(' ').collect::<Vec<_>>()[..] {
         ["s3", address, prefix] => {
-            RemoteCache::builder(servers::s3_at(address.parse().unwrap(), prefix), trust)
+            RemoteCache::builder(operators::s3_at(address.parse().unwrap(), prefix), trust)
         }
         _ => RemoteCache::from_uri(storage, trust).unwrap(),
     };

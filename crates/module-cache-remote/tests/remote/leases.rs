@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use module_cache_core::{CompilePermit, EntryStore, ModuleCache, Trust};
 use module_cache_remote::{RemoteCache, RemoteCacheBuilder};
 
+use crate::operators;
 use crate::proxy::{Fault, Proxy};
 use crate::scene::{Scene, key_of};
 use crate::servers;
@@ -17,7 +18,7 @@ const TERM: Duration = Duration::from_secs(2);
 type Host = fn(SocketAddr, &str) -> RemoteCacheBuilder;
 
 fn s3(address: SocketAddr, prefix: &str) -> RemoteCacheBuilder {
-    RemoteCache::builder(servers::s3_at(address, prefix), Trust::signed(key_of(1)))
+    RemoteCache::builder(operators::s3_at(address, prefix), Trust::signed(key_of(1)))
 }
 
 fn redis(address: SocketAddr, prefix: &str) -> RemoteCacheBuilder {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::operators;
 use crate::scene::{Scene, TIME_LIMIT, builder};
-use crate::servers;
 use module_cache_remote::opendal::{Operator, services};
 
 const GIB: u64 = 1 << 30;
@@ -51,7 +51,7 @@ fn a_gibibyte_where_a_mebibyte_was_stated_is_a_miss_in_bounded_time_and_memory()
         Lie::LongObject,
     ] {
         let address = serve(lie, Arc::clone(&entry));
-        let cache = builder(&servers::s3_at(address, "lies")).build();
+        let cache = builder(&operators::s3_at(address, "lies")).build();
         let before = peak_memory();
         let begun = Instant::now();
         assert!(!scene.loads(&cache));

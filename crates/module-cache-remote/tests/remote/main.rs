@@ -4,6 +4,8 @@ mod bad_entries;
 mod fleet;
 mod leases;
 mod lies;
+#[path = "../support/operators.rs"]
+mod operators;
 mod outages;
 mod proxy;
 mod runtimes;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::operators;
 use crate::proxy::{FORBIDDEN, Fault, Proxy};
 use crate::scene::{Scene, TIME_LIMIT, builder, eventually};
 use crate::servers;
@@ -22,7 +23,7 @@ struct Behind {
 impl Behind {
     fn s3(size: usize) -> Self {
         let proxy = Proxy::before(servers::s3_address());
-        let operator = servers::s3_at(proxy.address, &servers::prefix());
+        let operator = operators::s3_at(proxy.address, &servers::prefix());
         Self::new(proxy, &operator, size)
     }
 
@@ -146,7 +147,7 @@ fn redis_that_fails_in_any_way_costs_one_bounded_delay() {
 
 #[test]
 fn a_server_that_is_not_there_costs_one_bounded_delay() {
-    let operator = servers::s3_at(servers::free_address(), "nowhere");
+    let operator = operators::s3_at(servers::free_address(), "nowhere");
     let (cache, scene) = (builder(&operator).build(), Scene::new(1, 1000));
     let begun = Instant::now();
     for _ in 0..100 {
@@ -178,7 +179,7 @@ fn a_captive_portal_is_found_out() {
 #[test]
 fn a_save_returns_at_once_and_what_does_not_fit_is_dropped_and_counted() {
     let proxy = Proxy::before(servers::s3_address());
-    let operator = servers::s3_at(proxy.address, &servers::prefix());
+    let operator = operators::s3_at(proxy.address, &servers::prefix());
     let cache = builder(&operator)
         .queue(2, 1 << 20)
         .flush_limit(Duration::from_millis(100))
@@ -231,7 +232,7 @@ fn a_storage_that_may_not_be_written_to_is_read() {
 #[test]
 fn a_flush_tells_that_an_upload_failed() {
     let proxy = Proxy::before(servers::s3_address());
-    let operator = servers::s3_at(proxy.address, &servers::prefix());
+    let operator = operators::s3_at(proxy.address, &servers::prefix());
     let cache = builder(&operator).build();
     proxy.set(Some(Fault::Closed));
     let scene = Scene::new(1, 1000);

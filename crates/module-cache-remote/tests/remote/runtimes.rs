@@ -1,7 +1,7 @@
 //! All calls work from a plain thread and inside of every kind of runtime.
 
+use crate::operators;
 use crate::scene::{Scene, builder, key_of};
-use crate::servers;
 use module_cache_core::Trust;
 use module_cache_core::{CompilePermit, EntryStore};
 use module_cache_remote::RemoteCache;
@@ -26,8 +26,8 @@ fn exercise(operator: &Operator, n: u64) {
 
 #[test]
 fn a_plain_thread_and_both_kinds_of_runtime_can_use_one_storage() {
-    let s3 = servers::s3();
-    let (redis, uri) = servers::redis();
+    let s3 = operators::s3();
+    let (redis, uri) = operators::redis();
     exercise(&s3, 1);
     Builder::new_current_thread()
         .build()
@@ -70,7 +70,7 @@ fn a_plain_thread_and_both_kinds_of_runtime_can_use_one_storage() {
 
 #[test]
 fn all_caches_of_a_process_share_one_thread() {
-    let s3 = servers::s3();
+    let s3 = operators::s3();
     let caches: Vec<_> = (0..8).map(|_| builder(&s3).build()).collect();
     for (n, cache) in (0..).zip(&caches) {
         assert!(!Scene::new(n, 100).loads(cache));

@@ -1,5 +1,6 @@
 //! Memory over a directory over a remote storage: each byte comes once over the network.
 
+use crate::operators;
 use crate::proxy::{Fault, Proxy};
 use crate::scene::{Scene, builder};
 use crate::servers;
@@ -12,7 +13,7 @@ use module_cache_testkit::TestEngine;
 #[test]
 fn an_entry_comes_once_over_the_network_and_is_mapped_from_disk_ever_after() {
     let proxy = Proxy::before(servers::s3_address());
-    let operator = servers::s3_at(proxy.address, &servers::prefix());
+    let operator = operators::s3_at(proxy.address, &servers::prefix());
     let scene = Scene::new(1, 10_000_000);
     scene.store(&builder(&operator).build());
     let folder = tempfile::tempdir().unwrap();
@@ -64,7 +65,7 @@ fn an_entry_comes_once_over_the_network_and_is_mapped_from_disk_ever_after() {
 #[test]
 fn a_save_goes_to_all_tiers_and_a_broken_storage_costs_no_load() {
     let proxy = Proxy::before(servers::s3_address());
-    let operator = servers::s3_at(proxy.address, &servers::prefix());
+    let operator = operators::s3_at(proxy.address, &servers::prefix());
     let folder = tempfile::tempdir().unwrap();
     let cache = SharedCache::<TestEngine>::new()
         .with_fallback(FileSystemCache::open(folder.path().join("cache")).unwrap())

@@ -1,0 +1,35 @@
+//! Operators on the real servers of tests.
+
+use std::net::SocketAddr;
+
+use module_cache_remote::opendal::{Operator, services};
+
+use crate::servers::{BUCKET, prefix, redis_address, s3_address};
+
+/// An operator on a Redis server, with a prefix of its own, and the URI of the same.
+pub(crate) fn redis() -> (Operator, String) {
+    let (endpoint, prefix) = (format!("redis://{}", redis_address()), prefix());
+    let service = services::Redis::default().endpoint(&endpoint).root(&prefix);
+    let operator = Operator::new(service).unwrap();
+    (operator, format!("{endpoint}/0/{prefix}"))
+}
+
+/// An operator on an S3 server, with a prefix of its own.
+pub(crate) fn s3() -> Operator {
+    s3_at(s3_address(), &prefix())
+}
+
+/// An operator on an S3 server that is reached at `address`.
+pub(crate) fn s3_at(address: SocketAddr, prefix: &str) -> Operator {
+    let service = services::S3::default()
+        .endpoint(&format!("http://{address}"))
+        .bucket(BUCKET)
+        .root(prefix)
+        .region("us-east-1")
+        .access_key_id("test")
+        .secret_access_key("test")
+        .disable_config_load()
+        .disable_ec2_metadata();
+    module_cache_remote::opendal::install_default();
+    Operator::new(service).unwrap()
+}
