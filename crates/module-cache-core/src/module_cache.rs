@@ -42,7 +42,8 @@ pub trait ModuleCache<E: Engine>: Debug {
     /// # Errors
     ///
     /// When the cache cannot work, or the engine cannot serialize the module. A module that there is no
-    /// room for is [`SaveOutcome::Skipped`].
+    /// room for is [`SaveOutcome::Skipped`]. A cache that saves behind its callers tells an error in
+    /// [`flush`](Self::flush).
     fn save(
         &self,
         key: ModuleHash,

@@ -45,6 +45,8 @@ mod loaded;
 mod metrics_export;
 mod module_loader;
 mod stats;
+#[cfg(not(target_family = "wasm"))]
+mod write_behind;
 
 #[cfg(feature = "tokio")]
 pub use async_module_loader::AsyncModuleLoader;
@@ -54,3 +56,5 @@ pub use loaded::{Loaded, Source};
 pub use metrics_export::{describe_metrics, record_cache_stats};
 pub use module_loader::ModuleLoader;
 pub use stats::LoaderStats;
+#[cfg(not(target_family = "wasm"))]
+pub use write_behind::WriteBehind;

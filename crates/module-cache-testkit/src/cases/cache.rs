@@ -9,12 +9,14 @@
 use std::sync::Arc;
 use std::thread;
 
-use module_cache_core::{ArtifactEngine, Compile, ModuleCache};
+use module_cache_core::{
+    ArtifactEngine, CacheError, Compile, ModuleCache, ModuleHash, SaveOutcome,
+};
 
 use super::permit::{self, Ask};
 use super::sample::{Sample, assert_stored};
 use crate::in_time::in_time;
-use crate::{Fixture, TestEngine};
+use crate::{Fixture, TestEngine, TestModule};
 
 pub fn an_empty_cache_misses<C: ModuleCache<TestEngine>>(fixture: Fixture<C>) {
     let (cache, engine, sample) = (&fixture.subject, engine(), Sample::small(1));
@@ -206,8 +208,7 @@ pub fn a_module_that_cannot_be_serialized_is_never_stored<C: ModuleCache<TestEng
     let (cache, engine) = (&fixture.subject, engine());
     let (sample, foreign) = (Sample::small(1), Sample::small(2));
     engine.refuse_to_serialize(true);
-    let saved = cache.save(sample.key, &engine, &sample.compile(&engine));
-    cache.flush().unwrap();
+    let saved = save_and_flush(cache, sample.key, &engine, &sample.compile(&engine));
     if !fixture.capabilities.shared_between_instances {
         assert_stored(saved.expect("a module that is kept alive need not be serialized"));
         sample.assert_loads(cache, &engine);
@@ -224,10 +225,21 @@ pub fn a_module_that_cannot_be_serialized_is_never_stored<C: ModuleCache<TestEng
 
     engine.refuse_to_serialize(false);
     let module = foreign.compile(&engine.same_id());
-    cache
-        .save(foreign.key, &engine, &module)
+    save_and_flush(cache, foreign.key, &engine, &module)
         .expect_err("the engine refuses a module of another");
     foreign.assert_misses(cache, &engine);
+}
+
+/// What is known when nothing is pending any more: a cache may save behind its callers, and tells errors later.
+fn save_and_flush<C: ModuleCache<TestEngine>>(
+    cache: &C,
+    key: ModuleHash,
+    engine: &TestEngine,
+    module: &TestModule,
+) -> Result<SaveOutcome, CacheError> {
+    let saved = cache.save(key, engine, module)?;
+    cache.flush()?;
+    Ok(saved)
 }
 
 pub fn a_second_handle_shares_the_storage<C: ModuleCache<TestEngine>>(fixture: Fixture<C>) {
