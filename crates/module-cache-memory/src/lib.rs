@@ -45,19 +45,29 @@
 //! without bound until they are removed; this is right for engines whose code lives as long as they do,
 //! where evicting a module frees nothing.
 //!
-//! What leaves is chosen by SIEVE (Zhang, Yang, Yue, Vigfusson and Rashmi, *SIEVE is Simpler than LRU: an
-//! Efficient Turn-Key Eviction Algorithm for Web Caches*, NSDI'24). A hit sets one bit and moves nothing,
-//! which is what makes hits cheap. Modules that were hit since the hand last passed them stay; those
-//! asked for only once go first, so a scan through many modules does not wash out those in use.
+//! # What leaves when room is needed
+//!
+//! The cache follows whichever of two policies does better at the time: LRU, which keeps what was asked for
+//! last, or W-TinyLFU (Einziger, Friedman and Manes, *`TinyLFU`: A Highly Efficient Cache Admission Policy*,
+//! ACM Transactions on Storage, 2017), which keeps what is asked for most often. It knows which one does
+//! better because it remembers what each would hold if it were alone (Subramanian, Smaragdakis and Loh,
+//! *Adaptive Caches: Effective Shaping of Cache Behavior to Workloads*, MICRO 2006). So modules that are asked
+//! for only once do not wash out those in use, a round through slightly more modules than there is room for
+//! does not miss every time, and what was popular yesterday does not stay in the way.
+//!
+//! A hit only sets a bit, and moves nothing, which is what makes hits cheap. The bits are read when modules
+//! are saved, a few each time. Where room has run out, the cache remembers the keys of eight modules for each
+//! that is there, which takes about 3 KiB.
 
 #![forbid(unsafe_code)]
 
+mod eviction;
 mod in_memory;
 mod key;
 mod load_counter;
 mod padded;
 mod shared_cache;
-mod sieve;
+mod stock;
 mod thread_lane;
 mod thread_local_cache;
 

@@ -7,8 +7,8 @@
 //! no other core writes to, and nothing else. (Linux had this as the big-reader lock.) All that two readers
 //! of one module share is the module's own reference count.
 //!
-//! Whoever changes what is there (save, remove, pin, unpin, clear) first takes the lock of the one queue,
-//! then of one shard at a time in each copy; so what the queue says and what the copies hold agree whenever
+//! Whoever changes what is there (save, remove, pin, unpin, clear) first takes the lock of the one stock,
+//! then of one shard at a time in each copy; so what the stock says and what the copies hold agree whenever
 //! that lock is free, and the weight is exact. Modules are dropped when all locks are released: that may
 //! take long, and may call the cache.
 
@@ -19,22 +19,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use module_cache_core::{
-    CacheError, CacheStats, Engine, ModuleCache, ModuleHash, SaveOutcome, SkipReason,
-};
+use module_cache_core::{CacheError, CacheStats, Engine, ModuleCache, ModuleHash, SaveOutcome};
 use parking_lot::{Mutex, RwLock};
 
 use crate::key::{Key, KeyMap};
 use crate::load_counter::LoadCounter;
 use crate::padded::Padded;
-use crate::sieve::{Sieve, Slot};
+use crate::stock::Stock;
 use crate::thread_lane::thread_lane;
 
 /// A cache of live modules for all threads, bounded by weight.
 ///
 /// It is a handle: clones share the modules. A hit takes a shared lock, clones the module and allocates
 /// nothing; modules are `Send + Sync` where threads share the cache. What leaves when room is needed is
-/// chosen by SIEVE: see the [crate's documentation](crate).
+/// told in the [crate's documentation](crate).
 ///
 /// Saving a module that is there keeps the one that is there.
 ///
@@ -68,7 +66,7 @@ impl<E: Engine> SharedCache<E> {
             state: Arc::new(State {
                 copies: (0..copies()).map(|_| Copy::default()).collect(),
                 loads: LoadCounter::new(),
-                queue: Mutex::new(Sieve::new(bytes)),
+                stock: Mutex::new(Stock::new(bytes)),
             }),
         }
     }
@@ -76,20 +74,17 @@ impl<E: Engine> SharedCache<E> {
     /// Keeps a module from being evicted, and says whether it is there to be kept.
     ///
     /// It still counts toward the weight. Where pinned modules leave too little room, a save is skipped
-    /// for [`SkipReason::NoSpace`]. Pins are not counted: one [`unpin`](Self::unpin) undoes many.
+    /// for [`NoSpace`](module_cache_core::SkipReason::NoSpace). Pins are not counted: one
+    /// [`unpin`](Self::unpin) undoes many.
     pub fn pin(&self, key: ModuleHash, engine: &E) -> bool {
-        let key = Key::new(key, engine);
-        let mut queue = self.state.queue.lock();
-        let slot = self.state.slot(&key);
-        slot.inspect(|&slot| queue.pin(slot)).is_some()
+        self.state.stock.lock().pin(&Key::new(key, engine))
     }
 
     /// Lets a pinned module be evicted again, as the newest of all, and says whether it was pinned.
     pub fn unpin(&self, key: ModuleHash, engine: &E) -> bool {
         let key = Key::new(key, engine);
-        let mut queue = self.state.queue.lock();
-        let slot = self.state.slot(&key);
-        slot.is_some_and(|slot| queue.unpin(slot))
+        let mut stock = self.state.stock.lock();
+        stock.unpin(&key, |key| self.state.take_visited(key))
     }
 
     /// Forgets all modules, pinned ones too. Modules handed out before stay usable.
@@ -100,7 +95,7 @@ impl<E: Engine> SharedCache<E> {
 
     /// How many modules there are.
     pub fn len(&self) -> usize {
-        self.state.queue.lock().len()
+        self.state.stock.lock().len()
     }
 
     /// Whether there are none.
@@ -110,7 +105,7 @@ impl<E: Engine> SharedCache<E> {
 
     /// What the modules weigh together, in bytes; never more than the cache was made for.
     pub fn weight(&self) -> u64 {
-        self.state.queue.lock().weight()
+        self.state.stock.lock().weight()
     }
 
     /// What was done since the cache was made, through all handles.
@@ -118,7 +113,7 @@ impl<E: Engine> SharedCache<E> {
     /// [`load_resident`](ModuleCache::load_resident) counts its hits and not its misses, because its
     /// callers go on to [`load`](ModuleCache::load).
     pub fn stats(&self) -> CacheStats {
-        let mut stats = self.state.queue.lock().stats();
+        let mut stats = self.state.stock.lock().stats();
         stats.hits = self.state.loads.hits();
         stats.misses = self.state.loads.misses();
         stats
@@ -135,7 +130,7 @@ impl<E: Engine> ModuleCache<E> for SharedCache<E> {
     }
 
     fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        Ok(self.state.slot(&Key::new(key, engine)).is_some())
+        Ok(self.state.contains(&Key::new(key, engine), thread_lane()))
     }
 
     fn save(
@@ -179,8 +174,8 @@ impl<E: Engine> Default for SharedCache<E> {
 impl<E: Engine> fmt::Debug for SharedCache<E> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (len, weight, max_weight) = {
-            let queue = self.state.queue.lock();
-            (queue.len(), queue.weight(), queue.max_weight())
+            let stock = self.state.stock.lock();
+            (stock.len(), stock.weight(), stock.max_weight())
         };
         out.debug_struct("SharedCache")
             .field("len", &len)
@@ -209,18 +204,17 @@ struct Copy<M>([Padded<Shard<M>>; SHARDS]);
 struct State<M> {
     copies: Box<[Copy<M>]>,
     loads: LoadCounter,
-    queue: Mutex<Sieve>,
+    stock: Mutex<Stock>,
 }
 
 struct Resident<M> {
     module: M,
-    slot: Slot,
     visited: AtomicBool,
 }
 
 impl<M: Clone> State<M> {
     fn get(&self, key: &Key, lane: usize) -> Option<M> {
-        let shard = self.copies[lane % self.copies.len()].shard(key).read();
+        let shard = self.own_shard(key, lane).read();
         let resident = shard.get(key)?;
         // A line that is only read stays in the core's cache.
         if !resident.visited.load(Ordering::Relaxed) {
@@ -232,21 +226,17 @@ impl<M: Clone> State<M> {
     fn insert(&self, key: Key, weight: u64, module: M) -> SaveOutcome {
         // What is not kept, `module` included, must outlive the lock: it is declared before.
         let mut evicted = Vec::new();
-        let mut queue = self.queue.lock();
-        if self.slot(&key).is_some() {
-            return SaveOutcome::Skipped(SkipReason::AlreadyStored);
+        let mut stock = self.stock.lock();
+        let victims = match stock.save(key, weight, |key| self.take_visited(key)) {
+            Ok(victims) => victims,
+            Err(reason) => return SaveOutcome::Skipped(reason),
+        };
+        for victim in &victims {
+            evicted.extend(self.take(victim));
         }
-        if let Err(reason) = queue.admit(weight) {
-            return SaveOutcome::Skipped(reason);
-        }
-        while let Some(victim) = queue.evict_for(weight, |key| self.take_visited(key)) {
-            evicted.extend(self.take(&victim));
-        }
-        let slot = queue.push(key, weight);
         for copy in &self.copies {
             let resident = Resident {
                 module: module.clone(),
-                slot,
                 visited: AtomicBool::new(false),
             };
             copy.shard(&key).write().insert(key, resident);
@@ -256,27 +246,27 @@ impl<M: Clone> State<M> {
 
     /// Takes a module out, in all its copies.
     fn remove(&self, key: &Key) -> Vec<Resident<M>> {
-        let mut queue = self.queue.lock();
-        let removed: Vec<_> = self.take(key).collect();
-        if let Some(resident) = removed.first() {
-            queue.remove(resident.slot);
-        }
-        removed
+        let mut stock = self.stock.lock();
+        stock.remove(key);
+        self.take(key).collect()
     }
 
     fn take_all(&self) -> Vec<KeyMap<Resident<M>>> {
-        let mut queue = self.queue.lock();
-        queue.clear();
+        let mut stock = self.stock.lock();
+        stock.clear();
         let shards = self.copies.iter().flat_map(|copy| &copy.0);
         shards.map(|shard| mem::take(&mut *shard.write())).collect()
     }
 }
 
 impl<M> State<M> {
-    /// The key's place in the queue; good as long as the queue's lock is held.
-    fn slot(&self, key: &Key) -> Option<Slot> {
-        let shard = self.copies[0].shard(key).read();
-        shard.get(key).map(|resident| resident.slot)
+    fn contains(&self, key: &Key, lane: usize) -> bool {
+        self.own_shard(key, lane).read().contains_key(key)
+    }
+
+    /// The key's shard in the copy of the thread whose lane this is.
+    fn own_shard(&self, key: &Key, lane: usize) -> &Shard<M> {
+        self.copies[lane % self.copies.len()].shard(key)
     }
 
     fn take(&self, key: &Key) -> impl Iterator<Item = Resident<M>> {

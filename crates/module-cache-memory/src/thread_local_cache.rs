@@ -18,7 +18,7 @@ use module_cache_core::{
 };
 
 use crate::key::{Key, KeyMap};
-use crate::sieve::{Sieve, Slot};
+use crate::stock::Stock;
 
 /// A cache of live modules of which each thread sees its own, bounded by weight in each.
 ///
@@ -30,8 +30,8 @@ use crate::sieve::{Sieve, Slot};
 /// is gone, when their thread next uses any `ThreadLocalCache` (at once in the thread that dropped it).
 /// While a thread ends, its loads are misses and its saves are skipped for [`SkipReason::NoSpace`].
 ///
-/// Saving a module that is there keeps the one that is there. What leaves when room is needed is chosen by
-/// SIEVE: see the [crate's documentation](crate).
+/// Saving a module that is there keeps the one that is there. What leaves when room is needed is told in
+/// the [crate's documentation](crate).
 pub struct ThreadLocalCache<E: Engine> {
     handle: Arc<Handle>,
     /// Shared and sent like a function: it holds none of the engine's values.
@@ -61,7 +61,7 @@ impl<E: Engine> ThreadLocalCache<E> {
 
     /// How many modules this thread has.
     pub fn len(&self) -> usize {
-        self.with_modules(|modules| modules.sieve.len())
+        self.with_modules(|modules| modules.stock.len())
             .unwrap_or(0)
     }
 
@@ -72,7 +72,7 @@ impl<E: Engine> ThreadLocalCache<E> {
 
     /// What this thread's modules weigh together, in bytes; never more than the cache was made for.
     pub fn weight(&self) -> u64 {
-        self.with_modules(|modules| modules.sieve.weight())
+        self.with_modules(|modules| modules.stock.weight())
             .unwrap_or(0)
     }
 
@@ -247,7 +247,7 @@ fn modules_of<'a, M: 'static>(list: &'a mut Vec<Part>, handle: &Arc<Handle>) -> 
 /// One thread's modules of one cache.
 struct Modules<M> {
     map: KeyMap<Resident<M>>,
-    sieve: Sieve,
+    stock: Stock,
     hits: u64,
     misses: u64,
 }
@@ -255,7 +255,6 @@ struct Modules<M> {
 struct Resident<M> {
     /// Counted, so that it can be cloned or dropped when the list is no longer borrowed.
     module: Rc<M>,
-    slot: Slot,
     visited: bool,
 }
 
@@ -263,14 +262,14 @@ impl<M> Modules<M> {
     fn new(max_weight: u64) -> Self {
         Self {
             map: KeyMap::default(),
-            sieve: Sieve::new(max_weight),
+            stock: Stock::new(max_weight),
             hits: 0,
             misses: 0,
         }
     }
 
     fn stats(&self) -> CacheStats {
-        let mut stats = self.sieve.stats();
+        let mut stats = self.stock.stats();
         stats.hits = self.hits;
         stats.misses = self.misses;
         stats
@@ -285,37 +284,35 @@ impl<M> Modules<M> {
 
     /// Also returns what was evicted to make room.
     fn insert(&mut self, key: Key, weight: u64, module: &Rc<M>) -> (SaveOutcome, Vec<Rc<M>>) {
-        let mut evicted = Vec::new();
-        if self.map.contains_key(&key) {
-            return (SaveOutcome::Skipped(SkipReason::AlreadyStored), evicted);
-        }
-        if let Err(reason) = self.sieve.admit(weight) {
-            return (SaveOutcome::Skipped(reason), evicted);
-        }
         let map = &mut self.map;
-        while let Some(victim) = self.sieve.evict_for(weight, |key| {
+        let victims = self.stock.save(key, weight, |key| {
             map.get_mut(key)
                 .is_some_and(|resident| mem::take(&mut resident.visited))
-        }) {
-            evicted.extend(map.remove(&victim).map(|resident| resident.module));
-        }
+        });
+        let victims = match victims {
+            Ok(victims) => victims,
+            Err(reason) => return (SaveOutcome::Skipped(reason), Vec::new()),
+        };
+        let evicted = victims
+            .iter()
+            .filter_map(|victim| map.remove(victim))
+            .map(|resident| resident.module)
+            .collect();
         let resident = Resident {
             module: Rc::clone(module),
-            slot: self.sieve.push(key, weight),
             visited: false,
         };
-        self.map.insert(key, resident);
+        map.insert(key, resident);
         (SaveOutcome::Stored { bytes: weight }, evicted)
     }
 
     fn remove(&mut self, key: &Key) -> Option<Rc<M>> {
-        let resident = self.map.remove(key)?;
-        self.sieve.remove(resident.slot);
-        Some(resident.module)
+        self.stock.remove(key);
+        Some(self.map.remove(key)?.module)
     }
 
     fn take_all(&mut self) -> KeyMap<Resident<M>> {
-        self.sieve.clear();
+        self.stock.clear();
         mem::take(&mut self.map)
     }
 }
