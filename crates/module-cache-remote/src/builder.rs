@@ -89,7 +89,8 @@ impl RemoteCacheBuilder {
 
     /// For how long a [lease](RemoteCache#leases) is believed that its holder does not renew; 10 seconds
     /// by default. All who share the storage should agree. A holder that died delays the others by this,
-    /// once; one that is cut off from the storage for longer loses its lease.
+    /// once; one that is cut off from the storage for longer loses its lease. Who has waited for sixty terms
+    /// compiles without leave, however alive the holder looks.
     pub fn lease_term(mut self, term: Duration) -> Self {
         self.lease_term = term;
         self

@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     WrongLength { asked: u64, sent: u64 },
     #[error("what was being read was replaced or removed")]
     Gone,
+    #[error("another host has held the lease for {0:?}; compiling without it")]
+    Held(Duration),
     #[error("the entry cannot be read or compressed")]
     Entry(#[from] std::io::Error),
     #[error("an entry was not stored: {0}")]
@@ -37,7 +39,7 @@ impl Failure {
 
     /// Whether the storage has no part in it.
     pub(crate) fn is_local(&self) -> bool {
-        matches!(self, Self::Entry(_) | Self::Skipped(_))
+        matches!(self, Self::Entry(_) | Self::Skipped(_) | Self::Held(_))
     }
 
     /// Whether there is nothing at that place.

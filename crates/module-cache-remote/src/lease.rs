@@ -25,6 +25,10 @@ use crate::io_thread::in_time;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// After so many terms, whoever waits stops: its holder hangs and still renews the lease, or it is renewed by
+/// somebody who has no key and only wants others to wait.
+const LONGEST_WAIT: u32 = 60;
+
 /// Where records are kept, and for how long they are believed.
 #[derive(Debug, Clone)]
 pub(crate) struct Leases {
@@ -80,7 +84,8 @@ pub(crate) struct Lease {
 }
 
 impl Leases {
-    /// Asks for the lease called `name`, and waits while somebody else has it; `None` when that is over.
+    /// Asks for the lease called `name`, and waits while somebody else has it; `None` when that is over, and
+    /// an error when that takes too long.
     pub(crate) async fn acquire(&self, name: String) -> Result<Option<Lease>, Failure> {
         let owner = Owner::new()?;
         let held = |version, written, taken_over| {
@@ -95,9 +100,9 @@ impl Leases {
             })
         };
         let body = owner.body(0);
-        let begun = Instant::now();
+        let asked = Instant::now();
         if let Some(version) = self.limited(self.records.create(&name, &body)).await? {
-            return Ok(held(version, begun, false));
+            return Ok(held(version, asked, false));
         }
         let mut watched: Option<(Version, Instant)> = None;
         let mut taking_over = false;
@@ -125,6 +130,10 @@ impl Leases {
                     }
                 }
                 _ => watched = Some((version, Instant::now())),
+            }
+            let waited = asked.elapsed();
+            if waited >= self.term * LONGEST_WAIT {
+                return Err(Failure::Held(waited));
             }
             sleep(jittered(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -130,3 +130,25 @@ fn lead_or_wait(cache: &RemoteCache, scene: &Scene) -> bool {
         }
     }
 }
+
+#[test]
+fn a_lease_that_never_ends_is_not_waited_for_for_ever() {
+    let (prefix, scene) = (servers::prefix(), Scene::new(1, 1000));
+    let term = Duration::from_millis(500);
+    let host = || {
+        redis(servers::redis_address(), &prefix)
+            .lease_term(term)
+            .build()
+    };
+    let (hanging, other) = (host(), host());
+    let permit = ask(&hanging, &scene);
+    assert!(matches!(permit, CompilePermit::Exclusive(_)));
+
+    let begun = Instant::now();
+    assert!(matches!(ask(&other, &scene), CompilePermit::Uncoordinated));
+    assert!(begun.elapsed() >= 60 * term, "{:?}", begun.elapsed());
+    assert_eq!(other.stats().errors, 1);
+    // The storage works as before.
+    assert!(!scene.loads(&other));
+    assert_eq!(other.remote_stats().outages, 0);
+}
