@@ -33,7 +33,7 @@ pub enum CacheError {
         /// What is wrong with it and what to do, in a few words.
         reason: String,
     },
-    /// The engine could not serialize the module.
+    /// The engine could not serialize the module, or refuses an entry.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// Both sides of a fallback failed.

@@ -46,6 +46,15 @@ macro_rules! forward {
                 (**self).entries()
             }
 
+            fn load_sealed(
+                &self,
+                key: ModuleHash,
+                engine: &E,
+                entry: SealedEntry<'static>,
+            ) -> Result<Option<E::Module>, CacheError> {
+                (**self).load_sealed(key, engine, entry)
+            }
+
             fn flush(&self) -> Result<(), CacheError> {
                 (**self).flush()
             }

@@ -56,7 +56,7 @@ pub use entry_store::EntryStore;
 pub use error::{CacheError, EngineError, InvalidEntry};
 pub use footer::{FOOTER_LEN, Footer, strip_footer};
 pub use hashed_module::HashedModule;
-pub use load_entry::{load_entry, put_entry, save_entry};
+pub use load_entry::{load_entry, open_entry, put_entry, save_entry};
 pub use module_cache::ModuleCache;
 pub use module_hash::{ModuleHash, ParseHashError};
 pub use save_outcome::{SaveOutcome, SkipReason};

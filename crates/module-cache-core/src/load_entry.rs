@@ -1,8 +1,8 @@
 //! From stored entry to module and back: the only place where stored bytes reach an engine.
 
 use crate::{
-    ArtifactEngine, CacheError, EntryKey, EntryStore, InvalidEntry, ModuleHash, SaveOutcome,
-    SealedEntry, SkipReason,
+    ArtifactEngine, CacheError, EngineError, EntryKey, EntryStore, InvalidEntry, ModuleHash,
+    SaveOutcome, SealedEntry, SkipReason,
 };
 
 /// Loads a module from an entry of `store`. A cache over a store calls this for its `load`.
@@ -17,24 +17,38 @@ pub fn load_entry<E: ArtifactEngine>(
     key: ModuleHash,
     engine: &E,
 ) -> Result<Option<E::Module>, CacheError> {
-    let key = EntryKey::new(key, *engine.id());
-    let Some(entry) = store.get(&key)? else {
+    let entry_key = EntryKey::new(key, *engine.id());
+    let Some(entry) = store.get(&entry_key)? else {
         return Ok(None);
     };
-    if *entry.key() != key {
-        store.rejected(&key, &InvalidEntry::Misplaced(Box::new(*entry.key())));
-        return Ok(None);
+    match open_entry(key, engine, entry) {
+        Ok(module) => Ok(Some(module)),
+        Err(error) => {
+            store.rejected(&entry_key, &error);
+            Ok(None)
+        }
+    }
+}
+
+/// Makes the module of an entry in hand. A cache over a store calls this for its
+/// [`load_sealed`](crate::ModuleCache::load_sealed).
+///
+/// # Errors
+///
+/// When the entry is of another module or engine, or the engine refuses it.
+pub fn open_entry<E: ArtifactEngine>(
+    key: ModuleHash,
+    engine: &E,
+    entry: SealedEntry<'static>,
+) -> Result<E::Module, EngineError> {
+    if *entry.key() != EntryKey::new(key, *engine.id()) {
+        let misplaced = InvalidEntry::Misplaced(Box::new(*entry.key()));
+        return Err(EngineError::new("cannot load the entry", misplaced));
     }
     // SAFETY: a `SealedEntry` of this key exists only if its artifact was made by `serialize` on an engine
     // with the key's engine id and stays unchanged: that is the type's invariant, promised to or checked
     // by every one of its constructors. The engine's own id was compared just above.
-    match unsafe { engine.deserialize(entry.into_artifact()) } {
-        Ok(module) => Ok(Some(module)),
-        Err(error) => {
-            store.rejected(&key, &error);
-            Ok(None)
-        }
-    }
+    unsafe { engine.deserialize(entry.into_artifact()) }
 }
 
 /// Stores a module as an entry of `store`. A cache over a store calls this for its `save`.

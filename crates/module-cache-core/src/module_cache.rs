@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use crate::{CacheError, CompilePermit, Engine, EntryStore, ModuleHash, SaveOutcome};
+use crate::{CacheError, CompilePermit, Engine, EntryStore, ModuleHash, SaveOutcome, SealedEntry};
 
 /// A cache of modules of engine `E`.
 ///
@@ -78,6 +78,24 @@ pub trait ModuleCache<E: Engine>: Debug {
     /// serializing a module again. The default has none.
     fn entries(&self) -> Option<&dyn EntryStore> {
         None
+    }
+
+    /// Makes the module of an entry that was fetched from elsewhere and that [`entries`](Self::entries) did
+    /// not keep, so that it need not be fetched again. What this cache keeps alive, it keeps of that too.
+    ///
+    /// A cache with `entries` calls [`open_entry`](crate::open_entry) here. The default has none, and makes
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the entry is of another module or engine, or the engine refuses it.
+    fn load_sealed(
+        &self,
+        _key: ModuleHash,
+        _engine: &E,
+        _entry: SealedEntry<'static>,
+    ) -> Result<Option<E::Module>, CacheError> {
+        Ok(None)
     }
 
     /// Waits until everything saved before is where it was meant to go. The default has nothing pending.

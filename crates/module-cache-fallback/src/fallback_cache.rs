@@ -2,6 +2,7 @@
 
 use module_cache_core::{
     CacheError, CompilePermit, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, SaveOutcome,
+    SealedEntry, SkipReason,
 };
 
 /// Puts a cache behind this one.
@@ -23,7 +24,8 @@ impl<C> FallbackExt for C {}
 ///
 /// - **Promotion**: a hit in the fallback is saved in the primary. Where both keep sealed entries
 ///   ([`ModuleCache::entries`]), the bytes move up and are loaded from there, so that an entry is fetched
-///   once and no module is serialized again. A promotion that fails never fails the hit.
+///   once and no module is serialized again. A promotion that fails never fails the hit: the module is then
+///   made of the bytes that were fetched.
 /// - **Errors**: one side's error does not hide what the other has. It is returned when the other has
 ///   nothing; when both fail, as [`CacheError::Both`].
 /// - **Save** and **remove** go to both sides, and return any error.
@@ -117,13 +119,29 @@ impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for Fallbac
         }
     }
 
+    fn load_sealed(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        entry: SealedEntry<'static>,
+    ) -> Result<Option<E::Module>, CacheError> {
+        if self.primary.entries().is_some() {
+            return self.primary.load_sealed(key, engine, entry);
+        }
+        let loaded = self.fallback.load_sealed(key, engine, entry)?;
+        if let Some(module) = &loaded {
+            log_promotion(key, &self.primary.save(key, engine, module));
+        }
+        Ok(loaded)
+    }
+
     fn flush(&self) -> Result<(), CacheError> {
         both(self.primary.flush(), self.fallback.flush()).map(drop)
     }
 }
 
 impl<P, F> FallbackCache<P, F> {
-    /// Moves the sealed bytes up, then loads them from above.
+    /// Moves the sealed bytes up, then loads them from above; or from the entry in hand, if above it is not.
     fn load_through_entries<E: Engine>(
         &self,
         key: ModuleHash,
@@ -141,7 +159,9 @@ impl<P, F> FallbackCache<P, F> {
         };
         let promoted = to.put(&entry_key, &entry);
         log_promotion(key, &promoted);
-        if let Ok(SaveOutcome::Stored { .. }) = promoted {
+        if let Ok(SaveOutcome::Stored { .. } | SaveOutcome::Skipped(SkipReason::AlreadyStored)) =
+            promoted
+        {
             match self.primary.load(key, engine) {
                 Ok(Some(module)) => return Ok(Some(module)),
                 Ok(None) => {}
@@ -150,7 +170,12 @@ impl<P, F> FallbackCache<P, F> {
                 }
             }
         }
-        self.fallback.load(key, engine)
+        self.primary
+            .load_sealed(key, engine, entry)
+            .or_else(|error| {
+                from.rejected(&entry_key, &error);
+                Ok(None)
+            })
     }
 
     /// Loads from below and saves the module above.

@@ -1,9 +1,11 @@
 //! Who is asked, what moves up, and whose errors count.
 
 use std::sync::Arc;
+use std::thread;
 
 use module_cache_core::{
     CacheError, Compile, CompilePermit, EntryKey, EntryStore, ModuleCache, ModuleHash, SaveOutcome,
+    SealedEntry, SkipReason,
 };
 use module_cache_fallback::{FallbackCache, FallbackExt};
 use module_cache_testkit::{
@@ -135,6 +137,96 @@ fn a_promotion_that_fails_does_not_fail_the_hit() {
     let cache = above.with_fallback(disk());
     let _ = cache.fallback().save(key, &engine, &module).unwrap();
     assert!(cache.load(key, &engine).unwrap().is_some());
+}
+
+#[test]
+fn what_cannot_be_kept_above_is_fetched_once_all_the_same() {
+    let engine = TestEngine::new("fallback");
+    let wasm = wasm(1, 1000);
+    let key = ModuleHash::of(&wasm);
+    let module = engine.compile(&wasm).unwrap();
+    for above in [READ_ONLY, BROKEN] {
+        let above = StoreCache(above);
+        let below = StoreCache(Observed::new(ReferenceStore::new()));
+        let cache = Memory::new().with_fallback(above).with_fallback(below);
+        let _ = cache.fallback().save(key, &engine, &module).unwrap();
+        let serialized = engine.serializes();
+
+        for _ in 0..3 {
+            assert_eq!(cache.load(key, &engine).unwrap().unwrap().wasm(), wasm);
+        }
+        assert_eq!(cache.fallback().0.calls(Method::Load), 1);
+        assert_eq!(engine.serializes(), serialized);
+        assert_eq!(cache.primary().primary().len(), 1, "memory has it");
+    }
+}
+
+#[test]
+fn what_somebody_else_promoted_meanwhile_is_loaded_from_above() {
+    let engine = TestEngine::new("fallback");
+    let wasm = wasm(1, 1000);
+    let key = ModuleHash::of(&wasm);
+    let module = engine.compile(&wasm).unwrap();
+    let above = Observed::new(ReferenceStore::new());
+    let below = StoreCache(Observed::new(ReferenceStore::new()));
+    let cache = StoreCache(above).with_fallback(below);
+    assert!(cache.save(key, &engine, &module).unwrap().is_stored());
+    let (primary, fallback) = (&cache.primary().0, &cache.fallback().0);
+
+    // The first look above comes before that promotion.
+    primary.inject(Method::Load, Fault::Error);
+    let held = fallback.hold(Method::Load);
+    thread::scope(|scope| {
+        let load = scope.spawn(|| cache.load(key, &engine).unwrap().unwrap());
+        held.wait_for(1);
+        primary.heal(Method::Load);
+        drop(held);
+        assert_eq!(load.join().unwrap().wasm(), wasm);
+    });
+    assert_eq!(primary.calls(Method::Load), 2);
+    assert_eq!(fallback.calls(Method::Load), 1);
+}
+
+#[test]
+fn what_the_engine_refuses_is_a_miss_that_the_store_below_hears_of() {
+    let engine = TestEngine::new("fallback");
+    let wasm = wasm(1, 1000);
+    let key = ModuleHash::of(&wasm);
+    let below = StoreCache(ReferenceStore::new());
+    let _ = below
+        .save(key, &engine, &engine.compile(&wasm).unwrap())
+        .unwrap();
+    let cache = StoreCache(READ_ONLY).with_fallback(below);
+    let rejecting = engine.same_id();
+    rejecting.reject_artifacts(true);
+    assert!(cache.load(key, &rejecting).unwrap().is_none());
+    assert_eq!(cache.fallback().0.rejections(), 1);
+    assert!(cache.load(key, &engine).unwrap().is_some(), "it stays");
+}
+
+/// A store that has nothing, and its answer to whoever wants to keep something there.
+#[derive(Debug)]
+struct Empty(fn() -> Result<SaveOutcome, CacheError>);
+
+const READ_ONLY: Empty = Empty(|| Ok(SaveOutcome::Skipped(SkipReason::ReadOnly)));
+const BROKEN: Empty = Empty(|| Err(CacheError::backend("empty store", "put", "it is broken")));
+
+impl EntryStore for Empty {
+    fn get(&self, _: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        Ok(None)
+    }
+
+    fn put(&self, _: &EntryKey, _: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+        (self.0)()
+    }
+
+    fn contains(&self, _: &EntryKey) -> Result<bool, CacheError> {
+        Ok(false)
+    }
+
+    fn remove(&self, _: &EntryKey) -> Result<bool, CacheError> {
+        Ok(false)
+    }
 }
 
 #[test]

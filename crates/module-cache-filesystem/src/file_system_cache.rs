@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use module_cache_core::{
     ArtifactEngine, CacheError, CacheStats, CompilePermit, Counters, EntryKey, EntryStore,
-    ModuleCache, ModuleHash, SaveOutcome, SealedEntry, Trust, load_entry, save_entry,
+    ModuleCache, ModuleHash, SaveOutcome, SealedEntry, Trust, load_entry, open_entry, save_entry,
 };
 
 use crate::Verification;
@@ -149,6 +149,15 @@ impl<E: ArtifactEngine> ModuleCache<E> for FileSystemCache {
 
     fn entries(&self) -> Option<&dyn EntryStore> {
         Some(self)
+    }
+
+    fn load_sealed(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        entry: SealedEntry<'static>,
+    ) -> Result<Option<E::Module>, CacheError> {
+        Ok(Some(open_entry(key, engine, entry)?))
     }
 }
 
@@ -299,7 +308,7 @@ impl Inner {
     }
 
     /// Counts and logs why an entry cannot be used, and deletes it if it is proven to be damaged.
-    fn refused(&self, name: &str, refusal: &Refusal) {
+    pub(crate) fn refused(&self, name: &str, refusal: &Refusal) {
         match refusal {
             Refusal::Missing => tracing::debug!(name, "no entry"),
             Refusal::Invalid { reason, inode } if reason.is_corrupt() => {

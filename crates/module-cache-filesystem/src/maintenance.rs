@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 
-use module_cache_core::{CacheError, Trust};
+use module_cache_core::{CacheError, EntryStore, SealedEntry, Trust};
 
 use crate::bundle::{self, ExportReport, ImportReport};
 use crate::file_system_cache::FileSystemCache;
@@ -12,7 +12,7 @@ use crate::prune::{self, Limits, PruneOptions, PruneReport};
 use crate::scan::{self, Listing};
 use crate::usage::{EntryInfo, Usage};
 use crate::verify::{self, VerifyReport};
-use crate::{clock, layout};
+use crate::{clock, layout, open_entry};
 
 impl FileSystemCache {
     /// Removes the least recently used entries until the limits hold, and what dead processes left behind.
@@ -62,6 +62,47 @@ impl FileSystemCache {
         let now = clock::now();
         let info = |entry| EntryInfo::of(entry, prune::last_use(hints, entry, now));
         Ok(self.listing()?.entries.iter().map(info).collect())
+    }
+
+    /// Reads one entry that [`list`](Self::list) returned, verified as [`get`](EntryStore::get) does. `None` if
+    /// there is none any more, or it cannot be used.
+    ///
+    /// ```
+    /// use module_cache_core::{Compile, ModuleCache, ModuleHash};
+    /// # use module_cache_filesystem::FileSystemCache;
+    /// # use module_cache_testkit::{TestEngine, wasm};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let cache = FileSystemCache::open(folder.path().join("cache"))?;
+    /// # let (engine, wasm) = (TestEngine::new("doc"), wasm(1, 100));
+    /// let key = ModuleHash::of(&wasm);
+    /// cache.save(key, &engine, &engine.compile(&wasm)?)?;
+    ///
+    /// for listed in cache.list()? {
+    ///     if let Some(entry) = cache.get_listed(&listed)? {
+    ///         assert_eq!(entry.key().module(), listed.module);
+    ///         assert_eq!(entry.key().engine().to_string(), listed.engine);
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read; never because of one bad entry.
+    pub fn get_listed(
+        &self,
+        listed: &EntryInfo,
+    ) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        let inner = &*self.inner;
+        let name = layout::entry_of(&listed.engine, listed.module);
+        match open_entry::key_of(&inner.directory, &name, inner.policy.owner_check) {
+            Ok(Ok(key)) => self.get(&key),
+            Ok(Err(refusal)) => {
+                inner.refused(&name, &refusal);
+                Ok(None)
+            }
+            Err(error) => Err(inner.error("read the entry", &name, error)),
+        }
     }
 
     /// Compares every entry with its checksum, on all cores, whatever is remembered of earlier checks.

@@ -8,7 +8,7 @@ use module_cache_core::{EntryKey, FOOTER_LEN, Footer, InvalidEntry, SealedEntry,
 
 use crate::directory::{Attributes, Directory, Kind};
 use crate::positional::read_exact_at;
-use crate::trust_check;
+use crate::{layout, trust_check};
 
 /// A file that says of itself that it is the entry it should be. Nothing is verified yet.
 #[derive(Debug)]
@@ -115,6 +115,35 @@ impl OpenEntry {
             inode: self.attributes.inode,
         }
     }
+}
+
+/// The whole key of the entry `name`, of which the name has a part, as the file itself says. Nothing is proven
+/// by it.
+///
+/// # Errors
+///
+/// As for [`open_file`].
+pub(crate) fn key_of(
+    directory: &Directory,
+    name: &str,
+    owner_check: Option<u32>,
+) -> io::Result<Result<EntryKey, Refusal>> {
+    let (file, attributes) = match open_file(directory, name, owner_check)? {
+        Ok(opened) => opened,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let footer = read_footer(&file, attributes.size)?;
+    let key = Footer::parse(&footer).and_then(|footer| {
+        if layout::entry(footer.key()) == name {
+            Ok(*footer.key())
+        } else {
+            Err(InvalidEntry::Misplaced(Box::new(*footer.key())))
+        }
+    });
+    Ok(key.map_err(|reason| Refusal::Invalid {
+        reason,
+        inode: attributes.inode,
+    }))
 }
 
 /// Opens what stands in the place of an entry, if it is a file that nobody else controls.

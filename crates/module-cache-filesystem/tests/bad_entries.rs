@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use module_cache_core::{
-    Compile, Engine, ModuleCache, ModuleHash, SaveOutcome, SigningKey, SkipReason, Trust,
+    Compile, Engine, EntryKey, ModuleCache, ModuleHash, SaveOutcome, SigningKey, SkipReason, Trust,
 };
 use module_cache_filesystem::{FileSystemCache, Verification};
 use module_cache_testkit::{TestEngine, wasm};
@@ -263,6 +263,46 @@ fn an_entry_that_the_engine_refuses_stays_unless_it_was_damaged_meanwhile() {
     assert_eq!(cache.stats().rejected, 1);
     folder.engine.reject_artifacts(false);
     assert!(cache.load(folder.key(), &folder.engine).unwrap().is_some());
+}
+
+#[test]
+fn what_was_listed_is_read_as_a_load_reads_it() {
+    let folder = Folder::new();
+    let listed = |cache: &FileSystemCache| {
+        let [listed] = &cache.list().unwrap()[..] else {
+            panic!("one entry is there");
+        };
+        listed.clone()
+    };
+    let cache = folder.cache();
+    let entry = cache.get_listed(&listed(&cache)).unwrap().unwrap();
+    assert_eq!(
+        entry.key(),
+        &EntryKey::new(folder.key(), *folder.engine.id())
+    );
+    let whole = fs::read(folder.entry()).unwrap();
+    assert_eq!(entry.len(), whole.len() as u64);
+
+    // One of another module, whole and good, is not what the list named.
+    let other = folder.entry_of(&folder.engine, ModuleHash::of(b"other"));
+    fs::rename(folder.entry(), &other).unwrap();
+    let moved = listed(&cache);
+    assert!(folder.store().is_stored());
+    assert!(cache.get_listed(&moved).unwrap().is_none());
+    assert_eq!(cache.stats().rejected, 1);
+    fs::remove_file(other).unwrap();
+
+    let mut flipped = whole.clone();
+    flipped[0] ^= 1;
+    for damaged in [&flipped, &whole[..whole.len() - 1].to_vec()] {
+        folder.overwrite(damaged);
+        let cache = folder.cache();
+        let damaged = listed(&cache);
+        assert!(cache.get_listed(&damaged).unwrap().is_none());
+        assert_eq!(cache.stats().corrupt, 1);
+        assert!(cache.list().unwrap().is_empty(), "it is removed");
+        assert!(cache.get_listed(&damaged).unwrap().is_none(), "it is gone");
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use module_cache_core::{
-    CacheError, CompilePermit, Engine, EntryStore, ModuleCache, ModuleHash, SaveOutcome, SkipReason,
+    CacheError, CompilePermit, Engine, EntryStore, ModuleCache, ModuleHash, SaveOutcome,
+    SealedEntry, SkipReason,
 };
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tracing::{debug, warn};
@@ -152,6 +153,15 @@ where
     /// None: what waits is not sealed yet.
     fn entries(&self) -> Option<&dyn EntryStore> {
         None
+    }
+
+    fn load_sealed(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        entry: SealedEntry<'static>,
+    ) -> Result<Option<E::Module>, CacheError> {
+        self.shared.cache.load_sealed(key, engine, entry)
     }
 
     fn flush(&self) -> Result<(), CacheError> {

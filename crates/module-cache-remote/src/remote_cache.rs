@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use module_cache_core::{
     ArtifactEngine, CacheError, CacheStats, CompilePermit, EntryKey, EntryStore, ModuleCache,
-    ModuleHash, SaveOutcome, SealedEntry, SigningKey, Trust, load_entry, put_entry,
+    ModuleHash, SaveOutcome, SealedEntry, SigningKey, Trust, load_entry, open_entry, put_entry,
 };
 use opendal::Operator;
 
@@ -222,6 +222,15 @@ impl<E: ArtifactEngine> ModuleCache<E> for RemoteCache {
 
     fn entries(&self) -> Option<&dyn EntryStore> {
         Some(self)
+    }
+
+    fn load_sealed(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        entry: SealedEntry<'static>,
+    ) -> Result<Option<E::Module>, CacheError> {
+        Ok(Some(open_entry(key, engine, entry)?))
     }
 
     fn flush(&self) -> Result<(), CacheError> {

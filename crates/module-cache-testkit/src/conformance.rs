@@ -113,6 +113,7 @@ macro_rules! __cache_cases {
             contains_agrees_with_load
             load_resident_agrees_with_load
             entries_hold_what_was_saved
+            an_entry_in_hand_loads
             flush_succeeds
             a_large_module_loads
             the_smallest_module_loads

@@ -173,6 +173,15 @@ impl<E: Engine, C: ModuleCache<E>> ModuleCache<E> for Observed<C> {
         self.inner.entries()
     }
 
+    fn load_sealed(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        entry: SealedEntry<'static>,
+    ) -> Result<Option<E::Module>, CacheError> {
+        self.inner.load_sealed(key, engine, entry)
+    }
+
     fn flush(&self) -> Result<(), CacheError> {
         self.enter(Method::Flush)?;
         self.inner.flush()

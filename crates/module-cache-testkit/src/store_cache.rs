@@ -2,7 +2,7 @@
 
 use module_cache_core::{
     ArtifactEngine, CacheError, CompilePermit, EntryKey, EntryStore, ModuleCache, ModuleHash,
-    SaveOutcome, load_entry, save_entry,
+    SaveOutcome, SealedEntry, load_entry, open_entry, save_entry,
 };
 
 /// The plainest [`ModuleCache`] over an [`EntryStore`]. It keeps no live modules.
@@ -47,6 +47,15 @@ impl<E: ArtifactEngine, S: EntryStore> ModuleCache<E> for StoreCache<S> {
 
     fn entries(&self) -> Option<&dyn EntryStore> {
         Some(&self.0)
+    }
+
+    fn load_sealed(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        entry: SealedEntry<'static>,
+    ) -> Result<Option<E::Module>, CacheError> {
+        Ok(Some(open_entry(key, engine, entry)?))
     }
 
     fn flush(&self) -> Result<(), CacheError> {

@@ -70,6 +70,7 @@ fn every_case_for_caches_finds_what_it_is_there_for() {
                 Flaw::OnePermitForAll,
                 &["permits_of_different_keys_are_independent"],
             ),
+            (Flaw::OpensNothing, &["an_entry_in_hand_loads"]),
             (
                 Flaw::PermitsAll,
                 &[

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use module_cache_core::{
     ArtifactEngine, CacheError, EntryKey, EntryStore, InvalidEntry, ModuleCache, ModuleHash,
-    SaveOutcome, SealedEntry, Trust, load_entry, save_entry,
+    SaveOutcome, SealedEntry, Trust, load_entry, open_entry, save_entry,
 };
 use redb::{ConcurrencyMode, Database, ReadableDatabase, Table, TableDefinition};
 
@@ -124,6 +124,15 @@ impl<E: ArtifactEngine> ModuleCache<E> for RedbCache {
 
     fn entries(&self) -> Option<&dyn EntryStore> {
         Some(self)
+    }
+
+    fn load_sealed(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        entry: SealedEntry<'static>,
+    ) -> Result<Option<E::Module>, CacheError> {
+        Ok(Some(open_entry(key, engine, entry)?))
     }
 }
 

@@ -162,6 +162,32 @@ pub fn entries_hold_what_was_saved<C: ModuleCache<TestEngine>>(fixture: Fixture<
     sample.assert_loads(cache, &engine.same_id());
 }
 
+pub fn an_entry_in_hand_loads<C: ModuleCache<TestEngine>>(fixture: Fixture<C>) {
+    let (cache, engine, sample) = (&fixture.subject, engine(), Sample::small(1));
+    let claimed = fixture.capabilities.entries;
+    let loaded = cache
+        .load_sealed(sample.key, &engine, sample.entry(&engine))
+        .expect("an entry in hand loads, or is nothing to this cache");
+    if let Some(module) = loaded {
+        assert!(module.wasm() == sample.wasm, "another module: {module:?}");
+    } else {
+        assert!(!claimed, "the cache has entries, and cannot load one");
+    }
+    if !claimed {
+        return;
+    }
+    let rejecting = engine.same_id();
+    rejecting.reject_artifacts(true);
+    for (key, engine) in [
+        (Sample::small(2).key, &engine),
+        (sample.key, &other_engine()),
+        (sample.key, &rejecting),
+    ] {
+        let refused = cache.load_sealed(key, engine, sample.entry(&self::engine()));
+        assert!(refused.is_err(), "not an entry of this key: {refused:?}");
+    }
+}
+
 pub fn flush_succeeds<C: ModuleCache<TestEngine>>(fixture: Fixture<C>) {
     let (cache, engine, sample) = (&fixture.subject, engine(), Sample::small(1));
     cache.flush().unwrap();

@@ -30,6 +30,7 @@ pub(crate) enum Flaw {
     KeepsHundred,
     MixesUpThreads,
     OnePermitForAll,
+    OpensNothing,
     PermitsAll,
     PermitsNothing,
     PermitsOnce,
@@ -228,6 +229,18 @@ impl<C: ModuleCache<TestEngine>> ModuleCache<TestEngine> for Flawed<C> {
         match self.flaw {
             Flaw::HidesEntries => None,
             _ => self.inner.entries(),
+        }
+    }
+
+    fn load_sealed(
+        &self,
+        key: ModuleHash,
+        engine: &TestEngine,
+        entry: SealedEntry<'static>,
+    ) -> Result<Option<TestModule>, CacheError> {
+        match self.flaw {
+            Flaw::OpensNothing => Ok(None),
+            _ => self.inner.load_sealed(key, engine, entry),
         }
     }
 
