@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use etcetera::BaseStrategy;
 use etcetera::base_strategy::choose_native_strategy;
-#[cfg(feature = "remote")]
-use module_cache::EntryInfo;
 use module_cache::{CacheError, FileSystemCache};
 
 use crate::args::CacheDirArg;
@@ -81,13 +79,6 @@ pub(crate) fn open_existing(arg: &CacheDirArg) -> Result<Option<FileSystemCache>
         // Whatever else is wrong with it shows when it is opened.
         _ => open(arg).map(Some),
     }
-}
-
-/// Where an entry lies, as docs/format.md says.
-#[cfg(feature = "remote")]
-pub(crate) fn entry_path(folder: &FileSystemCache, entry: &EntryInfo) -> PathBuf {
-    let folder = folder.root().join(FORMAT).join(&entry.engine);
-    folder.join(entry.module.to_string())
 }
 
 fn platform_default() -> Result<PathBuf> {

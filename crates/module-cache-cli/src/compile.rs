@@ -20,7 +20,7 @@ use crate::hash_function::HashFunction;
 use crate::precompiler::Precompiler;
 use crate::remote::{Remote, Tiers};
 use crate::reporting_cache::ReportingCache;
-use crate::wasm_file::WasmFile;
+use crate::wasm_file::OpenFile;
 use crate::{cache_folder, json, messages, output};
 
 /// Runs the command and returns its exit code: 0 if everything is in the cache now.
@@ -126,7 +126,7 @@ impl Work<'_> {
     }
 
     fn compile_file(&self, path: &Path) -> Result<Stored> {
-        let file = WasmFile::open(path, self.hash)?;
+        let file = OpenFile::open(path)?.hashed(self.hash, self.cache.primary().folder())?;
         // Files of equal content take turns, or the second would come between code and storage.
         let turn = self.turn(file.hash());
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use clap::ValueEnum;
-use module_cache::ModuleHash;
+use module_cache::{FileSystemCache, ModuleHash};
 use sha2::{Digest, Sha256};
 
 /// What the key of a module is computed with. Those who look for it must use the same.
@@ -29,15 +29,21 @@ impl HashFunction {
         }
     }
 
-    /// The key of what is in a file, which is not held in memory.
+    /// The key of what is in a file, which is not held in memory. The cache folder remembers BLAKE3s, so that
+    /// a file that did not change is not read again.
     ///
     /// # Errors
     ///
     /// When the file cannot be read.
-    pub(crate) fn of_file(self, path: &Path) -> io::Result<ModuleHash> {
-        match self {
-            Self::Blake3 => ModuleHash::of_file(path),
-            Self::Sha256 => sha256_of_file(path),
+    pub(crate) fn of_file(
+        self,
+        path: &Path,
+        folder: Option<&FileSystemCache>,
+    ) -> io::Result<ModuleHash> {
+        match (self, folder) {
+            (Self::Blake3, Some(folder)) => folder.hash_of_file(path),
+            (Self::Blake3, None) => ModuleHash::of_file(path),
+            (Self::Sha256, _) => sha256_of_file(path),
         }
     }
 }

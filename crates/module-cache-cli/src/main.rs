@@ -50,8 +50,11 @@ use crate::args::Command;
 
 fn main() -> ExitCode {
     let started = Instant::now();
-    tracing_warnings::install();
-    let outcome = match args::parse() {
+    let command = args::parse();
+    // These tell each failure of the storage as an error.
+    let told = matches!(command, Command::Push(_) | Command::Pull(_));
+    tracing_warnings::install(told);
+    let outcome = match command {
         Command::Run(args) => run::run(&args, started),
         Command::Compile(args) => compile::compile(&args),
         Command::Ls(args) => ls::ls(&args),

@@ -1,13 +1,7 @@
 //! `module-cache push`: uploads entries to a remote storage.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
-
-use anyhow::{Context, Result, bail};
-use module_cache::{
-    EntryInfo, EntryKey, EntryStore, FOOTER_LEN, FileSystemCache, Footer, RemoteCache,
-};
+use anyhow::{Result, bail};
+use module_cache::{EntryInfo, FileSystemCache, RemoteCache};
 
 use crate::args::PushArgs;
 use crate::selection::Selection;
@@ -40,35 +34,17 @@ pub(crate) fn push(args: &PushArgs) -> Result<u8> {
 }
 
 fn copy(folder: &FileSystemCache, listed: &EntryInfo, remote: &RemoteCache) -> Copied {
-    let entry = match key_of(folder, listed) {
-        Ok(key) => EntryStore::get(folder, &key).map_err(|error| transfer::text_of(&error)),
-        Err(error) => Err(format!("{error:#}")),
-    };
-    match entry {
-        Ok(Some(entry)) => match remote.put_now(&entry) {
-            Ok(outcome) => outcome.into(),
-            Err(error) => Copied::Stopped(transfer::text_of(&error)),
-        },
+    let entry = match folder.get_listed(listed) {
+        Ok(Some(entry)) => entry,
         Ok(None) => {
-            Copied::Failed("it cannot be used, or is gone; see `module-cache verify`".into())
+            return Copied::Failed(
+                "it cannot be used, or is gone; see `module-cache verify`".into(),
+            );
         }
-        Err(error) => Copied::Failed(error),
+        Err(error) => return Copied::Failed(transfer::text_of(&error)),
+    };
+    match remote.put_now(&entry) {
+        Ok(outcome) => outcome.into(),
+        Err(error) => Copied::Stopped(transfer::text_of(&error)),
     }
-}
-
-/// The whole key of an entry, of which the name has a part. Nothing is proven by it: the folder compares the
-/// rest when the entry is read.
-fn key_of(folder: &FileSystemCache, listed: &EntryInfo) -> Result<EntryKey> {
-    let path = cache_folder::entry_path(folder, listed);
-    let footer = last_bytes(&path, FOOTER_LEN as u64).context("cannot be read")?;
-    Ok(*Footer::parse(&footer)?.key())
-}
-
-fn last_bytes(path: &Path, len: u64) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let start = file.metadata()?.len().saturating_sub(len);
-    file.seek(SeekFrom::Start(start))?;
-    let mut bytes = Vec::new();
-    file.take(len).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use module_cache::{
     ArtifactEngine, CacheError, CompilePermit, EntryKey, EntryStore, FallbackCache, ModuleCache,
-    ModuleHash, SaveOutcome, SkipReason, load_entry, put_entry,
+    ModuleHash, SaveOutcome, SealedEntry, SkipReason, load_entry, open_entry, put_entry,
 };
 #[cfg(feature = "remote")]
 use {
@@ -129,6 +129,15 @@ impl<E: ArtifactEngine> ModuleCache<E> for Remote {
     fn entries(&self) -> Option<&dyn EntryStore> {
         let store: &dyn EntryStore = self.store.as_deref()?;
         Some(store)
+    }
+
+    fn load_sealed(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        entry: SealedEntry<'static>,
+    ) -> Result<Option<E::Module>, CacheError> {
+        Ok(Some(open_entry(key, engine, entry)?))
     }
 
     fn flush(&self) -> Result<(), CacheError> {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use module_cache::{
     ArtifactEngine, CacheError, CompilePermit, EntryKey, EntryStore, FileSystemCache, ModuleCache,
-    ModuleHash, SaveOutcome, SealedEntry, SkipReason,
+    ModuleHash, SaveOutcome, SealedEntry, SkipReason, open_entry,
 };
 
 use crate::messages;
@@ -26,6 +26,11 @@ impl ReportingCache {
             folder,
             problems: Mutex::default(),
         }
+    }
+
+    /// The folder, if there is one.
+    pub(crate) fn folder(&self) -> Option<&FileSystemCache> {
+        self.folder.as_ref()
     }
 
     /// What went wrong when the module was last loaded or saved.
@@ -116,6 +121,15 @@ impl<E: ArtifactEngine> ModuleCache<E> for ReportingCache {
 
     fn entries(&self) -> Option<&dyn EntryStore> {
         self.folder.is_some().then_some(self)
+    }
+
+    fn load_sealed(
+        &self,
+        key: ModuleHash,
+        engine: &E,
+        entry: SealedEntry<'static>,
+    ) -> Result<Option<E::Module>, CacheError> {
+        Ok(Some(open_entry(key, engine, entry)?))
     }
 
     fn flush(&self) -> Result<(), CacheError> {

@@ -14,7 +14,7 @@ use crate::hash_function::HashFunction;
 use crate::program::{self, End};
 use crate::remote::{Remote, Tiers};
 use crate::reporting_cache::ReportingCache;
-use crate::wasm_file::WasmFile;
+use crate::wasm_file::OpenFile;
 use crate::{cache_folder, messages, output};
 
 /// What programs are known by in the cache.
@@ -31,14 +31,17 @@ const CODE_OF_TRAP: u8 = 128 + 6;
 pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
     let (path, _) = args.program();
     let (name, file) = if path == Path::new("-") {
-        ("standard input".to_owned(), WasmFile::from_stdin(HASH))
+        ("standard input".to_owned(), OpenFile::from_stdin())
     } else {
-        (path.display().to_string(), WasmFile::open(path, HASH))
+        (path.display().to_string(), OpenFile::open(path))
     };
     let file = file.with_context(|| name.clone())?;
     let wasi = wasi(args)?;
 
     let cache = cache(args)?;
+    let file = file
+        .hashed(HASH, cache.primary().folder())
+        .with_context(|| name.clone())?;
     let engine = Engine::new(&cache)?;
     let loaded = engine.load(&file).with_context(|| name.clone())?;
     let hash = file.hash();

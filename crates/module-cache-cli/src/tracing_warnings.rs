@@ -9,20 +9,28 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use crate::messages;
 
 /// Shows, from now on, what the cache has to say: that an entry is damaged, or that others control a
-/// folder above it.
-pub(crate) fn install() {
+/// folder above it. That a remote storage failed is left out where the command tells it itself.
+pub(crate) fn install(storage_failures_are_told: bool) {
     // Only a second call could fail, and there is none.
-    let _ = tracing::subscriber::set_global_default(Warnings);
+    let _ = tracing::subscriber::set_global_default(Warnings {
+        storage_failures_are_told,
+    });
 }
 
-struct Warnings;
+struct Warnings {
+    storage_failures_are_told: bool,
+}
 
 impl Subscriber for Warnings {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // The loader's warnings are about errors of the cache, which `ReportingCache` keeps and each
         // command reports in its own way.
         let target = metadata.target();
+        let is_told = self.storage_failures_are_told
+            && target.starts_with("module_cache_remote")
+            && metadata.fields().field("failure").is_some();
         metadata.is_event()
+            && !is_told
             && *metadata.level() <= Level::WARN
             && target.starts_with("module_cache")
             && !target.starts_with("module_cache_loader")

@@ -77,7 +77,7 @@ struct Work<'a, T, C> {
     stopped: AtomicBool,
 }
 
-impl<'a, T: Listed + Sync, C: Fn(&T) -> Copied + Sync> Work<'a, T, C> {
+impl<T: Listed + Sync, C: Fn(&T) -> Copied + Sync> Work<'_, T, C> {
     fn run(&self, report: &mut Report) -> Result<()> {
         let (sender, receiver) = mpsc::channel();
         thread::scope(|scope| {
@@ -91,23 +91,25 @@ impl<'a, T: Listed + Sync, C: Fn(&T) -> Copied + Sync> Work<'a, T, C> {
             }
             drop(sender);
 
-            for (entry, copied) in receiver {
+            for (at, copied) in receiver {
                 // Where nobody listens any more, the threads end with the entry they are at.
-                report.print(entry, copied)?;
+                report.print(at, &self.entries[at], copied)?;
             }
             Ok(())
         })
     }
 
-    fn work(&self, sender: &Sender<(&'a T, Copied)>) {
-        while !self.stopped.load(Ordering::Relaxed)
-            && let Some(entry) = self.entries.get(self.next.fetch_add(1, Ordering::Relaxed))
-        {
+    fn work(&self, sender: &Sender<(usize, Copied)>) {
+        while !self.stopped.load(Ordering::Relaxed) {
+            let at = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(entry) = self.entries.get(at) else {
+                break;
+            };
             let copied = (self.copy)(entry);
             if matches!(copied, Copied::Stopped(_)) {
                 self.stopped.store(true, Ordering::Relaxed);
             }
-            if sender.send((entry, copied)).is_err() {
+            if sender.send((at, copied)).is_err() {
                 break;
             }
         }
@@ -137,7 +139,8 @@ struct Report {
     json: bool,
     bar: ProgressBar,
     left: u64,
-    stopped: bool,
+    /// Which entry was the first that could not be copied for a reason that holds for all, and that reason.
+    stopped: Option<(usize, String)>,
     summary: Summary,
 }
 
@@ -156,18 +159,12 @@ impl Report {
             json,
             bar,
             left: entries,
-            stopped: false,
+            stopped: None,
             summary: Summary::default(),
         }
     }
 
-    fn print(&mut self, entry: &impl Listed, copied: Copied) -> Result<()> {
-        // Those that were on their way with the one that was told of fail for the same reason.
-        if self.stopped && matches!(copied, Copied::Stopped(_)) {
-            return Ok(());
-        }
-        self.stopped |= matches!(copied, Copied::Stopped(_));
-        self.left -= 1;
+    fn print(&mut self, at: usize, entry: &impl Listed, copied: Copied) -> Result<()> {
         let summary = &mut self.summary;
         let printed = match copied {
             Copied::Stored { bytes } => {
@@ -180,11 +177,19 @@ impl Report {
                 summary.present += 1;
                 Ok(())
             }
-            Copied::Failed(error) | Copied::Stopped(error) => {
+            Copied::Failed(error) => {
                 summary.failed += 1;
                 self.bar.suspend(|| print_failure(entry, &error, self.json))
             }
+            Copied::Stopped(error) => {
+                // Those behind it were begun later, and may know only that the storage failed before.
+                if self.stopped.as_ref().is_none_or(|(first, _)| at < *first) {
+                    self.stopped = Some((at, error));
+                }
+                return Ok(());
+            }
         };
+        self.left -= 1;
         self.bar.inc(1);
         printed
     }
@@ -192,9 +197,9 @@ impl Report {
     /// Prints the summary and returns the exit code.
     fn finish(mut self, done: &str) -> Result<u8> {
         self.bar.finish_and_clear();
-        if self.left > 0 {
+        if let Some((_, error)) = &self.stopped {
             messages::error(format_args!(
-                "{} not copied; the same command goes on with what is missing",
+                "{error}; {} not copied, and the same command goes on with what is missing",
                 match self.left {
                     1 => "1 entry was".to_owned(),
                     left => format!("{left} entries were"),

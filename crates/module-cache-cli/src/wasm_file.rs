@@ -6,17 +6,23 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use module_cache::ModuleHash;
+use module_cache::{FileSystemCache, ModuleHash};
 
 use crate::hash_function::HashFunction;
 
-/// A file that holds WebAssembly, as far as its first bytes tell.
+/// A file that holds WebAssembly, as far as its first bytes tell, and that is not hashed yet.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    kind: Kind,
+    content: Content,
+}
+
+/// The same with its hash.
 #[derive(Debug)]
 pub(crate) struct WasmFile {
-    kind: Kind,
+    file: OpenFile,
     hash: ModuleHash,
     hash_function: HashFunction,
-    content: Content,
 }
 
 /// What is in a file.
@@ -34,17 +40,17 @@ enum Content {
 }
 
 /// Enough to see what a file holds before all of it is read.
-const HEAD_LEN: u64 = 4096;
+const HEAD_LEN: usize = 4096;
 
 const MAGIC: &[u8] = b"\0asm";
 
-impl WasmFile {
-    /// Opens and hashes a file, binary or text.
+impl OpenFile {
+    /// Opens a file, binary or text.
     ///
     /// # Errors
     ///
     /// When it cannot be read or is not WebAssembly. The errors do not name the file.
-    pub(crate) fn open(path: &Path, hash_function: HashFunction) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(not_opened)?;
         if metadata.is_dir() {
             bail!("a folder; name a .wasm or .wat file in it");
@@ -58,12 +64,10 @@ impl WasmFile {
         if head.starts_with(MAGIC) && metadata.is_file() {
             return Ok(Self {
                 kind: kind(&head)?,
-                hash: hash_function.of_file(path).context("cannot be read")?,
-                hash_function,
                 content: Content::InFile(path.to_owned()),
             });
         }
-        Self::read(head, file, hash_function)
+        Self::read(head, file)
     }
 
     /// Reads standard input to its end.
@@ -71,44 +75,37 @@ impl WasmFile {
     /// # Errors
     ///
     /// As for [`open`](Self::open).
-    pub(crate) fn from_stdin(hash_function: HashFunction) -> Result<Self> {
+    pub(crate) fn from_stdin() -> Result<Self> {
         let mut stdin = io::stdin().lock();
         let head = read_head(&mut stdin)?;
         if head.is_empty() {
             bail!("empty; pipe a .wasm or .wat file into it");
         }
-        Self::read(head, stdin, hash_function)
+        Self::read(head, stdin)
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// The hash of the binary form.
-    pub(crate) fn hash(&self) -> ModuleHash {
-        self.hash
-    }
-
-    /// The binary form.
+    /// Hashes the binary form. Of a file that did not change, `folder` may know the hash.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or is not the one any more that was hashed.
-    pub(crate) fn fetch(&self) -> io::Result<Cow<'_, [u8]>> {
-        match &self.content {
-            Content::InMemory(wasm) => Ok(wasm.into()),
-            Content::InFile(path) => {
-                let wasm = fs::read(path)?;
-                // Code must not be stored under the hash of other wasm.
-                if self.hash_function.of(&wasm) != self.hash {
-                    return Err(io::Error::other("it changed while it was read; try again"));
-                }
-                Ok(wasm.into())
-            }
-        }
+    /// When the file cannot be read.
+    pub(crate) fn hashed(
+        self,
+        function: HashFunction,
+        folder: Option<&FileSystemCache>,
+    ) -> Result<WasmFile> {
+        let hash = match &self.content {
+            Content::InFile(path) => function.of_file(path, folder).context("cannot be read")?,
+            Content::InMemory(wasm) => function.of(wasm),
+        };
+        Ok(WasmFile {
+            file: self,
+            hash,
+            hash_function: function,
+        })
     }
 
-    fn read(head: Vec<u8>, mut rest: impl Read, hash_function: HashFunction) -> Result<Self> {
+    fn read(head: Vec<u8>, mut rest: impl Read) -> Result<Self> {
         let is_text = match head.trim_ascii_start() {
             // All that a text can start with is a parenthesis or a comment.
             [] | [b'(' | b';', ..] => true,
@@ -123,10 +120,40 @@ impl WasmFile {
         let wasm = if is_text { parse_text(&bytes)? } else { bytes };
         Ok(Self {
             kind: kind(&wasm)?,
-            hash: hash_function.of(&wasm),
-            hash_function,
             content: Content::InMemory(wasm),
         })
+    }
+}
+
+impl WasmFile {
+    pub(crate) fn kind(&self) -> Kind {
+        self.file.kind
+    }
+
+    /// The hash of the binary form.
+    pub(crate) fn hash(&self) -> ModuleHash {
+        self.hash
+    }
+
+    /// The binary form.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or is not the one any more that was hashed.
+    pub(crate) fn fetch(&self) -> io::Result<Cow<'_, [u8]>> {
+        match &self.file.content {
+            Content::InMemory(wasm) => Ok(wasm.into()),
+            Content::InFile(path) => {
+                let wasm = fs::read(path)?;
+                // Code must not be stored under the hash of other wasm.
+                if self.hash_function.of(&wasm) != self.hash {
+                    return Err(io::Error::other(
+                        "it changed while it was read; try again, and `touch` it if that does not help",
+                    ));
+                }
+                Ok(wasm.into())
+            }
+        }
     }
 }
 
@@ -139,8 +166,8 @@ fn not_opened(error: io::Error) -> anyhow::Error {
 }
 
 fn read_head(file: &mut impl Read) -> Result<Vec<u8>> {
-    let mut head = Vec::new();
-    file.take(HEAD_LEN)
+    let mut head = Vec::with_capacity(HEAD_LEN);
+    file.take(HEAD_LEN as u64)
         .read_to_end(&mut head)
         .context("cannot be read")?;
     Ok(head)
@@ -192,7 +219,10 @@ mod tests {
         let path = dir.path().join("module.wasm");
         for function in [HashFunction::Blake3, HashFunction::Sha256] {
             fs::write(&path, b"\0asm\x01\0\0\0").unwrap();
-            let file = WasmFile::open(&path, function).unwrap();
+            let file = OpenFile::open(&path)
+                .unwrap()
+                .hashed(function, None)
+                .unwrap();
             assert_eq!(&*file.fetch().unwrap(), b"\0asm\x01\0\0\0");
             // An empty custom section is another module.
             fs::write(&path, b"\0asm\x01\0\0\0\0\x01\0").unwrap();

@@ -5,7 +5,6 @@ use std::error::Error;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::thread;
 
 use module_cache_core::{Compile, HashedModule, ModuleCache, ModuleHash};
 use tracing::{debug, debug_span};
@@ -43,12 +42,11 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
     ///
     /// With the feature `metrics`, it reports to the recorder that is installed now: install that first.
     pub fn new(engine: E, cache: C) -> Self {
-        let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Self {
             engine,
             cache,
             flights: Arc::new(Flights::new()),
-            slots: CompileSlots::new(cores),
+            slots: CompileSlots::one_per_core(),
             counters: Counters::default(),
         }
     }

@@ -27,5 +27,7 @@ mod size;
 mod streams;
 mod support;
 mod verify;
+#[cfg(target_os = "linux")]
+mod warm_run;
 #[cfg(feature = "wasmer")]
 mod wasmer;
