@@ -2,7 +2,6 @@
 //!
 //! What is missing is installed or built first; what was built is kept in `<target>/browser/` and found again.
 
-mod debian;
 mod demo;
 mod programs;
 mod server;

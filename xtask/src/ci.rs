@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::workspace::{Workspace, is_built_here};
-use crate::{browser, corpus, dependencies, min_wasmtime, process, servers, tidy};
+use crate::{
+    browser, corpus, deny, dependencies, min_wasmtime, platforms, process, publish, servers, tidy,
+};
 
 /// Not a member of the workspace, because fuzzing needs another toolchain to run; it still has to compile.
 const FUZZ_MANIFEST: &str = "crates/module-cache-core/fuzz/Cargo.toml";
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 15] = [
     ("format", format),
     ("clippy", clippy),
     ("corpus", |workspace| corpus::bring(workspace).map(drop)),
@@ -25,7 +27,12 @@ const STEPS: [Step; 12] = [
     ("browser", |workspace| {
         browser::run(workspace, browser::Options::default())
     }),
+    ("platforms", platforms::run),
     ("dependencies", dependencies::compare),
+    ("licences", |workspace| {
+        deny::run(workspace, deny::Options::default())
+    }),
+    ("packages", publish::pack),
     ("tidy", tidy::run),
 ];
 

@@ -5,9 +5,16 @@
 mod browser;
 mod ci;
 mod corpus;
+mod debian;
+mod debian_rust;
+mod deny;
 mod dependencies;
+mod installed;
+mod library_folder;
 mod min_wasmtime;
+mod platforms;
 mod process;
+mod publish;
 mod servers;
 mod test;
 mod tidy;
@@ -36,10 +43,16 @@ enum Command {
     Ci,
     /// Bring the third-party wasm of tests and benchmarks into the target folder, checked by hash
     Corpus(corpus::Options),
+    /// Check the licences and sources of all dependencies
+    Deny(deny::Options),
     /// Compare docs/dependencies.md with the crates that each feature brings
     Dependencies(dependencies::Options),
     /// Check and test the wasmtime adapter with the oldest wasmtime of its range
     MinWasmtime,
+    /// Type-check the crates for other systems
+    Platforms,
+    /// Pack and build all crates as if to publish them, or publish them
+    Publish(publish::Options),
     /// Bring the servers that tests talk to into the target folder
     Servers,
     /// Bring the corpus and the servers, then run the tests of the whole workspace
@@ -64,8 +77,11 @@ fn run(command: Command) -> Result<()> {
         Command::Browser(options) => browser::run(&workspace, options),
         Command::Ci => ci::run(&workspace),
         Command::Corpus(options) => corpus::run(&workspace, options),
+        Command::Deny(options) => deny::run(&workspace, options),
         Command::Dependencies(options) => dependencies::run(&workspace, &options),
         Command::MinWasmtime => min_wasmtime::run(&workspace),
+        Command::Platforms => platforms::run(&workspace),
+        Command::Publish(options) => publish::run(&workspace, options),
         Command::Servers => servers::bring(&workspace),
         Command::Test(options) => test::run(&workspace, &options),
         Command::Tidy => tidy::run(&workspace),

@@ -16,7 +16,7 @@ use tree::{Fault, Tree};
 /// One rule: what it finds wrong in the tree.
 type Rule = fn(&Tree) -> Vec<Fault>;
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 16] = [
     sources::says_what_it_holds,
     sources::leaves_nothing_unfinished,
     sources::ignores_no_test,
@@ -26,6 +26,8 @@ const RULES: [Rule; 14] = [
     manifests::core_has_two_dependencies,
     manifests::backends_are_apart,
     manifests::packages_inherit,
+    manifests::published_packages_are_complete,
+    manifests::members_ask_for_their_version,
     markdown::links_resolve,
     everything::has_no_trailing_whitespace,
     everything::names_no_machine,

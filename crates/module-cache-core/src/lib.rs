@@ -1,19 +1,4 @@
-//! What every part of module-cache agrees on: engines, keys, caches, errors and the sealed entry.
-//!
-//! A **module cache** keeps what a WebAssembly runtime compiled, so that the next start loads machine
-//! code instead of making it again. This crate holds the words for that and no storage: a runtime is
-//! described by [`Engine`] (and [`Compile`], [`ArtifactEngine`]), a cache of live modules is a
-//! [`ModuleCache`], a store of bytes is an [`EntryStore`], and what lies in a store is a
-//! [`SealedEntry`]. Backends are crates of their own that depend on this one alone.
-//!
-//! ```
-//! use module_cache_core::{EngineId, EntryKey, ModuleHash};
-//!
-//! let wasm = b"\0asm\x01\0\0\0";
-//! let engine = EngineId::builder("example-1.0").field("target", "x86_64").build();
-//! let key = EntryKey::new(ModuleHash::of(wasm), engine);
-//! assert_eq!(key.module().to_string().len(), 64);
-//! ```
+#![doc = include_str!("../README.md")]
 //!
 //! # Safety in one paragraph
 //!

@@ -1,26 +1,4 @@
-//! A cache of precompiled WebAssembly modules in a directory, shared by threads and processes.
-//!
-//! A module is stored once, as a sealed entry that is never rewritten; loading it maps the file, so that a
-//! second process pays for neither compiling nor reading it.
-//!
-//! ```
-//! use module_cache_core::{Compile, ModuleCache, ModuleHash};
-//! use module_cache_filesystem::FileSystemCache;
-//! # use module_cache_testkit::{TestEngine, wasm};
-//!
-//! # let folder = tempfile::tempdir()?;
-//! # let folder = folder.path().join("modules");
-//! # let (engine, wasm) = (TestEngine::new("doc"), wasm(1, 100));
-//! let cache = FileSystemCache::open(&folder)?;
-//! let key = ModuleHash::of(&wasm);
-//! assert!(cache.load(key, &engine)?.is_none());
-//! cache.save(key, &engine, &engine.compile(&wasm)?)?;
-//!
-//! // Any process that opens the folder, now or after a restart:
-//! let cache = FileSystemCache::open(&folder)?;
-//! assert!(cache.load(key, &engine)?.is_some());
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+#![doc = include_str!("../README.md")]
 //!
 //! # What lies in the folder
 //!

@@ -1,6 +1,8 @@
 //! Whatever stands in the place of an entry: it is a miss, it is never executed, the program never hangs,
 //! and only what is proven to be damaged is deleted.
 
+#![cfg(unix)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

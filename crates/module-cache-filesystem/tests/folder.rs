@@ -1,5 +1,7 @@
 //! What the folder looks like, and which folders are refused with which words.
 
+#![cfg(unix)]
+
 use std::error::Error;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

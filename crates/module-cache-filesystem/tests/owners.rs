@@ -1,6 +1,8 @@
 //! Folders of other users, read-only ones, and full disks. These tests change owners and mount file
 //! systems, so they run as root, in a namespace of their own where they mount.
 
+#![cfg(target_os = "linux")]
+
 #[path = "support/role.rs"]
 mod role;
 

@@ -90,6 +90,7 @@ fn a_holder_that_is_busy_for_long_is_waited_for() {
     });
 }
 
+#[cfg(unix)]
 #[test]
 fn past_the_silence_of_a_stopped_holder_one_waiter_goes_on_and_the_others_wait_for_it() {
     hold_if_child();

@@ -1,17 +1,4 @@
-//! Load-or-compile: a module by its hash, from the cache if it is there, compiled once if it is not.
-//!
-//! ```
-//! use module_cache_core::HashedModule;
-//! use module_cache_loader::{ModuleLoader, Source};
-//! # use module_cache_testkit::{ReferenceCache, TestEngine, wasm};
-//! # let (engine, cache, wasm) = (TestEngine::new("doc"), ReferenceCache::default(), wasm(1, 100));
-//!
-//! let loader = ModuleLoader::new(engine, cache);
-//! let module = HashedModule::new(wasm);
-//! assert_eq!(loader.load(&module)?.source, Source::Compiled);
-//! assert_ne!(loader.load(&module)?.source, Source::Compiled);
-//! # Ok::<(), module_cache_loader::LoadError>(())
-//! ```
+#![doc = include_str!("../README.md")]
 //!
 //! # Features
 //!

@@ -1,4 +1,6 @@
-//! Caches of live modules in memory: the first tier, where a hit costs nanoseconds.
+#![doc = include_str!("../README.md")]
+//!
+//! # Which one
 //!
 //! | | [`SharedCache`] | [`ThreadLocalCache`] |
 //! |---|---|---|
@@ -6,32 +8,6 @@
 //! | modules must be `Send + Sync` | to share the cache | never |
 //! | a hit takes | a shared lock that other cores leave alone | no lock |
 //! | the weight is bounded | in total | for each thread |
-//!
-//! Take [`SharedCache`] where threads share their modules, which is nearly everywhere; take
-//! [`ThreadLocalCache`] where a module cannot leave its thread, as in a browser, or where each thread has
-//! an engine of its own. [`in_memory`] makes that choice by target. All of them are handles: clones share
-//! the modules. Behind them, `module-cache-fallback` puts a disk.
-//!
-//! ```
-//! use module_cache_core::{Engine, EngineId, EngineInstance, ModuleCache, ModuleHash};
-//! # struct Runtime(EngineId, EngineInstance);
-//! # impl Engine for Runtime {
-//! #     type Module = std::sync::Arc<str>;
-//! #     fn id(&self) -> &EngineId { &self.0 }
-//! #     fn instance(&self) -> EngineInstance { self.1 }
-//! #     fn weight(&self, module: &Self::Module) -> Option<u64> { Some(module.len() as u64) }
-//! # }
-//! # let engine = Runtime(EngineId::builder("example").build(), EngineInstance::new());
-//! # let module = std::sync::Arc::from("compiled code");
-//! use module_cache_memory::SharedCache;
-//!
-//! let cache = SharedCache::with_max_weight(64 << 20);
-//! let key = ModuleHash::of(b"\0asm\x01\0\0\0");
-//! assert!(cache.load(key, &engine)?.is_none());
-//! assert!(cache.save(key, &engine, &module)?.is_stored());
-//! assert_eq!(cache.load(key, &engine)?, Some(module));
-//! # Ok::<(), module_cache_core::CacheError>(())
-//! ```
 //!
 //! # What is kept, and for how long
 //!

@@ -1,25 +1,7 @@
-//! A cache of precompiled WebAssembly modules on object storage or Redis, shared by a fleet.
+#![doc = include_str!("../README.md")]
 //!
-//! ```
-//! use module_cache_core::{Compile, ModuleCache, ModuleHash, SigningKey};
-//! use module_cache_remote::RemoteCache;
-//! # use module_cache_testkit::{TestEngine, wasm};
-//! # use opendal::{Operator, services::Memory};
-//! # let (engine, wasm) = (TestEngine::new("doc"), wasm(1, 100));
-//!
-//! # let operator = Operator::new(Memory::default())?;
-//! let cache = RemoteCache::signed(operator, [SigningKey::from_bytes([7; 32])]);
-//! let key = ModuleHash::of(&wasm);
-//! assert!(cache.load(key, &engine)?.is_none());
-//! cache.save(key, &engine, &engine.compile(&wasm)?)?;
-//! ModuleCache::<TestEngine>::flush(&cache)?; // or drop it
-//! assert!(cache.load(key, &engine)?.is_some());
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! The storage is one that its users run already, reached through an [`opendal::Operator`] or named by a URI
-//! ([`RemoteCache::from_uri`]). Each service is a feature: `s3`, `gcs`, `azblob`, `redis`, `memcached`,
-//! `http`, `fs`. How to set one up is said in `docs/remote.md` of the repository.
+//! A storage is an [`opendal::Operator`] of the caller's, or what [`RemoteCache::from_uri`] is given. How to set one
+//! up is said in `docs/remote.md` of the repository.
 //!
 //! # What is at stake
 //!

@@ -1,11 +1,9 @@
-//! The conformance suite that every module cache must pass, and doubles for testing what uses one.
-//!
-//! The traits of [`module_cache_core`] come with a contract. [`module_cache_conformance!`] checks it for a
-//! [`ModuleCache`](module_cache_core::ModuleCache) and [`entry_store_conformance!`] for an
-//! [`EntryStore`](module_cache_core::EntryStore): each emits one `#[test]` per case of the contract, so
-//! that the first broken one does not hide the rest. All caches of this project pass it, and yours should.
+#![doc = include_str!("../README.md")]
 //!
 //! # Testing your own
+//!
+//! [`module_cache_conformance!`] checks the contract for a [`ModuleCache`](module_cache_core::ModuleCache) and
+//! [`entry_store_conformance!`] for an [`EntryStore`](module_cache_core::EntryStore).
 //!
 //! Add this crate to the `dev-dependencies`, write a function that makes a fresh, empty cache and says
 //! what it can do, and name both in the macro:

@@ -1,22 +1,8 @@
-//! Engine of module-cache for [wasmer](https://docs.rs/wasmer): [`WasmerEngine`] wraps a
-//! [`wasmer::Engine`] and says what code of that engine depends on, so that every cache of this project can
-//! keep it.
-//!
-//! ```
-//! # #[cfg(feature = "cranelift")] {
-//! use module_cache_core::{Compile, Engine};
-//! use module_cache_wasmer::WasmerEngine;
-//! use wasmer::sys::Cranelift;
-//!
-//! let engine = WasmerEngine::without_middleware(&Cranelift::new().into())?;
-//! println!("code is stored for {}", engine.id()); // wasmer-7.4.2-cranelift-1f0c…
-//!
-//! let module = engine.compile(b"\0asm\x01\0\0\0")?;
-//! let mut store = wasmer::Store::new(engine.engine().clone());
-//! wasmer::Instance::new(&mut store, &module, &wasmer::imports! {}).unwrap();
-//! # }
-//! # Ok::<(), module_cache_core::EngineError>(())
-//! ```
+#![cfg_attr(feature = "cranelift", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "cranelift"),
+    doc = "The engine of module-cache for a wasmer without Cranelift."
+)]
 //!
 //! # Keep the engine
 //!

@@ -1,22 +1,8 @@
-//! Engines of module-cache for [wasmtime](https://docs.rs/wasmtime): [`WasmtimeEngine`] for modules and
-//! [`WasmtimeComponentEngine`] for components.
-//!
-//! Either wraps a [`wasmtime::Engine`] and says what code of that engine depends on, so that every cache
-//! of this project can keep it. Large code is mapped from the cache's file, not read.
-//!
-//! ```
-//! # #[cfg(feature = "cranelift")] {
-//! use module_cache_core::{Compile, Engine};
-//! use module_cache_wasmtime::WasmtimeEngine;
-//!
-//! let engine = WasmtimeEngine::new(&wasmtime::Engine::default())?;
-//! println!("code is stored for {}", engine.id()); // wasmtime-47.0.4-module-1f0c…
-//!
-//! let module = engine.compile(b"\0asm\x01\0\0\0")?;
-//! assert!(engine.weight(&module) > Some(0));
-//! # }
-//! # Ok::<(), module_cache_core::EngineError>(())
-//! ```
+#![cfg_attr(feature = "cranelift", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "cranelift"),
+    doc = "Engines of module-cache for a wasmtime that only loads."
+)]
 //!
 //! A live module belongs to one `wasmtime::Engine`. Make one engine of this crate from it, keep that, and
 //! clone it where another is needed: clones share what a cache keeps in memory.

@@ -1,24 +1,4 @@
-//! module-cache in the browser: `WebAssembly.Module`s in memory, compiled once in each worker.
-//!
-//! A page that runs plugins, or a worker that runs one module for each request, compiles the same wasm again
-//! and again. [`WebModuleLoader`] keeps what was compiled: the second load takes microseconds and gives the
-//! same module, and loads at the same time share one compilation.
-//!
-//! ```no_run
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use module_cache_core::ModuleHash;
-//! use module_cache_memory::in_memory;
-//! use module_cache_web::{WebModuleLoader, fetch_wasm};
-//!
-//! let loader = WebModuleLoader::new(in_memory());
-//! // The hash is known beforehand, as from the manifest that a bundler writes.
-//! let hash: ModuleHash = "666ba2ec46843801d8b8df08c25bcd9a754dcd73fcb399431336e1805443a98a".parse()?;
-//! // Fetched, and compiled while it arrives; from then on neither.
-//! let loaded = loader.load_with(hash, || fetch_wasm("sqlite3.wasm")).await?;
-//! let module: js_sys::WebAssembly::Module = loaded.module;
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 //!
 //! # What a browser allows
 //!

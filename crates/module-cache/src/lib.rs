@@ -53,7 +53,7 @@ println!("{} in {:?}", loaded.source, loaded.elapsed);
     feature = "memory",
     feature = "wasmtime"
 ))]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
 
 pub use module_cache_core::*;

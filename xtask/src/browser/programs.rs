@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::debian;
+use crate::debian;
 
 /// What Chromium is started with. Root and containers cannot have its sandbox, and all that runs in it here is
 /// this repository's own; the rest keeps it from asking the network for things of its own.

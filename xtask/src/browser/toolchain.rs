@@ -3,23 +3,17 @@
 //! Debian's comes without the target's standard library and with its source, so that library is built, once
 //! for each version of the compiler.
 
-use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
-use super::{TARGET, debian};
-use crate::process;
+use super::TARGET;
+use crate::library_folder::library_folder;
 use crate::workspace::Workspace;
-
-const DEBIAN_CARGO: &str = "/usr/bin/cargo";
-const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
-/// Where the source of Debian's standard library is, if it is the compiler that can build for the browser.
-const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/std";
-const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+use crate::{debian_rust, process};
 
 const STD_PARTS: &str = "-Zbuild-std=std,panic_abort,panic_unwind,test,proc_macro";
 
@@ -40,19 +34,14 @@ impl Toolchain {
     /// Finds the toolchain, and installs and builds what it lacks.
     pub(super) fn ready(workspace: &Workspace, home: &Path) -> Result<Self> {
         let target = home.join("target");
-        if library_folder(workspace, Some(TARGET))?.is_dir() {
+        if library_folder(&workspace.root, Some(TARGET))?.is_dir() {
             eprintln!("this toolchain has the target {TARGET}");
             return Ok(Self {
                 target,
                 debian: None,
             });
         }
-        let programs = [DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_SOURCE];
-        if !programs.iter().all(|path| Path::new(path).exists()) {
-            debian::install(&DEBIAN_PACKAGES).with_context(|| {
-                format!("this toolchain has not the target {TARGET}; `rustup target add {TARGET}` is another way")
-            })?;
-        }
+        debian_rust::ready(TARGET)?;
         Ok(Self {
             target,
             debian: Some(Debian {
@@ -66,7 +55,7 @@ impl Toolchain {
     pub(super) fn cargo(&self, workspace: &Workspace) -> Command {
         let mut command = process::cargo(&workspace.root);
         if let Some(Debian { sysroot, linker }) = &self.debian {
-            command = debian_cargo(&workspace.root);
+            command = debian_rust::cargo(&workspace.root);
             command
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
                 .env("CARGO_ENCODED_RUSTFLAGS", encoded_sysroot(sysroot));
@@ -83,22 +72,9 @@ fn encoded_sysroot(sysroot: &Path) -> std::ffi::OsString {
     flags
 }
 
-/// Where this toolchain has the libraries for a target, or would have them; for itself without one.
-fn library_folder(workspace: &Workspace, target: Option<&str>) -> Result<PathBuf> {
-    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    rustc
-        .current_dir(&workspace.root)
-        .args(["--print", "target-libdir"]);
-    if let Some(target) = target {
-        rustc.args(["--target", target]);
-    }
-    let answer = String::from_utf8(process::capture(&mut rustc)?)?;
-    Ok(answer.trim_end().into())
-}
-
 /// The linker that comes with this toolchain. Debian's compiler has none for the browser.
 fn linker(workspace: &Workspace) -> Result<PathBuf> {
-    let linker = library_folder(workspace, None)?
+    let linker = library_folder(&workspace.root, None)?
         .with_file_name("bin")
         .join("rust-lld");
     ensure!(
@@ -111,8 +87,7 @@ fn linker(workspace: &Workspace) -> Result<PathBuf> {
 
 /// The folder of a standard library for the browser, which is built if there is none of this compiler.
 fn ready_sysroot(home: &Path) -> Result<PathBuf> {
-    let version = process::capture(Command::new(DEBIAN_RUSTC).arg("--version"))?;
-    let sysroot = home.join(sysroot_name(str::from_utf8(&version)?));
+    let sysroot = home.join(sysroot_name(&debian_rust::version()?));
     if sysroot.is_dir() {
         return Ok(sysroot);
     }
@@ -156,25 +131,12 @@ fn build_std(folder: &Path) -> Result<()> {
     fs::write(folder.join("Cargo.toml"), manifest)?;
     fs::write(folder.join("lib.rs"), "#![no_std]\n")?;
     process::run(
-        debian_cargo(folder)
+        debian_rust::cargo_for_std(folder)
             .args(["build", "--release", STD_PARTS, "--target", TARGET])
             .env("CARGO_TARGET_DIR", folder.join("target"))
             // Programs that are optimized as a whole need it, and cargo leaves it out.
-            .env("CARGO_ENCODED_RUSTFLAGS", "-Cembed-bitcode=yes")
-            // The option is for nightly compilers only, and does what it says on this one, too.
-            .env("RUSTC_BOOTSTRAP", "1"),
+            .env("CARGO_ENCODED_RUSTFLAGS", "-Cembed-bitcode=yes"),
     )
-}
-
-/// Debian's cargo with Debian's compiler, whatever rustup puts in front of it.
-fn debian_cargo(folder: &Path) -> Command {
-    let mut command = process::cargo_at(DEBIAN_CARGO.as_ref(), folder);
-    command
-        .env("RUSTC", DEBIAN_RUSTC)
-        .env_remove("RUSTUP_TOOLCHAIN")
-        // Has the libraries of the compiler that this program was built by.
-        .env_remove("LD_LIBRARY_PATH");
-    command
 }
 
 #[cfg(test)]

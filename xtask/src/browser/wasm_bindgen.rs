@@ -7,9 +7,10 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use toml::Table;
 
-use crate::process;
 use crate::workspace::Workspace;
+use crate::{installed, process};
 
+const PACKAGE: &str = "wasm-bindgen-cli";
 const TOOL: &str = "wasm-bindgen";
 const TEST_RUNNER: &str = "wasm-bindgen-test-runner";
 
@@ -25,24 +26,8 @@ impl WasmBindgen {
         let version =
             locked_version(&lock, TOOL).with_context(|| format!("the lock file has no {TOOL}"))?;
         let root = home.join(format!("{TOOL}-{version}"));
-        let programs = Self(root.join("bin"));
-        if programs.tool().is_file() && programs.test_runner().is_file() {
-            return Ok(programs);
-        }
-        eprintln!("building {TOOL} {version}, once (some minutes)");
-        let scratch = tempfile::Builder::new()
-            .prefix(".building-")
-            .tempdir_in(home)?;
-        process::run(
-            process::cargo(home)
-                .args(["install", "wasm-bindgen-cli", "--version", version])
-                .args(["--bin", TOOL, "--bin", TEST_RUNNER])
-                .arg("--root")
-                .arg(root)
-                .arg("--target-dir")
-                .arg(scratch.path()),
-        )?;
-        Ok(programs)
+        let programs = [TOOL, TEST_RUNNER];
+        Ok(Self(installed::ready(&root, PACKAGE, version, &programs)?))
     }
 
     /// What runs test programs.

@@ -18,6 +18,13 @@ const CORE_DEPENDENCIES: [&str; 2] = ["blake3", "thiserror"];
 /// What every package takes from the workspace.
 const INHERITED: [&str; 4] = ["version", "edition", "rust-version", "license"];
 
+/// The manifest of the workspace.
+const ROOT: &str = "Cargo.toml";
+
+/// What every published package has in its manifest, and beside it.
+const PUBLISHED_FIELDS: [&str; 4] = ["description", "keywords", "categories", "include"];
+const PUBLISHED_FILES: [&str; 2] = ["README.md", "LICENSE"];
+
 pub(super) fn folder_is_package_name(tree: &Tree) -> Vec<Fault> {
     let wrong = |package: &Package| package.name() != Some(package.folder);
     faults(tree, |package| {
@@ -96,6 +103,55 @@ pub(super) fn packages_inherit(tree: &Tree) -> Vec<Fault> {
         }
         found
     })
+}
+
+/// Without these, a package cannot be published, or nobody can tell what it is and whether it may be used.
+pub(super) fn published_packages_are_complete(tree: &Tree) -> Vec<Fault> {
+    faults(tree, |package| {
+        let fields = package.manifest.get("package");
+        let field = |name: &str| fields.and_then(|fields| fields.get(name));
+        if field("publish").and_then(Value::as_bool) == Some(false) {
+            return Vec::new();
+        }
+        let path = package.file.path.as_str();
+        let folder = path.strip_suffix("Cargo.toml").unwrap_or_default();
+        let fields = PUBLISHED_FIELDS.iter().filter(|name| field(name).is_none());
+        let files = PUBLISHED_FILES
+            .iter()
+            .filter(|name| !tree.has(&format!("{folder}{name}")));
+        fields
+            .chain(files)
+            .map(|name| package.fault("[package]", format!("a published package needs `{name}`")))
+            .collect()
+    })
+}
+
+/// All crates have one version, and are published together.
+pub(super) fn members_ask_for_their_version(tree: &Tree) -> Vec<Fault> {
+    let root = tree.texts("Cargo.toml").find(|(file, _)| file.path == ROOT);
+    let Some((file, text)) = root else {
+        return Vec::new();
+    };
+    let manifest: Table = match text.parse() {
+        Ok(manifest) => manifest,
+        Err(error) => return vec![file.fault(1, format!("not a manifest: {error}"))],
+    };
+    let workspace = manifest.get("workspace");
+    let version = workspace.and_then(|fields| fields.get("package")?.get("version"));
+    let members = workspace.and_then(|fields| fields.get("dependencies")?.as_table());
+    let members = members.into_iter().flatten();
+    members
+        .filter(|(_, member)| member.get("path").is_some() && member.get("version") != version)
+        .map(|(name, _)| {
+            let line = text
+                .lines()
+                .position(|line| line.starts_with(&format!("{name} ")));
+            file.fault(
+                line.map_or(1, |index| index + 1),
+                format!("{name} is asked for in another version than the workspace's"),
+            )
+        })
+        .collect()
 }
 
 /// A member of the workspace.
@@ -268,6 +324,37 @@ mod tests {
         assert_eq!(
             check(&good.replace("edition.workspace = true", "edition = \"2021\"")),
             1
+        );
+    }
+
+    #[test]
+    fn a_package_is_published_with_all_that_it_needs_or_not_at_all() {
+        let complete =
+            "[package]\ndescription = \"d\"\nkeywords = []\ncategories = []\ninclude = []\n";
+        let check = |manifest: &str, files: &[&str]| {
+            let files = files.iter().map(|path| (*path, ""));
+            let files: Vec<_> = files.chain([("crates/a/Cargo.toml", manifest)]).collect();
+            published_packages_are_complete(&Tree::of(&files)).len()
+        };
+        let files = ["crates/a/README.md", "crates/a/LICENSE"];
+        assert_eq!(check(complete, &files), 0);
+        assert_eq!(check(complete, &files[1..]), 1);
+        assert_eq!(check(&complete.replace("keywords = []\n", ""), &files), 1);
+        assert_eq!(check("[package]\n", &[]), 6);
+        assert_eq!(check("[package]\npublish = false\n", &[]), 0);
+    }
+
+    #[test]
+    fn a_member_that_is_asked_for_in_another_version_is_a_fault() {
+        let tree = Tree::of(&[(
+            "Cargo.toml",
+            "[workspace.package]\nversion = \"1.2.3\"\n[workspace.dependencies]\nanyhow = \"1\"\n\
+             a = { path = \"a\", version = \"1.2.3\" }\nb = { path = \"b\", version = \"1.2.2\" }\n\
+             c = { path = \"c\" }\n",
+        )]);
+        assert_eq!(
+            lines_of(&members_ask_for_their_version(&tree)),
+            [("Cargo.toml", 6), ("Cargo.toml", 7)]
         );
     }
 

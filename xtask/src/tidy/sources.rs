@@ -14,8 +14,13 @@ const ADAPTERS: [&str; 3] = [
 ];
 
 pub(super) fn says_what_it_holds(tree: &Tree) -> Vec<Fault> {
+    // The documentation of a library may begin with its README.
+    let says = |text: &str| {
+        let first = text.lines().next().unwrap_or_default();
+        first.starts_with("//!") || (first.starts_with("#![") && first.contains("README.md"))
+    };
     tree.texts(".rs")
-        .filter(|(_, text)| !text.starts_with("//!"))
+        .filter(|(_, text)| !says(text))
         .map(|(file, _)| file.fault(1, "the file does not begin with `//!` and what it holds"))
         .collect()
 }

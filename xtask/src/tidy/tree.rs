@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::process::Command;
 
@@ -20,6 +20,7 @@ pub(super) struct Tree {
 pub(super) struct File {
     /// From the root, with `/` between its parts.
     pub(super) path: String,
+    /// What git has of it: of a symbolic link, the path that it names.
     pub(super) bytes: Vec<u8>,
 }
 
@@ -51,7 +52,7 @@ impl Tree {
             .collect();
         let mut files = Vec::new();
         for path in paths {
-            match fs::read(root.join(&path)) {
+            match content(&root.join(&path)) {
                 Ok(bytes) => files.push(File { path, bytes }),
                 // Removed, and not yet from version control.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -117,6 +118,13 @@ impl Display for Fault {
     }
 }
 
+fn content(path: &Path) -> io::Result<Vec<u8>> {
+    if path.symlink_metadata()?.is_symlink() {
+        return Ok(fs::read_link(path)?.into_os_string().into_encoded_bytes());
+    }
+    fs::read(path)
+}
+
 /// The lines of a text, counted from 1.
 pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines()
@@ -142,6 +150,18 @@ mod tests {
         let tree = Tree::of(&[("docs/format.md", "")]);
         assert!(tree.has("docs") && tree.has("docs/format.md") && tree.has(""));
         assert!(!tree.has("doc") && !tree.has("docs/format"));
+    }
+
+    #[test]
+    fn a_link_is_the_path_that_it_names() {
+        let workspace = crate::workspace::Workspace::load().unwrap();
+        let tree = Tree::read(&workspace.root).unwrap();
+        let text = |path| {
+            let file = tree.files.iter().find(|file| file.path == path);
+            file.unwrap().text()
+        };
+        assert_eq!(text("crates/module-cache/LICENSE"), Some("../../LICENSE"));
+        assert!(text("LICENSE").unwrap().starts_with("MIT License"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::process;
 /// # Errors
 ///
 /// When that is not possible here, with what to install and how.
-pub(super) fn install(packages: &[&str]) -> Result<()> {
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     let by_hand = || format!("install these first (on Debian, as root: apt-get install {list})");
     if process::require("apt-get", "--version", "apt").is_err() {
