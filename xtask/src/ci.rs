@@ -12,9 +12,12 @@ use crate::{
 /// Not a member of the workspace, because fuzzing needs another toolchain to run; it still has to compile.
 const FUZZ_MANIFEST: &str = "crates/module-cache-core/fuzz/Cargo.toml";
 
+/// Not a member of the workspace, because it needs crates that nothing else does. A page shows its code.
+const COSMWASM_MANIFEST: &str = "examples/migration/cosmwasm-vm/Cargo.toml";
+
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     ("format", format),
     ("clippy", clippy),
     ("corpus", |workspace| corpus::bring(workspace).map(drop)),
@@ -23,6 +26,7 @@ const STEPS: [Step; 15] = [
     ("each feature alone", each_feature),
     ("documentation", documentation),
     ("fuzz targets", fuzz_targets),
+    ("migration from cosmwasm-vm", migration_from_cosmwasm),
     ("oldest wasmtime", min_wasmtime::run),
     ("browser", |workspace| {
         browser::run(workspace, browser::Options::default())
@@ -144,17 +148,24 @@ fn documentation(workspace: &Workspace) -> Result<()> {
 }
 
 fn fuzz_targets(workspace: &Workspace) -> Result<()> {
-    let manifest = workspace.root.join(FUZZ_MANIFEST);
+    check_outside(workspace, FUZZ_MANIFEST, "fuzz")
+}
+
+fn migration_from_cosmwasm(workspace: &Workspace) -> Result<()> {
+    check_outside(workspace, COSMWASM_MANIFEST, "migration-cosmwasm-vm")
+}
+
+/// Checks a package that is no member of the workspace, with a target folder of its own.
+fn check_outside(workspace: &Workspace, manifest: &str, target: &str) -> Result<()> {
     ensure!(
-        manifest.is_file(),
-        "there is no {FUZZ_MANIFEST}; the footer's parser needs its fuzz target"
+        workspace.root.join(manifest).is_file(),
+        "there is no {manifest}; it is no member of the workspace and has to compile all the same"
     );
-    let target = workspace.target.join("fuzz");
     let mut command = process::cargo(&workspace.root);
     process::run(
         command
-            .args(["check", "--manifest-path", FUZZ_MANIFEST])
-            .env("CARGO_TARGET_DIR", target),
+            .args(["check", "--manifest-path", manifest])
+            .env("CARGO_TARGET_DIR", workspace.target.join(target)),
     )
 }
 
@@ -189,8 +200,13 @@ mod tests {
     }
 
     #[test]
-    fn missing_fuzz_targets_are_an_error() {
-        let error = fuzz_targets(&nowhere()).unwrap_err();
-        assert!(error.to_string().contains(FUZZ_MANIFEST), "{error}");
+    fn a_missing_package_outside_of_the_workspace_is_an_error() {
+        for (step, manifest) in [
+            (fuzz_targets as fn(&Workspace) -> Result<()>, FUZZ_MANIFEST),
+            (migration_from_cosmwasm, COSMWASM_MANIFEST),
+        ] {
+            let error = step(&nowhere()).unwrap_err();
+            assert!(error.to_string().contains(manifest), "{error}");
+        }
     }
 }

@@ -67,7 +67,8 @@ fn checked(line: CommandLine) -> Result<Command, clap::Error> {
     about = "Run WebAssembly without compiling it each time",
     long_about = "Run WebAssembly without compiling it each time.\n\n\
                   The first run of a program compiles it and keeps the machine code; later runs load that, \
-                  which takes microseconds.",
+                  which takes a fraction of the time. The code lies in a folder of the user's, which takes \
+                  10 GiB at most: what was used longest ago makes room.",
     after_help = EXAMPLES,
     subcommand_required = true,
     arg_required_else_help = true
@@ -91,7 +92,12 @@ Environment:
                             (by default module-cache in the user's folder for caches)
   MODULE_CACHE_REMOTE       the remote storage, where --remote does not name one
   MODULE_CACHE_SIGNING_KEY  the key, where neither --signing-key nor --unauthenticated
-                            is said";
+                            is said
+
+`module-cache help COMMAND` says more of each: examples, exit codes, and what
+--json prints. All commands are safe beside running programs. --remote, push and
+pull take a build with `--features remote`, and `compile --engine wasmer-…` one
+with `--features wasmer`.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -105,7 +105,7 @@ pub(crate) struct TrustArgs {
     )]
     pub(crate) signing_key: Option<PathBuf>,
 
-    /// Do without: everybody who can write to the bundle or the storage may run code as those who read it
+    /// Use no key: everybody who can write to the bundle or the storage may run code as those who read it
     #[arg(long, conflicts_with = "signing_key")]
     pub(crate) unauthenticated: bool,
 }

@@ -33,8 +33,9 @@ With --json, every file gives one line on standard output, either of
   {\"path\",\"hash\",\"engine\",\"source\",\"elapsed_us\",\"artifact_bytes\"}
   {\"path\",\"error\"}
 where `hash` and `engine` are those that `ls` prints, `source` is `compiled` or
-`stored` (it was in the cache or in the remote storage), `elapsed_us` is the time until there was machine
-code, in microseconds, and `artifact_bytes` the size of its file in the cache.
+`stored` (it was in the cache or in the remote storage), `elapsed_us` is the
+time until there was machine code, in microseconds, and `artifact_bytes` the
+size of its file in the cache.
 
 With --remote, what is not in the cache folder is looked for in a storage that
 machines share, and what is compiled is uploaded; see `run --help`. Of several

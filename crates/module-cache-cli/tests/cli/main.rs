@@ -18,6 +18,7 @@ mod no_remote;
 mod prune;
 #[cfg(feature = "remote")]
 mod push_pull;
+mod reference;
 #[cfg(feature = "remote")]
 mod remote;
 mod run;
