@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::workspace::{Workspace, is_built_here};
 use crate::{
-    browser, corpus, deny, dependencies, min_wasmtime, platforms, process, publish, servers, tidy,
+    browser, corpus, deny, dependencies, instructions, min_wasmtime, platforms, process, publish,
+    servers, tidy,
 };
 
 /// Not a member of the workspace, because fuzzing needs another toolchain to run; it still has to compile.
@@ -17,7 +18,7 @@ const COSMWASM_MANIFEST: &str = "examples/migration/cosmwasm-vm/Cargo.toml";
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     ("format", format),
     ("clippy", clippy),
     ("corpus", |workspace| corpus::bring(workspace).map(drop)),
@@ -27,6 +28,7 @@ const STEPS: [Step; 16] = [
     ("documentation", documentation),
     ("fuzz targets", fuzz_targets),
     ("migration from cosmwasm-vm", migration_from_cosmwasm),
+    ("instructions", instructions::check),
     ("oldest wasmtime", min_wasmtime::run),
     ("browser", |workspace| {
         browser::run(workspace, browser::Options::default())

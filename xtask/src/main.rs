@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod browser;
 mod ci;
 mod corpus;
@@ -10,6 +11,7 @@ mod debian_rust;
 mod deny;
 mod dependencies;
 mod installed;
+mod instructions;
 mod library_folder;
 mod min_wasmtime;
 mod platforms;
@@ -37,6 +39,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure this project beside its floors and its peers, and write docs/performance.md
+    Bench(bench::Options),
     /// Run the browser's tests in headless Chromium and in Node, and the demo page
     Browser(browser::Options),
     /// Everything that has to pass before a change is merged, in order, up to the first failure
@@ -47,6 +51,8 @@ enum Command {
     Deny(deny::Options),
     /// Compare docs/dependencies.md with the crates that each feature brings
     Dependencies(dependencies::Options),
+    /// Count the instructions of the paths that matter, and fail if they are more, or far fewer, than before
+    Instructions(instructions::Options),
     /// Check and test the wasmtime adapter with the oldest wasmtime of its range
     MinWasmtime,
     /// Type-check the crates for other systems
@@ -74,11 +80,13 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     let workspace = Workspace::load()?;
     match command {
+        Command::Bench(options) => bench::run(&workspace, &options),
         Command::Browser(options) => browser::run(&workspace, options),
         Command::Ci => ci::run(&workspace),
         Command::Corpus(options) => corpus::run(&workspace, options),
         Command::Deny(options) => deny::run(&workspace, options),
         Command::Dependencies(options) => dependencies::run(&workspace, &options),
+        Command::Instructions(options) => instructions::run(&workspace, options),
         Command::MinWasmtime => min_wasmtime::run(&workspace),
         Command::Platforms => platforms::run(&workspace),
         Command::Publish(options) => publish::run(&workspace, options),

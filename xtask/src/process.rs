@@ -1,12 +1,14 @@
 //! Running other programs: they share this terminal, and their failure is an error that names them.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// The cargo that runs this program, in `folder`.
 pub(crate) fn cargo(folder: &Path) -> Command {
@@ -61,6 +63,21 @@ pub(crate) fn capture(command: &mut Command) -> Result<Vec<u8>> {
         );
     }
     Ok(stdout)
+}
+
+/// Runs a `cargo build` that tells what it does in JSON, and returns the programs that it built, by name.
+pub(crate) fn executables(build: &mut Command) -> Result<BTreeMap<String, PathBuf>> {
+    let messages = String::from_utf8(capture(build)?)?;
+    let mut executables = BTreeMap::new();
+    for message in messages.lines() {
+        let message: Value =
+            serde_json::from_str(message).context("cannot read what `cargo build` says")?;
+        let name = message["target"]["name"].as_str();
+        if let (Some(name), Some(path)) = (name, message["executable"].as_str()) {
+            executables.insert(name.to_owned(), path.into());
+        }
+    }
+    Ok(executables)
 }
 
 /// Fails when `program` cannot be started, saying what to install.

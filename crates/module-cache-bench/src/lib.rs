@@ -1,5 +1,25 @@
-//! Nothing but measurements, which are in `benches/`: `cargo bench -p module-cache-bench`.
+//! What the measurements in `benches/` share. `cargo xtask bench` runs them all and writes
+//! `docs/performance.md`; `cargo bench -p module-cache-bench --bench memory_hit` runs one.
 //!
-//! Every figure is a ratio against something measured in the same run: machines differ and are noisy.
+//! Every figure is a ratio against a floor that was measured in the same round: machines differ and are
+//! noisy.
 
 #![forbid(unsafe_code)]
+
+pub mod bare_engine;
+pub mod comparison;
+#[cfg(feature = "engines")]
+pub mod compiled;
+pub mod corpus;
+pub mod crew;
+pub mod disk;
+pub mod effort;
+pub mod folder;
+#[cfg(feature = "engines")]
+pub mod generated;
+pub mod live_map;
+pub mod memory_hit;
+pub mod pass_through;
+pub mod peers;
+pub mod random;
+mod thread_local_map;

@@ -185,12 +185,13 @@ impl<E: Engine> fmt::Debug for SharedCache<E> {
     }
 }
 
-/// How many copies of the map there are.
+/// How many copies of the map there are: a power of two, because a hit divides by it.
 fn copies() -> usize {
     // A save writes to all of them.
     thread::available_parallelism()
         .map_or(1, NonZeroUsize::get)
         .min(16)
+        .next_power_of_two()
 }
 
 /// Enough that threads which share a copy, and a save among them, seldom meet.
@@ -266,7 +267,7 @@ impl<M> State<M> {
 
     /// The key's shard in the copy of the thread whose lane this is.
     fn own_shard(&self, key: &Key, lane: usize) -> &Shard<M> {
-        self.copies[lane % self.copies.len()].shard(key)
+        self.copies[lane & (self.copies.len() - 1)].shard(key)
     }
 
     fn take(&self, key: &Key) -> impl Iterator<Item = Resident<M>> {
