@@ -76,7 +76,7 @@ fn herd(cache: &str, processes: usize, threads: usize, module: &str) -> Outcome 
         outcome.compiled += compiled;
         outcome.slowest = outcome.slowest.max(slowest);
     }
-    outcome.cpu = cpu_of_ended_children() - before;
+    outcome.cpu = cpu_of_ended_children().saturating_sub(before);
     outcome
 }
 

@@ -20,6 +20,10 @@ use tokio::runtime::{Builder, Runtime};
 use wasmtime::Module;
 
 #[path = "../../module-cache-remote/src/codec.rs"]
+#[cfg_attr(
+    test,
+    expect(unused_imports, reason = "its tests run where it belongs")
+)]
 mod codec;
 #[path = "../../module-cache-remote/tests/support/servers.rs"]
 mod servers;

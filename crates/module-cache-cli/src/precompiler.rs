@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use module_cache::{EngineId, Loaded, Source};
+#[cfg(feature = "wasmer-singlepass")]
+use wasmer::sys::Singlepass;
 #[cfg(feature = "wasmer")]
 use {
     crate::wasm_file::Kind,
     anyhow::bail,
     module_cache::{Engine as _, ModuleLoader, WasmerEngine},
-    wasmer::sys::{Cranelift, Singlepass},
+    wasmer::sys::Cranelift,
 };
 
 use crate::args::EngineName;
@@ -53,7 +55,7 @@ impl<'a> Precompiler<'a> {
                 new_engine: || Cranelift::default().into(),
                 cache,
             }),
-            #[cfg(feature = "wasmer")]
+            #[cfg(feature = "wasmer-singlepass")]
             EngineName::WasmerSinglepass => Ok(Self::Wasmer {
                 new_engine: || Singlepass::default().into(),
                 cache,

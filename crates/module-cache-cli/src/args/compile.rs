@@ -80,7 +80,7 @@ pub(crate) struct CompileArgs {
     pub(crate) paths: Vec<PathBuf>,
 }
 
-/// The names of all engines, in every build: one that lacks wasmer can then say so.
+/// The names of all engines, in every build: one that lacks an engine can then say so.
 const ENGINES: [&str; 3] = ["wasmtime", "wasmer-cranelift", "wasmer-singlepass"];
 
 /// An engine of this build.
@@ -89,12 +89,14 @@ pub(crate) enum EngineName {
     Wasmtime,
     #[cfg(feature = "wasmer")]
     WasmerCranelift,
-    #[cfg(feature = "wasmer")]
+    #[cfg(feature = "wasmer-singlepass")]
     WasmerSinglepass,
 }
 
 /// The engine of a name that is one of [`ENGINES`].
-fn of_this_build(name: &str) -> Result<EngineName, &'static str> {
-    EngineName::from_str(name, false)
-        .map_err(|_| "this command was built without wasmer; build it with `--features wasmer`")
+fn of_this_build(name: &str) -> Result<EngineName, String> {
+    EngineName::from_str(name, false).map_err(|_| {
+        let feature = name.strip_suffix("-cranelift").unwrap_or(name);
+        format!("this command was built without {name}; build it with `--features {feature}`")
+    })
 }

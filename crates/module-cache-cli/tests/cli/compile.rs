@@ -301,12 +301,15 @@ fn an_engine_or_a_hash_that_does_not_exist_is_one_clear_error() {
 
 #[cfg(not(feature = "wasmer"))]
 #[test]
-fn a_build_without_wasmer_says_so() {
+fn a_build_without_wasmer_names_the_feature_that_brings_it() {
     let place = Place::new();
     place.file("m.wat", "(module)");
-    for engine in ["wasmer-cranelift", "wasmer-singlepass"] {
+    for (engine, feature) in [
+        ("wasmer-cranelift", "`--features wasmer`"),
+        ("wasmer-singlepass", "`--features wasmer-singlepass`"),
+    ] {
         let ran = place.run(&["compile", "--engine", engine, "m.wat"]);
         let error = ran.error(2);
-        assert!(error.contains("built without wasmer"), "{error}");
+        assert!(error.contains(feature), "{error}");
     }
 }

@@ -30,5 +30,5 @@ mod support;
 mod verify;
 #[cfg(target_os = "linux")]
 mod warm_run;
-#[cfg(feature = "wasmer")]
+#[cfg(feature = "wasmer-singlepass")]
 mod wasmer;
