@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
+use std::thread;
 
 use blake3::Hasher;
 use blake3::hazmat::{
@@ -62,6 +63,30 @@ pub(crate) fn hash_slices(mode: &Mode<'_>, pieces: [&[u8]; 2]) -> [u8; 32] {
     .unwrap_or_else(|error| unreachable!("memory cannot fail to be read: {error}"))
 }
 
+/// As [`hash_slices`], while this thread does something else with them.
+pub(crate) fn hash_slices_beside<T>(
+    mode: &Mode<'_>,
+    pieces: [&[u8]; 2],
+    work: impl FnOnce() -> T,
+) -> ([u8; 32], T) {
+    let len = pieces[0].len() + pieces[1].len();
+    if (len as u64) < PARALLEL_FROM || cores() == 1 {
+        return (hash_slices(mode, pieces), work());
+    }
+    thread::scope(|scope| {
+        let hashing = thread::Builder::new().spawn_scoped(scope, || hash_slices(mode, pieces));
+        let done = work();
+        let hash = match hashing {
+            Ok(hashing) => hashing
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // A thread that cannot be started is done without.
+            Err(_) => hash_slices(mode, pieces),
+        };
+        (hash, done)
+    })
+}
+
 /// The chaining value of each leaf, in order.
 fn leaves(
     mode: &Mode<'_>,
@@ -93,10 +118,10 @@ fn leaves(
         }
         Ok(())
     };
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         // A thread that cannot be started is done without: the ones that run take all leaves.
         let helpers: Vec<_> = (1..threads.min(count))
-            .map_while(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
+            .map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
             .collect();
         let mut outcome = work();
         for helper in helpers {
@@ -129,7 +154,7 @@ fn subtree(mode: &Mode<'_>, leaves: &[ChainingValue], start: u64, len: u64) -> C
 /// Asked for once: the answer takes reading several files of the system.
 fn cores() -> usize {
     static CORES: OnceLock<usize> = OnceLock::new();
-    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+    *CORES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
 fn hasher(mode: &Mode<'_>) -> Hasher {
@@ -172,6 +197,17 @@ mod tests {
                     "{len} bytes split at {split}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_hash_is_the_same_beside_other_work() {
+        let data = vec![7; 2 << 20];
+        for len in [0, 1000, data.len()] {
+            let (front, back) = data[..len].split_at(len / 3);
+            let (hash, done) = hash_slices_beside(&Mode::Hash, [front, back], || back.len());
+            assert_eq!(hash, *blake3::hash(&data[..len]).as_bytes());
+            assert_eq!(done, back.len());
         }
     }
 

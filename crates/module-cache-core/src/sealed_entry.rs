@@ -205,7 +205,8 @@ impl<'a> SealedEntry<'a> {
         }
     }
 
-    /// Writes the stored form, sealed as `trust` says, in one pass over the artifact.
+    /// Writes the stored form, sealed as `trust` says, in one pass over the artifact: it is hashed while it is
+    /// written.
     ///
     /// The same artifact under the same trust gives the same bytes, always.
     ///
@@ -218,9 +219,13 @@ impl<'a> SealedEntry<'a> {
         let mut footer = Footer::unsealed(self.key, self.len() - FOOTER_LEN as u64, key_id);
         match &self.content {
             Content::Bytes(bytes) => {
-                footer.seal =
-                    parallel_hash::hash_slices(&mode.as_mode(), [bytes, &footer.sealed_fields()]);
-                out.write_all(bytes)?;
+                let (seal, written) = parallel_hash::hash_slices_beside(
+                    &mode.as_mode(),
+                    [bytes, &footer.sealed_fields()],
+                    || out.write_all(bytes),
+                );
+                written?;
+                footer.seal = seal;
             }
             Content::File {
                 file,
