@@ -97,7 +97,7 @@ Environment:
 `module-cache help COMMAND` says more of each: examples, exit codes, and what
 --json prints. All commands are safe beside running programs. --remote, push and
 pull take a build with `--features remote`, and `compile --engine wasmer-…` one
-with `--features wasmer`.";
+with `--features wasmer` or `--features wasmer-singlepass`.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -1,7 +1,7 @@
 //! Which folder is the cache.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
 use etcetera::BaseStrategy;
@@ -93,5 +93,5 @@ fn platform_default() -> Result<PathBuf> {
     let folder = choose_native_strategy()
         .with_context(|| format!("there is no default for the cache folder; set {CACHE_DIR}"))?
         .cache_dir();
-    Ok(Path::new(&folder).join("module-cache"))
+    Ok(folder.join("module-cache"))
 }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use indicatif::{BinaryBytes, ProgressBar, ProgressFinish, ProgressStyle};
+use indicatif::ProgressBar;
 use module_cache::{EngineId, EntryKey, FallbackExt, FileSystemCache, ModuleHash, Source};
 use serde::Serialize;
 
@@ -21,7 +21,7 @@ use crate::precompiler::Precompiler;
 use crate::remote::{Remote, Tiers};
 use crate::reporting_cache::ReportingCache;
 use crate::wasm_file::OpenFile;
-use crate::{cache_folder, json, messages, output};
+use crate::{cache_folder, json, messages, output, progress, units};
 
 /// Runs the command and returns its exit code: 0 if everything is in the cache now.
 ///
@@ -193,18 +193,9 @@ struct Report {
 
 impl Report {
     fn new(json: bool, files: usize) -> Self {
-        // Draws nothing where standard error is no terminal.
-        let bar = ProgressBar::new(files as u64).with_finish(ProgressFinish::AndClear);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}")
-        {
-            bar.set_style(style);
-        }
-        if !bar.is_hidden() {
-            bar.enable_steady_tick(Duration::from_millis(250));
-        }
         Self {
             json,
-            bar,
+            bar: progress::bar(files as u64, "{bar:30} {pos}/{len} {elapsed} {wide_msg}"),
             compiled: 0,
             stored: 0,
             failed: 0,
@@ -259,7 +250,7 @@ fn print_for_people(record: &Record) -> Result<()> {
     match record {
         Record::Stored { path, stored } => {
             let milliseconds = Duration::from_micros(stored.elapsed_us).as_secs_f64() * 1000.0;
-            let size = BinaryBytes(stored.artifact_bytes).to_string();
+            let size = units::size(stored.artifact_bytes);
             let source = stored.source.to_string();
             let line = format!("{source:<8} {milliseconds:>10.3} ms {size:>11}  {path}");
             output::print_line(messages::one_line(&line).as_bytes())

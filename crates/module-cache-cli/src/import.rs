@@ -74,10 +74,6 @@ fn finish(args: &ImportArgs, name: &str, report: &ImportReport) -> Result<u8> {
         let more = report.unlisted;
         messages::error(format_args!("{name}: {more} more were refused"));
     }
-    let is_empty = report.stored == 0 && report.present == 0 && refused == 0;
-    if is_empty {
-        messages::error(format_args!("{name}: nothing is in this bundle"));
-    }
     if args.json {
         json::print(&Summary {
             stored: report.stored,
@@ -96,5 +92,5 @@ fn finish(args: &ImportArgs, name: &str, report: &ImportReport) -> Result<u8> {
         output::print_line(line.as_bytes())?;
     }
     output::flush()?;
-    Ok(u8::from(is_empty || refused > 0))
+    Ok(u8::from(refused > 0))
 }

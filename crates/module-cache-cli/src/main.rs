@@ -25,6 +25,7 @@ mod messages;
 mod output;
 mod precompiler;
 mod program;
+mod progress;
 mod prune;
 #[cfg(feature = "remote")]
 mod pull;

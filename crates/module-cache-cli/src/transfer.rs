@@ -4,15 +4,14 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use indicatif::ProgressBar;
 use module_cache::{CacheError, ModuleHash, SaveOutcome, SkipReason};
 use serde::Serialize;
 
 use crate::selection::Listed;
-use crate::{json, messages, output, units};
+use crate::{json, messages, output, progress, units};
 
 /// So many entries are on their way at a time: more than one, because a storage is far away.
 const JOBS: usize = 4;
@@ -147,17 +146,9 @@ struct Report {
 impl Report {
     fn new(json: bool, entries: usize) -> Self {
         let entries = entries as u64;
-        // Draws nothing where standard error is no terminal.
-        let bar = ProgressBar::new(entries).with_finish(ProgressFinish::AndClear);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}") {
-            bar.set_style(style);
-        }
-        if !bar.is_hidden() {
-            bar.enable_steady_tick(Duration::from_millis(250));
-        }
         Self {
             json,
-            bar,
+            bar: progress::bar(entries, "{bar:30} {pos}/{len} {elapsed} {msg}"),
             left: entries,
             stopped: None,
             summary: Summary::default(),

@@ -4,12 +4,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use module_cache::{Fault, FileSystemCache, VerifyReport};
 use serde::Serialize;
 
 use crate::args::VerifyArgs;
-use crate::{cache_folder, json, messages, output, units};
+use crate::{cache_folder, json, messages, output, progress, units};
 
 /// Runs the command and returns its exit code: 0 if nothing is wrong, or is any more.
 ///
@@ -47,16 +46,10 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<u8> {
 
 fn with_progress(folder: &FileSystemCache, repair: bool) -> Result<(VerifyReport, Duration)> {
     let total = folder.list()?.iter().map(|entry| entry.len).sum();
-    // Draws nothing where standard error is no terminal.
-    let bar = ProgressBar::new(total).with_finish(ProgressFinish::AndClear);
-    if let Ok(style) = ProgressStyle::with_template(
+    let bar = progress::bar(
+        total,
         "{bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {elapsed}",
-    ) {
-        bar.set_style(style);
-    }
-    if !bar.is_hidden() {
-        bar.enable_steady_tick(Duration::from_millis(250));
-    }
+    );
     let started = Instant::now();
     let report = folder.verify(repair, &|bytes| bar.inc(bytes));
     let elapsed = started.elapsed();

@@ -82,7 +82,7 @@ impl CacheError {
 }
 
 /// An engine could not compile, serialize or load a module.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct EngineError {
     message: Arc<str>,
     source: Option<Arc<dyn Error + Send + Sync>>,
@@ -119,15 +119,6 @@ impl EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.message)
-    }
-}
-
-impl fmt::Debug for EngineError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("EngineError")
-            .field("message", &self.message)
-            .field("source", &self.source)
-            .finish()
     }
 }
 

@@ -129,11 +129,6 @@ impl Footer {
         &self.key
     }
 
-    /// Length of the stored bytes in front of the footer.
-    pub fn stored_len(&self) -> u64 {
-        self.stored_len
-    }
-
     /// Length of the artifact, which differs from the stored one when it is compressed.
     pub fn artifact_len(&self) -> u64 {
         self.artifact_len

@@ -181,17 +181,13 @@ impl<'a> SealedEntry<'a> {
     }
 
     /// Length of the stored form in bytes: the artifact and the footer.
+    #[expect(clippy::len_without_is_empty, reason = "there is a footer at least")]
     pub fn len(&self) -> u64 {
         let artifact_len = match &self.content {
             Content::Bytes(bytes) => bytes.len() as u64,
             Content::File { footer, .. } => footer.artifact_len(),
         };
         artifact_len + FOOTER_LEN as u64
-    }
-
-    /// Always false: there is a footer at least.
-    pub fn is_empty(&self) -> bool {
-        false
     }
 
     /// The artifact, for an engine.

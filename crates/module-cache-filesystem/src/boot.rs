@@ -6,9 +6,8 @@
 /// disk, or by a file system check.
 pub(crate) fn boot_id() -> Option<u64> {
     let text = std::fs::read("/proc/sys/kernel/random/boot_id").ok()?;
-    u64_from(module_cache_core::ModuleHash::of(&text).as_bytes())
-}
-
-fn u64_from(bytes: &[u8]) -> Option<u64> {
-    bytes.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
+    let hash = module_cache_core::ModuleHash::of(&text);
+    hash.as_bytes()
+        .first_chunk()
+        .map(|first| u64::from_le_bytes(*first))
 }

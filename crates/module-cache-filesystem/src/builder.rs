@@ -156,13 +156,13 @@ impl FileSystemCacheBuilder {
             create_root(&self.root, user)?;
         }
         let root = fs::canonicalize(&self.root)
-            .map_err(|error| CacheError::io("resolve the directory", &self.root, error))?;
+            .map_err(|error| CacheError::io("resolve the folder", &self.root, error))?;
         let root_directory = Directory::open(&root)
-            .map_err(|error| CacheError::io("open the directory", &root, error))?;
+            .map_err(|error| CacheError::io("open the folder", &root, error))?;
         let directory = open_version(&root_directory, user, self.read_only)?;
         let attributes = directory
             .attributes()
-            .map_err(|error| CacheError::io("examine the directory", directory.path(), error))?;
+            .map_err(|error| CacheError::io("examine the folder", directory.path(), error))?;
         if !self.trust_folder
             && let Some(reason) = trust_check::objection(&attributes, user)
         {
@@ -215,7 +215,7 @@ fn open_ledger(directory: &Directory) -> Option<Ledger> {
 
 /// Creates the folder and what is missing above it, for this user alone.
 fn create_root(root: &Path, user: u32) -> Result<(), CacheError> {
-    let error = |error| CacheError::io("create the cache directory", root, error);
+    let error = |error| CacheError::io("create the folder", root, error);
     let absolute = std::path::absolute(root).map_err(error)?;
     let Some(existing) = absolute
         .ancestors()
@@ -245,13 +245,13 @@ fn open_version(root: &Directory, user: u32, read_only: bool) -> Result<Director
         Err(error) if error.kind() == io::ErrorKind::NotFound && !read_only => {
             let parent = root
                 .attributes()
-                .map_err(|error| CacheError::io("examine the directory", root.path(), error))?;
+                .map_err(|error| CacheError::io("examine the folder", root.path(), error))?;
             refuse_root_below_another(root.path(), &parent, user)?;
             root.create_directory(layout::VERSION_DIR)
                 .and_then(|()| open())
-                .map_err(|error| CacheError::io("create the directory", &path, error))
+                .map_err(|error| CacheError::io("create the folder", &path, error))
         }
-        outcome => outcome.map_err(|error| CacheError::io("open the directory", &path, error)),
+        outcome => outcome.map_err(|error| CacheError::io("open the folder", &path, error)),
     }
 }
 
@@ -267,7 +267,7 @@ fn refuse_root_below_another(
         path: path.to_owned(),
         reason: format!(
             "it belongs to user {}, and root creates nothing there; run as that user, or choose a \
-             directory of root's own",
+             folder of root's own",
             parent.owner
         ),
     })
@@ -278,7 +278,7 @@ fn examine_ancestors(root: &Path, user: u32, strict: bool) -> Result<(), CacheEr
         return Ok(());
     };
     let reason =
-        "others could replace what lies below it; `chmod go-w` it, or choose another directory";
+        "others could replace what lies below it; `chmod go-w` it, or choose another folder";
     if strict {
         return Err(CacheError::Untrusted {
             path: weak.to_owned(),

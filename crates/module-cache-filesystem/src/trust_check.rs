@@ -22,7 +22,7 @@ pub(crate) fn objection(attributes: &Attributes, user: u32) -> Option<String> {
     }
     if owner != user && owner != ROOT {
         return Some(format!(
-            "it belongs to user {owner}, and this is user {user}; choose a directory of your own"
+            "it belongs to user {owner}, and this is user {user}; choose a folder of your own"
         ));
     }
     if mode & WRITABLE_BY_OTHERS != 0 {

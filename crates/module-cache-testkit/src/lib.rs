@@ -78,7 +78,7 @@
 //!
 //! For tests of what stands on top of caches: [`ReferenceCache`] and [`ReferenceStore`] are correct and
 //! simple, [`StoreCache`] makes a cache of any store, [`Observed`] counts, holds and breaks the calls of
-//! what it wraps, [`FailingCache`] and [`FailingStore`] never work.
+//! what it wraps, [`FailingCache`] never works.
 
 #[doc(hidden)]
 pub mod cases;
@@ -86,7 +86,6 @@ pub mod cases;
 mod capabilities;
 mod conformance;
 mod failing_cache;
-mod failing_store;
 mod fixture;
 mod hold;
 mod in_time;
@@ -100,7 +99,6 @@ mod wasm;
 
 pub use capabilities::Capabilities;
 pub use failing_cache::FailingCache;
-pub use failing_store::FailingStore;
 pub use fixture::Fixture;
 pub use hold::Hold;
 pub use observed::{Fault, Method, Observed};

@@ -53,17 +53,17 @@ fn compute(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<EngineId
     // refuse one of a third machine.
     if !target.is_native() {
         return Err(EngineError::refused(
-            "the engine compiles for another machine: use one that compiles for this one",
+            "the engine compiles for another machine; use one that compiles for this one",
         ));
     }
     let inner = engine.inner();
     let compiler = inner.compiler().map_err(|_| {
-        EngineError::refused("the engine has no compiler and cannot compute its id: use `with_id`")
+        EngineError::refused("the engine has no compiler and cannot compute its id; use `with_id`")
     })?;
     let middlewares = compiler.get_middlewares().len();
     if middlewares > 0 && middleware.is_none() {
         return Err(EngineError::refused(
-            "the engine has middleware, which changes its code: name it, using `with_middleware`",
+            "the engine has middleware, which changes its code; name it, using `with_middleware`",
         ));
     }
     let cpu_features: Vec<String> = target

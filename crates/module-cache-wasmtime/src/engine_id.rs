@@ -42,7 +42,7 @@ fn check(compatibility: &[u8]) -> Result<(), EngineError> {
     let flag = b"opt_level";
     if !compatibility.windows(flag.len()).any(|bytes| bytes == flag) {
         return Err(EngineError::refused(
-            "the engine has no compiler and cannot compute its id: use `with_id`",
+            "the engine has no compiler and cannot compute its id; use `with_id`",
         ));
     }
     Ok(())

@@ -12,6 +12,8 @@ pub(super) struct Goal {
     ours: &'static str,
     than: Than,
     pub(super) bound: Bound,
+    /// Where it is missed, what that is made of, if there is something to be said.
+    pub(super) why_missed: &'static str,
 }
 
 enum Than {
@@ -47,6 +49,7 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache SharedCache",
         than: Than::Named("floor: thread-local HashMap"),
         bound: Bound::AtMost(1.5),
+        why_missed: "",
     },
     Goal {
         text: "Memory hit: within 5 % of the best concurrent peer, or ahead of it",
@@ -55,6 +58,13 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache SharedCache",
         than: Than::BestPeer,
         bound: Bound::AtMost(1.05),
+        why_missed: "By profile, a hit of `SharedCache` is made of the shared lock of its core's copy (two locked \
+            instructions, a third of the time), the module's reference count (a third locked instruction, \
+            which all contenders have), mixing and comparing a key of 48 bytes, and the thread's own \
+            counters. One locked instruction less would take barriers on the writers' side (`membarrier`) \
+            and unsafe code, which this crate has none of. papaya and DashMap evict nothing and count \
+            nothing. With two threads that load different modules, a shared lock costs the others more than \
+            that.",
     },
     Goal {
         text: "Memory hit: at least 4 × faster than wasmer-wasix `SharedCache`",
@@ -63,6 +73,7 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache",
         than: Than::Named("wasmer-wasix"),
         bound: Bound::Faster(4.0),
+        why_missed: "",
     },
     Goal {
         text: "Disk hit, verified earlier this boot: at most 1.10 × raw `deserialize_open_file`",
@@ -71,6 +82,10 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache, verified",
         than: Than::Named("floor"),
         bound: Bound::AtMost(1.1),
+        why_missed: "For a module of 1 KB an open alone is a seventh of what real modules take. What is added is \
+            always the same, some 12 µs: the checks of `openat` and `fstat`, one read of the footer and one \
+            of the hint; and small artifacts are read in instead of mapped, because wasmtime keeps a \
+            descriptor open for each mapped module.",
     },
     Goal {
         text: "Disk hit: at least 150 × faster than wasmtime's cache on esbuild",
@@ -79,6 +94,7 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache, verified",
         than: Than::Named("wasmtime"),
         bound: Bound::Faster(150.0),
+        why_missed: "",
     },
     Goal {
         text: "Disk hit: at least 25 × faster than wasmtime's cache on sqlite",
@@ -87,6 +103,7 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache, verified",
         than: Than::Named("wasmtime"),
         bound: Bound::Faster(25.0),
+        why_missed: "",
     },
     Goal {
         text: "First load this boot: at most 1.10 × hash with all cores and raw load",
@@ -95,6 +112,7 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache",
         than: Than::Named("floor"),
         bound: Bound::AtMost(1.1),
+        why_missed: "The same for a module of 1 KB, and the write of the hint.",
     },
     Goal {
         text: "wasmer disk hit: at least 1.25 × faster than wasmer-wasix `FileSystemCache`",
@@ -103,6 +121,9 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache",
         than: Than::Named("wasmer-wasix"),
         bound: Bound::Faster(1.25),
+        why_missed: "The floor itself, wasmer loading a file without any check, is hardly faster than that: wasmer \
+            copies the code into memory of its own, whatever the cache does, and all that a cache can spare \
+            it is the structural check. More would take a wasmer that maps code.",
     },
     Goal {
         text: "Save: at most 1.15 × serialize, write and sync",
@@ -111,6 +132,8 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache",
         than: Than::Named("floor"),
         bound: Bound::AtMost(1.15),
+        why_missed: "For a module of 1 KB, 0.1 ms are two locks of the ledger, what is announced and added up in it, \
+            and the rename: what keeps the cap hard, whoever dies when. It is the same for every module.",
     },
     Goal {
         text: "Herd of 64 threads × 8 processes: one compilation",
@@ -119,6 +142,7 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache",
         than: Than::Named("floor"),
         bound: Bound::AtMost(1.0),
+        why_missed: "",
     },
     Goal {
         text: "Herd: the slowest waiter at most 1.05 × the compilation",
@@ -127,6 +151,7 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache",
         than: Than::Named("floor"),
         bound: Bound::AtMost(1.05),
+        why_missed: "The herd starts eight engines, and wakes 512 threads, on the cores that compile.",
     },
     Goal {
         text: "Eviction: hit ratio at least that of LRU on every trace",
@@ -135,6 +160,7 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache",
         than: Than::Named("LRU"),
         bound: Bound::AtLeast(1.0),
+        why_missed: "",
     },
     Goal {
         text: "Eviction: hit ratio within 1 % of the best peer",
@@ -143,6 +169,8 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache",
         than: Than::BestPeer,
         bound: Bound::AtLeast(0.99),
+        why_missed: "In a loop, each of the best hundredth of the room counts: that is the window through which \
+            W-TinyLFU lets new modules in.",
     },
     Goal {
         text: "Hit and open: flat as a folder grows, within 10 %",
@@ -151,6 +179,7 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache",
         than: Than::Named("floor"),
         bound: Bound::AtMost(1.1),
+        why_missed: "",
     },
     Goal {
         text: "Save: flat as a folder grows, within 10 %",
@@ -159,6 +188,7 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache",
         than: Than::Named("floor"),
         bound: Bound::AtMost(1.1),
+        why_missed: "",
     },
     Goal {
         text: "Command: warm `run` of 14 MB within 1.3 × of a program that maps the artifact and runs it",
@@ -167,6 +197,7 @@ pub(super) const GOALS: [Goal; 16] = [
         ours: "module-cache",
         than: Than::Named("floor"),
         bound: Bound::AtMost(1.3),
+        why_missed: "",
     },
 ];
 
@@ -251,6 +282,7 @@ mod tests {
             ours: "module-cache",
             than,
             bound,
+            why_missed: "",
         }
     }
 

@@ -27,7 +27,8 @@ stored by default. Code of wasmer is for programs with a wasmer engine of the
 same version and compiler, with the compiler's default settings, on a machine
 like this one. Those that use wasmer-wasix look for it under the SHA-256. Of a
 text, it is the binary form that is hashed. Components are for wasmtime only,
-and to compile for wasmer this command must be built with `--features wasmer`.
+and to compile for wasmer this command must be built with `--features wasmer`,
+or with `--features wasmer-singlepass` for both of its compilers.
 
 With --json, every file gives one line on standard output, either of
   {\"path\",\"hash\",\"engine\",\"source\",\"elapsed_us\",\"artifact_bytes\"}
