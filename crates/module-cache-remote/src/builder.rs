@@ -29,7 +29,7 @@ pub struct RemoteCacheBuilder {
     pub(crate) trust: Trust,
     pub(crate) leases: LeaseChoice,
     pub(crate) time_limit: Duration,
-    pub(crate) max_size: u64,
+    pub(crate) max_entry_size: u64,
     pub(crate) queue_count: usize,
     pub(crate) queue_bytes: u64,
     pub(crate) lease_term: Duration,
@@ -56,7 +56,7 @@ impl RemoteCacheBuilder {
             trust,
             leases: LeaseChoice::Objects,
             time_limit: Duration::from_secs(5),
-            max_size: 1 << 30,
+            max_entry_size: 1 << 30,
             queue_count: 64,
             queue_bytes: 256 << 20,
             lease_term: Duration::from_secs(10),
@@ -74,8 +74,8 @@ impl RemoteCacheBuilder {
     }
 
     /// The largest entry that is fetched or stored, in bytes, compressed or not; 1 GiB by default.
-    pub fn max_size(mut self, bytes: u64) -> Self {
-        self.max_size = bytes;
+    pub fn max_entry_size(mut self, bytes: u64) -> Self {
+        self.max_entry_size = bytes;
         self
     }
 

@@ -44,7 +44,7 @@ pub(crate) enum Refusal {
 #[derive(Debug, Clone)]
 pub(crate) struct Demands {
     pub(crate) trust: Trust,
-    pub(crate) max_size: u64,
+    pub(crate) max_entry_size: u64,
 }
 
 /// Fetches what lies at `path`, if it says that it is an acceptable entry of `key`.
@@ -98,7 +98,7 @@ impl Demands {
         footer.check_stored(key, tail.total)?;
         self.trust.check(&footer)?;
         let largest = tail.total.max(footer.artifact_len());
-        if largest > self.max_size {
+        if largest > self.max_entry_size {
             return Err(Refusal::TooLarge(largest));
         }
         Ok(())

@@ -88,7 +88,7 @@ impl Shared {
         Self {
             demands: Demands {
                 trust: options.trust,
-                max_size: options.max_size,
+                max_entry_size: options.max_entry_size,
             },
             leases: records.map(|records| Leases {
                 records,
@@ -327,7 +327,7 @@ impl Shared {
             tokio::task::spawn_blocking(move || entry.to_compressed(&trust, codec::compress));
         let bytes = compressed.await.map_err(|_| Failure::NoThread)??;
         let len = bytes.len() as u64;
-        if len > self.demands.max_size {
+        if len > self.demands.max_entry_size {
             return Ok(self.skipped(key, SkipReason::TooLarge));
         }
         let limit = self.time_limit + Duration::from_secs(len / SLOWEST_UPLOAD);
@@ -344,7 +344,7 @@ impl Shared {
     fn reason_to_skip(self: &Arc<Self>, entry: &SealedEntry<'_>) -> Option<SkipReason> {
         if self.read_only() {
             Some(SkipReason::ReadOnly)
-        } else if entry.len() > self.demands.max_size {
+        } else if entry.len() > self.demands.max_entry_size {
             Some(SkipReason::TooLarge)
         } else if !self.admit() {
             Some(SkipReason::Unreachable)

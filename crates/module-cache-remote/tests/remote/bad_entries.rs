@@ -172,7 +172,7 @@ fn a_signed_bomb_is_a_miss_and_is_replaced() {
 #[test]
 fn an_entry_larger_than_accepted_is_neither_fetched_nor_stored() {
     let place = Place::new(200_000);
-    let small = || builder(&place.operator).max_size(100_000).build();
+    let small = || builder(&place.operator).max_entry_size(100_000).build();
     let cache = small();
     assert!(!place.scene.loads(&cache));
     assert_eq!(cache.stats().rejected, 1);
