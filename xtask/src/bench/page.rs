@@ -56,19 +56,19 @@ fn goals(measurements: &Measurements) -> String {
         ))
     };
     let rows: String = GOALS.iter().filter_map(row).collect();
-    let why_missed: String = GOALS
+    let why_missed: Vec<_> = GOALS
         .iter()
         .filter(|goal| {
             let outcome = goal.outcome(measurements);
             !goal.why_missed.is_empty() && outcome.is_some_and(|outcome| !outcome.reached)
         })
-        .map(|goal| format!("\n- {}: {}", goal.text, goal.why_missed))
+        .map(|goal| format!("- {}: {}", goal.text, goal.why_missed))
         .collect();
     format!(
         "## Goals\n\n\
          Each is judged by the case in which it is farthest from being reached.\n\n\
-         | goal | measured | in the case | reached |\n|---|---|---|---|\n{rows}\
-         {why_missed}\n"
+         | goal | measured | in the case | reached |\n|---|---|---|---|\n{rows}\n{}\n",
+        why_missed.join("\n")
     )
 }
 
