@@ -5,6 +5,9 @@ use std::fmt;
 use crate::{EngineId, ModuleHash};
 
 /// Names one stored entry: a module, and the engine id it was compiled for.
+///
+/// It displays as `<engine label>-<16 hex digits>/<64 hex digits>`, which is fit as the entry's name in a
+/// storage: letters, digits, `.`, `_`, `-`, and one `/`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct EntryKey {
     module: ModuleHash,

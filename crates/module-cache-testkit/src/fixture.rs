@@ -29,7 +29,8 @@ impl<C> Fixture<C> {
     }
 
     /// How to open another handle of the same storage, as another process would. It is used while the
-    /// first handle is open, and after it is closed.
+    /// first handle is open, and after it is closed. A storage that cannot have two handles at a time leaves
+    /// this out, and tests by itself that what was stored is there when it is opened again.
     #[must_use]
     pub fn reopened_by(mut self, open: impl Fn() -> C + 'static) -> Self {
         self.reopen = Some(Box::new(open));

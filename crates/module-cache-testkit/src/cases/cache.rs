@@ -50,7 +50,10 @@ pub fn each_engine_id_has_its_own_module<C: ModuleCache<TestEngine>>(fixture: Fi
     sample.assert_misses(cache, &other);
     assert!(sample.load_resident(cache, &other).is_none());
     assert!(!cache.contains(sample.key, &other).unwrap());
-    assert!(!cache.remove(sample.key, &other).unwrap());
+    assert!(
+        !cache.remove(sample.key, &other).unwrap(),
+        "it removed another engine's module"
+    );
 
     sample.save_new(cache, &other);
     sample.assert_loads(cache, &engine);
