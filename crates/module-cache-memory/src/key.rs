@@ -3,39 +3,42 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-use module_cache_core::{Engine, EngineInstance, ModuleHash};
+use module_cache_core::{Engine, ModuleHash};
 
-/// A map that does not hash its keys: they are digests already.
+/// A map whose keys say what their hash is.
 pub(crate) type KeyMap<V> = HashMap<Key, V, BuildHasherDefault<KeyHasher>>;
 
 /// A module of one engine object. The object has one id, so the id need not be in here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Eq)]
 pub(crate) struct Key {
-    mixed: u64,
-    module: ModuleHash,
-    instance: EngineInstance,
+    /// The module's hash, in the words that are mixed and compared: a hit keeps all of it in registers.
+    module: [u64; 4],
+    instance: u64,
 }
 
 impl Key {
     pub(crate) fn new(module: ModuleHash, engine: &impl Engine) -> Self {
-        let instance = engine.instance();
         Self {
-            mixed: mix(module.as_bytes(), instance.as_u64()),
-            module,
-            instance,
+            module: words(module.as_bytes()),
+            instance: engine.instance().as_u64(),
         }
     }
+}
 
-    /// A number that tells shards apart. A hash map takes the lowest bits for the bucket and the highest
-    /// for its tag, so these are from between.
-    pub(crate) fn shard(&self) -> u8 {
-        self.mixed.to_le_bytes()[5]
+impl PartialEq for Key {
+    /// Without a branch for each word: keys of one bucket are nearly always equal.
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let differ = |index: usize| self.module[index] ^ other.module[index];
+        let instances = self.instance ^ other.instance;
+        (differ(0) | differ(1)) | (differ(2) | differ(3)) | instances == 0
     }
 }
 
 impl Hash for Key {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.mixed);
+        state.write_u64(mix(&self.module, self.instance));
     }
 }
 
@@ -57,21 +60,25 @@ impl Hasher for KeyHasher {
     }
 }
 
+#[inline]
+fn words(hash: &[u8; 32]) -> [u64; 4] {
+    let (words, _) = hash.as_chunks();
+    std::array::from_fn(|index| u64::from_le_bytes(words[index]))
+}
+
 /// Folds a key to 64 bits that are uniform, wherever the key differs from others.
 ///
 /// A digest would need no mixing, but keys that callers make may be counters, and two multiplications
-/// cost little beside the lock of a hit.
+/// cost little beside the reference count of a module.
 #[inline]
-fn mix(hash: &[u8; 32], instance: u64) -> u64 {
-    let (words, _) = hash.as_chunks::<8>();
-    let word = |index: usize| u64::from_le_bytes(words[index]);
+fn mix(hash: &[u64; 4], instance: u64) -> u64 {
     // Digits of pi: no structure that keys could share.
     fold(
-        word(0) ^ 0x243f_6a88_85a3_08d3,
-        word(1) ^ 0x1319_8a2e_0370_7344,
+        hash[0] ^ 0x243f_6a88_85a3_08d3,
+        hash[1] ^ 0x1319_8a2e_0370_7344,
     ) ^ fold(
-        word(2) ^ 0xa409_3822_299f_31d0 ^ instance.rotate_left(32),
-        word(3) ^ 0x082e_fa98_ec4e_6c89,
+        hash[2] ^ 0xa409_3822_299f_31d0 ^ instance.rotate_left(32),
+        hash[3] ^ 0x082e_fa98_ec4e_6c89,
     )
 }
 
@@ -111,7 +118,7 @@ mod tests {
                 .map(|count| {
                     let mut hash = [0; 32];
                     hash[place..place + 4].copy_from_slice(&count.to_be_bytes());
-                    mix(&hash, 0)
+                    mix(&words(&hash), 0)
                 })
                 .collect();
             let fullest = fullest_bucket(&mixed);
@@ -121,13 +128,13 @@ mod tests {
 
     #[test]
     fn keys_of_one_repeated_byte_differ() {
-        let mixed: Vec<_> = (0..=255).map(|byte| mix(&[byte; 32], 0)).collect();
+        let mixed: Vec<_> = (0..=255).map(|byte| mix(&words(&[byte; 32]), 0)).collect();
         assert!(fullest_bucket(&mixed) < 6);
     }
 
     #[test]
     fn the_same_module_of_many_engines_spreads() {
-        let mixed: Vec<_> = (0..8192).map(|instance| mix(&[7; 32], instance)).collect();
+        let mixed: Vec<_> = (0..8192).map(|instance| mix(&[7; 4], instance)).collect();
         assert!(fullest_bucket(&mixed) < 40);
     }
 }

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | a module saved by one thread is found by | all threads | that thread |
 //! | modules must be `Send + Sync` | to share the cache | never |
-//! | a hit takes | a shared lock that other cores leave alone | no lock |
+//! | a hit takes | no lock, unless somebody saves meanwhile | no lock |
 //! | the weight is bounded | in total | for each thread |
 //!
 //! # What is kept, and for how long
@@ -35,8 +35,10 @@
 //! are saved, a few each time. Where room has run out, the cache remembers the keys of eight modules for each
 //! that is there, which takes about 3 KiB.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod asymmetric_fence;
+mod biased_lock;
 mod eviction;
 mod in_memory;
 mod key;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::padded::Padded;
-use crate::thread_lane::{EXCLUSIVE_LANES, SHARED_LANE};
+use crate::thread_lane::{EXCLUSIVE_LANES, Lane};
 
 /// Hits and misses by lane. One counter for all threads would cost more than the rest of a hit, and a
 /// lane of one thread is counted without a locked instruction.
@@ -21,15 +21,15 @@ impl LoadCounter {
         Self(std::array::from_fn(|_| Padded::default()))
     }
 
-    /// Counts a hit of the thread whose lane this is.
+    /// Counts a hit of this thread.
     #[inline]
-    pub(crate) fn hit(&self, lane: usize) {
-        add_one(&self.0[lane].hits, lane);
+    pub(crate) fn hit(&self, lane: Lane) {
+        add_one(&self.0[lane.number()].hits, lane);
     }
 
-    /// Counts a miss of the thread whose lane this is.
-    pub(crate) fn miss(&self, lane: usize) {
-        add_one(&self.0[lane].misses, lane);
+    /// Counts a miss of this thread.
+    pub(crate) fn miss(&self, lane: Lane) {
+        add_one(&self.0[lane.number()].misses, lane);
     }
 
     pub(crate) fn hits(&self) -> u64 {
@@ -47,19 +47,18 @@ impl LoadCounter {
 }
 
 #[inline]
-fn add_one(count: &AtomicU64, lane: usize) {
-    if lane == SHARED_LANE {
-        count.fetch_add(1, Ordering::Relaxed);
-    } else {
+fn add_one(count: &AtomicU64, lane: Lane) {
+    if lane.exclusive().is_some() {
         // Nobody else writes here.
         count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    } else {
+        count.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::thread_lane::thread_lane;
 
     #[test]
     fn no_count_of_any_thread_is_lost() {
@@ -68,9 +67,9 @@ mod tests {
             for _ in 0..2 * EXCLUSIVE_LANES {
                 scope.spawn(|| {
                     for _ in 0..100 {
-                        counter.hit(thread_lane());
-                        counter.miss(thread_lane());
-                        counter.hit(thread_lane());
+                        counter.hit(Lane::current());
+                        counter.miss(Lane::current());
+                        counter.hit(Lane::current());
                     }
                 });
             }

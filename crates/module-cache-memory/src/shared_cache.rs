@@ -2,36 +2,31 @@
 //!
 //! # Locking
 //!
-//! Modules are read a million times for every time one is saved, so the map is there several times over,
-//! once for each core: a reader takes the shared lock of its key's shard in its own copy, a cache line that
-//! no other core writes to, and nothing else. (Linux had this as the big-reader lock.) All that two readers
-//! of one module share is the module's own reference count.
+//! Modules are read a million times for every time one is saved, so they lie behind a lock that costs
+//! readers next to nothing. All that two readers of one module share is the module's own reference count.
 //!
-//! Whoever changes what is there (save, remove, pin, unpin, clear) first takes the lock of the one stock,
-//! then of one shard at a time in each copy; so what the stock says and what the copies hold agree whenever
-//! that lock is free, and the weight is exact. Modules are dropped when all locks are released: that may
-//! take long, and may call the cache.
+//! Whoever changes what is there (save, remove, pin, unpin, clear) first takes the lock of the stock, then
+//! that of the modules; so what the stock says and what is there agree whenever the stock's lock is free,
+//! and the weight is exact. Modules are dropped when all locks are released: that may take long, and may
+//! call the cache.
 
 use std::fmt;
 use std::mem;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use module_cache_core::{CacheError, CacheStats, Engine, ModuleCache, ModuleHash, SaveOutcome};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
+use crate::biased_lock::BiasedLock;
 use crate::key::{Key, KeyMap};
 use crate::load_counter::LoadCounter;
-use crate::padded::Padded;
 use crate::stock::Stock;
-use crate::thread_lane::thread_lane;
+use crate::thread_lane::Lane;
 
 /// A cache of live modules for all threads, bounded by weight.
 ///
-/// It is a handle: clones share the modules. A hit takes a shared lock, clones the module and allocates
-/// nothing; modules are `Send + Sync` where threads share the cache. What leaves when room is needed is
+/// It is a handle: clones share the modules. A hit clones the module and allocates nothing; modules are `Send + Sync` where threads share the cache. What leaves when room is needed is
 /// told in the [crate's documentation](crate).
 ///
 /// Saving a module that is there keeps the one that is there.
@@ -64,7 +59,7 @@ impl<E: Engine> SharedCache<E> {
     pub fn with_max_weight(bytes: u64) -> Self {
         Self {
             state: Arc::new(State {
-                copies: (0..copies()).map(|_| Copy::default()).collect(),
+                residents: BiasedLock::new(KeyMap::default()),
                 loads: LoadCounter::new(),
                 stock: Mutex::new(Stock::new(bytes)),
             }),
@@ -124,13 +119,13 @@ impl<E: Engine> ModuleCache<E> for SharedCache<E> {
     fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
         let found = self.load_resident(key, engine);
         if found.is_none() {
-            self.state.loads.miss(thread_lane());
+            self.state.loads.miss(Lane::current());
         }
         Ok(found)
     }
 
     fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        Ok(self.state.contains(&Key::new(key, engine), thread_lane()))
+        Ok(self.state.contains(&Key::new(key, engine)))
     }
 
     fn save(
@@ -146,11 +141,11 @@ impl<E: Engine> ModuleCache<E> for SharedCache<E> {
 
     fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
         let removed = self.state.remove(&Key::new(key, engine));
-        Ok(!removed.is_empty())
+        Ok(removed.is_some())
     }
 
     fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
-        let lane = thread_lane();
+        let lane = Lane::current();
         let module = self.state.get(&Key::new(key, engine), lane)?;
         self.state.loads.hit(lane);
         Some(module)
@@ -185,25 +180,8 @@ impl<E: Engine> fmt::Debug for SharedCache<E> {
     }
 }
 
-/// How many copies of the map there are: a power of two, because a hit divides by it.
-fn copies() -> usize {
-    // A save writes to all of them.
-    thread::available_parallelism()
-        .map_or(1, NonZeroUsize::get)
-        .min(16)
-        .next_power_of_two()
-}
-
-/// Enough that threads which share a copy, and a save among them, seldom meet.
-const SHARDS: usize = 16;
-
-type Shard<M> = RwLock<KeyMap<Resident<M>>>;
-
-/// One copy of the map.
-struct Copy<M>([Padded<Shard<M>>; SHARDS]);
-
 struct State<M> {
-    copies: Box<[Copy<M>]>,
+    residents: BiasedLock<KeyMap<Resident<M>>>,
     loads: LoadCounter,
     stock: Mutex<Stock>,
 }
@@ -214,84 +192,62 @@ struct Resident<M> {
 }
 
 impl<M: Clone> State<M> {
-    fn get(&self, key: &Key, lane: usize) -> Option<M> {
-        let shard = self.own_shard(key, lane).read();
-        let resident = shard.get(key)?;
-        // A line that is only read stays in the core's cache.
-        if !resident.visited.load(Ordering::Relaxed) {
-            resident.visited.store(true, Ordering::Relaxed);
-        }
-        Some(resident.module.clone())
+    #[inline]
+    fn get(&self, key: &Key, lane: Lane) -> Option<M> {
+        self.residents.read(lane, |residents| {
+            let resident = residents.get(key)?;
+            // A line that is only read stays in the core's cache.
+            if !resident.visited.load(Ordering::Relaxed) {
+                resident.visited.store(true, Ordering::Relaxed);
+            }
+            Some(resident.module.clone())
+        })
+    }
+}
+
+impl<M> State<M> {
+    fn contains(&self, key: &Key) -> bool {
+        let lane = Lane::current();
+        self.residents
+            .read(lane, |residents| residents.contains_key(key))
     }
 
     fn insert(&self, key: Key, weight: u64, module: M) -> SaveOutcome {
-        // What is not kept, `module` included, must outlive the lock: it is declared before.
-        let mut evicted = Vec::new();
         let mut stock = self.stock.lock();
         let victims = match stock.save(key, weight, |key| self.take_visited(key)) {
             Ok(victims) => victims,
             Err(reason) => return SaveOutcome::Skipped(reason),
         };
-        for victim in &victims {
-            evicted.extend(self.take(victim));
-        }
-        for copy in &self.copies {
-            let resident = Resident {
-                module: module.clone(),
-                visited: AtomicBool::new(false),
-            };
-            copy.shard(&key).write().insert(key, resident);
-        }
+        let newcomer = Resident {
+            module,
+            visited: AtomicBool::new(false),
+        };
+        let evicted: Vec<_> = self.residents.write(|residents| {
+            residents.insert(key, newcomer);
+            let evicted = victims.iter().filter_map(|victim| residents.remove(victim));
+            evicted.collect()
+        });
+        drop(stock);
+        drop(evicted);
         SaveOutcome::Stored { bytes: weight }
     }
 
-    /// Takes a module out, in all its copies.
-    fn remove(&self, key: &Key) -> Vec<Resident<M>> {
+    fn remove(&self, key: &Key) -> Option<Resident<M>> {
         let mut stock = self.stock.lock();
         stock.remove(key);
-        self.take(key).collect()
+        self.residents.write(|residents| residents.remove(key))
     }
 
-    fn take_all(&self) -> Vec<KeyMap<Resident<M>>> {
+    fn take_all(&self) -> KeyMap<Resident<M>> {
         let mut stock = self.stock.lock();
         stock.clear();
-        let shards = self.copies.iter().flat_map(|copy| &copy.0);
-        shards.map(|shard| mem::take(&mut *shard.write())).collect()
-    }
-}
-
-impl<M> State<M> {
-    fn contains(&self, key: &Key, lane: usize) -> bool {
-        self.own_shard(key, lane).read().contains_key(key)
-    }
-
-    /// The key's shard in the copy of the thread whose lane this is.
-    fn own_shard(&self, key: &Key, lane: usize) -> &Shard<M> {
-        self.copies[lane & (self.copies.len() - 1)].shard(key)
-    }
-
-    fn take(&self, key: &Key) -> impl Iterator<Item = Resident<M>> {
-        let copies = self.copies.iter();
-        copies.filter_map(|copy| copy.shard(key).write().remove(key))
+        self.residents.write(mem::take)
     }
 
     fn take_visited(&self, key: &Key) -> bool {
-        self.copies.iter().fold(false, |visited, copy| {
-            let shard = copy.shard(key).read();
-            let resident = shard.get(key);
-            visited | resident.is_some_and(|one| one.visited.swap(false, Ordering::Relaxed))
+        self.residents.read(Lane::current(), |residents| {
+            let resident = residents.get(key);
+            resident.is_some_and(|one| one.visited.swap(false, Ordering::Relaxed))
         })
-    }
-}
-
-impl<M> Copy<M> {
-    fn shard(&self, key: &Key) -> &Shard<M> {
-        &self.0[usize::from(key.shard()) % SHARDS]
-    }
-}
-
-impl<M> Default for Copy<M> {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| Padded::default()))
     }
 }

@@ -1,29 +1,80 @@
 //! A number for each thread, by which threads keep out of each other's cache lines.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many threads at a time have a lane to themselves. The rest share one more.
 pub(crate) const EXCLUSIVE_LANES: usize = u64::BITS as usize;
 
 /// The lane of threads for which no other was left, and of those that are ending.
-pub(crate) const SHARED_LANE: usize = EXCLUSIVE_LANES;
+const SHARED_LANE: usize = EXCLUSIVE_LANES;
 
-/// This thread's lane: below [`EXCLUSIVE_LANES`] no other live thread has it, and what an earlier thread
-/// wrote there this one sees.
-#[inline]
-pub(crate) fn thread_lane() -> usize {
-    thread_local!(static MINE: Lane = Lane::take());
-    MINE.try_with(|lane| lane.0).unwrap_or(SHARED_LANE)
+/// The lane of this thread, for as long as it runs. Cannot be sent to another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lane {
+    number: usize,
+    of_this_thread: PhantomData<*const ()>,
 }
 
-struct Lane(usize);
+impl Lane {
+    /// This thread's lane.
+    #[inline]
+    pub(crate) fn current() -> Self {
+        let known = NUMBER.get();
+        Self {
+            number: if known == UNKNOWN { first() } else { known },
+            of_this_thread: PhantomData,
+        }
+    }
+
+    /// The lane of a thread for which no other was left.
+    #[cfg(test)]
+    pub(crate) fn shared() -> Self {
+        Self {
+            number: SHARED_LANE,
+            of_this_thread: PhantomData,
+        }
+    }
+
+    /// Its number, at most [`EXCLUSIVE_LANES`].
+    #[inline]
+    pub(crate) fn number(self) -> usize {
+        self.number
+    }
+
+    /// Its number if no other live thread has it: then what an earlier thread wrote there this one sees.
+    #[inline]
+    pub(crate) fn exclusive(self) -> Option<usize> {
+        (self.number < EXCLUSIVE_LANES).then_some(self.number)
+    }
+}
+
+thread_local! {
+    /// Apart from what frees the lane, because this has no destructor, which every use would have to check.
+    static NUMBER: Cell<usize> = const { Cell::new(UNKNOWN) };
+}
+
+const UNKNOWN: usize = usize::MAX;
+
+/// Takes a lane for this thread.
+#[cold]
+fn first() -> usize {
+    thread_local!(static MINE: Taken = Taken::lowest());
+    let number = MINE.try_with(|taken| taken.0).unwrap_or(SHARED_LANE);
+    NUMBER.set(number);
+    number
+}
+
+/// A lane that is taken until its thread ends.
+struct Taken(usize);
 
 /// A bit for each exclusive lane.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
-impl Lane {
+impl Taken {
     /// The lowest that is free, so that few threads have low numbers.
-    fn take() -> Self {
+    fn lowest() -> Self {
         let lowest = |taken: u64| taken.trailing_ones();
         TAKEN
             .try_update(Ordering::Acquire, Ordering::Relaxed, |taken| {
@@ -33,8 +84,9 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for Taken {
     fn drop(&mut self) {
+        NUMBER.set(SHARED_LANE);
         if self.0 < EXCLUSIVE_LANES {
             TAKEN.fetch_and(!(1 << self.0), Ordering::Release);
         }
@@ -56,9 +108,9 @@ mod tests {
             let threads: Vec<_> = (0..2 * EXCLUSIVE_LANES)
                 .map(|_| {
                     scope.spawn(|| {
-                        let lane = thread_lane();
+                        let lane = Lane::current().number();
                         all_there.wait();
-                        assert_eq!(thread_lane(), lane);
+                        assert_eq!(Lane::current().number(), lane);
                         lane
                     })
                 })
