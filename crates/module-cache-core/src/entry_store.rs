@@ -8,7 +8,8 @@ use crate::{CacheError, CompilePermit, EntryKey, SaveOutcome, SealedEntry};
 /// A storage of [`SealedEntry`]s, which knows nothing of engines.
 ///
 /// Implementing it needs no `unsafe`: an entry read back from a storage can only be made by
-/// [`SealedEntry::open`], which verifies it. A [`ModuleCache`](crate::ModuleCache) on top of it calls
+/// [`SealedEntry::open`], which verifies it. [`StoreCache`](crate::StoreCache) makes a
+/// [`ModuleCache`](crate::ModuleCache) of it; one that does more than that calls
 /// [`load_entry`](crate::load_entry) and [`save_entry`](crate::save_entry).
 ///
 /// # Contract

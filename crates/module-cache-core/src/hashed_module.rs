@@ -46,9 +46,14 @@ impl<'a> HashedModule<'a> {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read.
+    /// When the file cannot be read; the message names it.
     pub fn from_file(path: impl AsRef<Path>) -> io::Result<HashedModule<'static>> {
-        Ok(HashedModule::new(std::fs::read(path)?))
+        let path = path.as_ref();
+        let wasm = std::fs::read(path).map_err(|error| {
+            let message = format!("cannot read {}: {error}", path.display());
+            io::Error::new(error.kind(), message)
+        })?;
+        Ok(HashedModule::new(wasm))
     }
 
     /// The wasm itself.

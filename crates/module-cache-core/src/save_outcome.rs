@@ -28,6 +28,8 @@ impl SaveOutcome {
 pub enum SkipReason {
     /// The cache has it already.
     AlreadyStored,
+    /// There is no storage.
+    Absent,
     /// The storage can be read only.
     ReadOnly,
     /// The module alone is larger than the cache may become.
@@ -48,6 +50,7 @@ impl fmt::Display for SkipReason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::AlreadyStored => "already stored",
+            Self::Absent => "there is no storage",
             Self::ReadOnly => "the storage is read-only",
             Self::TooLarge => "larger than the cache may become",
             Self::NoSpace => "no space left",

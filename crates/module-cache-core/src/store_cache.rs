@@ -1,13 +1,20 @@
 //! A cache over any store.
 
-use module_cache_core::{
+use crate::{
     ArtifactEngine, CacheError, CompilePermit, EntryKey, EntryStore, ModuleCache, ModuleHash,
     SaveOutcome, SealedEntry, load_entry, open_entry, save_entry,
 };
 
-/// The plainest [`ModuleCache`] over an [`EntryStore`]. It keeps no live modules.
+/// The plainest [`ModuleCache`] over an [`EntryStore`], which is all that most stores need. It keeps no live
+/// modules.
 ///
-/// With it a store is put under [`module_cache_conformance!`](crate::module_cache_conformance) too.
+/// ```
+/// use module_cache_core::{ArtifactEngine, CacheError, EntryStore, ModuleCache, ModuleHash, StoreCache};
+///
+/// fn has<E: ArtifactEngine>(store: impl EntryStore, wasm: &[u8], engine: &E) -> Result<bool, CacheError> {
+///     StoreCache(store).contains(ModuleHash::of(wasm), engine)
+/// }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct StoreCache<S>(
     /// The store.

@@ -80,7 +80,11 @@ impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for Fallbac
         let above = self.primary.save(key, engine, module);
         let below = self.fallback.save(key, engine, module);
         let (above, below) = both(above, below)?;
-        Ok(if above.is_stored() { above } else { below })
+        Ok(if kept(above) >= kept(below) {
+            above
+        } else {
+            below
+        })
     }
 
     fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
@@ -215,6 +219,15 @@ fn either<T>(
         (Err(above), Err(below)) => Err(both_failed(above, below)),
         (Err(above), Ok(below)) if !found(&below) => Err(above),
         (_, below) => below,
+    }
+}
+
+/// How well a side keeps the module after a save: newly, as before, or not.
+fn kept(outcome: SaveOutcome) -> u8 {
+    match outcome {
+        SaveOutcome::Stored { .. } => 2,
+        SaveOutcome::Skipped(SkipReason::AlreadyStored) => 1,
+        SaveOutcome::Skipped(_) => 0,
     }
 }
 

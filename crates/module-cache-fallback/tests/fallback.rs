@@ -5,12 +5,12 @@ use std::thread;
 
 use module_cache_core::{
     CacheError, Compile, CompilePermit, EntryKey, EntryStore, ModuleCache, ModuleHash, SaveOutcome,
-    SealedEntry, SkipReason,
+    SealedEntry, SkipReason, StoreCache,
 };
 use module_cache_fallback::{FallbackCache, FallbackExt};
 use module_cache_testkit::{
     Capabilities, FailingCache, Fault, Fixture, Method, Observed, ReferenceCache, ReferenceStore,
-    StoreCache, TestEngine, TestModule, module_cache_conformance, wasm,
+    TestEngine, TestModule, module_cache_conformance, wasm,
 };
 
 type Memory = ReferenceCache<TestEngine>;
@@ -58,6 +58,15 @@ fn three_tiers() -> Fixture<FallbackCache<FallbackCache<Memory, Disk>, Disk>> {
 module_cache_conformance!(memory_over_disk_keeps_the_contract, memory_over_disk);
 module_cache_conformance!(disk_over_disk_keeps_the_contract, disk_over_disk);
 module_cache_conformance!(three_tiers_keep_the_contract, three_tiers);
+module_cache_conformance!(without_a_fallback, || {
+    Fixture::new(
+        Memory::new().with_fallback(None::<Disk>),
+        Capabilities::LIVE,
+    )
+});
+module_cache_conformance!(without_a_primary, || {
+    disk_over_disk().map(|disks| None::<Disk>.with_fallback(disks))
+});
 module_cache_conformance!(boxed, || memory_over_disk()
     .map(|cache| Box::new(cache) as Box<dyn ModuleCache<TestEngine> + Send + Sync>));
 module_cache_conformance!(shared, || memory_over_disk()
@@ -325,11 +334,20 @@ fn a_permit_excludes_at_both_sides_and_a_broken_side_does_not_matter() {
 }
 
 #[test]
-fn the_outcome_of_a_save_is_that_something_was_stored() {
+fn the_outcome_of_a_save_is_that_of_the_side_that_keeps_the_module() {
     let (cache, engine, key, module) = scene(Memory::new(), disk());
     let _ = cache.primary().save(key, &engine, &module).unwrap();
     assert!(matches!(
         cache.save(key, &engine, &module),
         Ok(SaveOutcome::Stored { .. })
     ));
+    let already = SaveOutcome::Skipped(SkipReason::AlreadyStored);
+    assert_eq!(cache.save(key, &engine, &module).unwrap(), already);
+
+    let (nowhere, ..) = scene(None::<Disk>, None::<Disk>);
+    let absent = SaveOutcome::Skipped(SkipReason::Absent);
+    assert_eq!(nowhere.save(key, &engine, &module).unwrap(), absent);
+    let (above, ..) = scene(Memory::new(), None::<Disk>);
+    assert!(above.save(key, &engine, &module).unwrap().is_stored());
+    assert_eq!(above.save(key, &engine, &module).unwrap(), already);
 }

@@ -277,15 +277,14 @@ fn examine_ancestors(root: &Path, user: u32, strict: bool) -> Result<(), CacheEr
     let Some(weak) = trust_check::weak_ancestor(root, user) else {
         return Ok(());
     };
-    let reason =
-        "others could replace what lies below it; `chmod go-w` it, or choose another folder";
-    if strict {
+    let reason = "others can replace what lies in it; `chmod go-w` it, or choose another folder";
+    if strict || weak == root {
         return Err(CacheError::Untrusted {
             path: weak.to_owned(),
             reason: reason.into(),
         });
     }
-    tracing::warn!(path = %weak.display(), reason, "the cache lies below a directory that others control");
+    tracing::warn!(path = %weak.display(), reason, "the cache lies in a directory that others control");
     Ok(())
 }
 

@@ -353,7 +353,7 @@ impl Inner {
 
     fn rejected_entry(&self, name: &str, reason: &dyn std::fmt::Display) {
         self.counters.reject();
-        tracing::warn!(name, %reason, "a stored entry cannot be used; it stays");
+        tracing::warn!(name, %reason, "a stored entry cannot be used; it stays until a save replaces it");
     }
 
     pub(crate) fn error(

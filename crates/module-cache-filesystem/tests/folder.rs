@@ -71,11 +71,17 @@ fn a_folder_that_others_can_write_to_is_refused_and_says_what_to_do() {
     let keep = tempfile::tempdir().unwrap();
     let root = keep.path().join("cache");
     FileSystemCache::open(&root).unwrap();
-    for mode in [0o770, 0o702] {
-        fs::set_permissions(root.join("v1"), fs::Permissions::from_mode(mode)).unwrap();
+    for (folder, mode) in [("v1", 0o770), ("v1", 0o702), ("", 0o770), ("", 0o702)] {
+        let folder = root.join(folder);
+        let before = fs::metadata(&folder).unwrap().permissions();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
         let error = FileSystemCache::open(&root).unwrap_err();
         assert!(matches!(error, CacheError::Untrusted { .. }), "{error:?}");
         assert!(error.to_string().contains("chmod go-w"), "{error}");
+        fs::set_permissions(&folder, before).unwrap();
+    }
+    for folder in [&root, &root.join("v1")] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
     }
     // SAFETY: this test alone writes to the folder.
     let cache = unsafe { FileSystemCache::builder(&root).trust_folder() }

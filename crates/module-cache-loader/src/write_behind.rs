@@ -34,7 +34,8 @@ const MAX_PENDING: usize = 64;
 /// ```
 /// use module_cache_core::{Compile, ModuleCache, ModuleHash};
 /// use module_cache_loader::WriteBehind;
-/// # use module_cache_testkit::{ReferenceStore, StoreCache, TestEngine, wasm};
+/// # use module_cache_core::StoreCache;
+/// # use module_cache_testkit::{ReferenceStore, TestEngine, wasm};
 /// # let (engine, store, wasm) = (TestEngine::new("doc"), ReferenceStore::new(), wasm(1, 100));
 ///
 /// let cache = WriteBehind::new(StoreCache(store));

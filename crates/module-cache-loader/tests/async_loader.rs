@@ -10,11 +10,10 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use module_cache_core::HashedModule;
+use module_cache_core::{HashedModule, StoreCache};
 use module_cache_loader::{AsyncModuleLoader, LoadError, Loaded, ModuleLoader, Source};
 use module_cache_testkit::{
-    Fault, Method, Observed, ReferenceCache, ReferenceStore, StoreCache, TestEngine, TestModule,
-    wasm,
+    Fault, Method, Observed, ReferenceCache, ReferenceStore, TestEngine, TestModule, wasm,
 };
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::{sleep, timeout};

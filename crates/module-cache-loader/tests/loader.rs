@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use module_cache_core::{Compile, Engine, HashedModule, ModuleCache, ModuleHash};
+use module_cache_core::{Compile, Engine, HashedModule, ModuleCache, ModuleHash, StoreCache};
 use module_cache_loader::{LoadError, ModuleLoader, Source};
 use module_cache_testkit::{
-    FailingCache, Fault, Method, Observed, ReferenceCache, ReferenceStore, StoreCache, TestEngine,
-    wasm,
+    FailingCache, Fault, Method, Observed, ReferenceCache, ReferenceStore, TestEngine, wasm,
 };
 
 type Memory = Observed<ReferenceCache<TestEngine>>;

@@ -1,11 +1,11 @@
 //! What a Prometheus server would scrape.
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
-use module_cache_core::HashedModule;
+use module_cache_core::{HashedModule, StoreCache};
 use module_cache_fallback::FallbackExt;
 use module_cache_loader::{ModuleLoader, describe_metrics, record_cache_stats};
 use module_cache_memory::SharedCache;
-use module_cache_testkit::{FailingCache, ReferenceStore, StoreCache, TestEngine, wasm};
+use module_cache_testkit::{FailingCache, ReferenceStore, TestEngine, wasm};
 
 /// Does `work` under a recorder of its own, and returns what that renders then.
 fn scraped(work: impl FnOnce()) -> String {

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use module_cache_core::{
     Compile, CompilePermit, HashedModule, ModuleCache, ModuleHash, SaveOutcome, SkipReason,
+    StoreCache,
 };
 use module_cache_fallback::FallbackExt;
 use module_cache_loader::{ModuleLoader, Source, WriteBehind};
 use module_cache_testkit::{
-    Capabilities, Fault, Fixture, Method, Observed, ReferenceCache, ReferenceStore, StoreCache,
-    TestEngine, TestModule, module_cache_conformance, wasm,
+    Capabilities, Fault, Fixture, Method, Observed, ReferenceCache, ReferenceStore, TestEngine,
+    TestModule, module_cache_conformance, wasm,
 };
 
 type Disk = StoreCache<ReferenceStore>;

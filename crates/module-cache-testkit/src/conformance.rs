@@ -166,6 +166,7 @@ macro_rules! __store_cases {
     (shared [$($then:tt)*] $($arguments:tt)*) => {
         $($then)*! { $($arguments)*;
             threads_get_whole_entries_or_none
+            an_entry_that_is_put_again_stays_there_meanwhile
             a_permit_excludes_others_until_it_is_dropped
             a_dropped_permit_is_free
             permits_of_different_keys_are_independent

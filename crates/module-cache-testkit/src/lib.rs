@@ -77,8 +77,7 @@
 //! # Doubles
 //!
 //! For tests of what stands on top of caches: [`ReferenceCache`] and [`ReferenceStore`] are correct and
-//! simple, [`StoreCache`] makes a cache of any store, [`Observed`] counts, holds and breaks the calls of
-//! what it wraps, [`FailingCache`] never works.
+//! simple, [`Observed`] counts, holds and breaks the calls of what it wraps, [`FailingCache`] never works.
 
 #[doc(hidden)]
 pub mod cases;
@@ -92,7 +91,6 @@ mod in_time;
 mod observed;
 mod reference_cache;
 mod reference_store;
-mod store_cache;
 mod test_engine;
 mod test_module;
 mod wasm;
@@ -104,7 +102,6 @@ pub use hold::Hold;
 pub use observed::{Fault, Method, Observed};
 pub use reference_cache::ReferenceCache;
 pub use reference_store::ReferenceStore;
-pub use store_cache::StoreCache;
 pub use test_engine::TestEngine;
 pub use test_module::TestModule;
 pub use wasm::wasm;

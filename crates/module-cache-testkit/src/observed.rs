@@ -16,7 +16,7 @@ use crate::hold::{Gate, Hold};
 ///
 /// A call is counted, then held, then broken; otherwise it goes on to what is wrapped. What
 /// [`entries`](ModuleCache::entries) returns is the inner cache's, not observed: for that, observe the store
-/// inside of a [`StoreCache`](crate::StoreCache).
+/// inside of a [`StoreCache`](module_cache_core::StoreCache).
 ///
 /// ```
 /// use module_cache_core::{Compile, ModuleCache, ModuleHash};

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use module_cache_core::{EntryStore, ModuleCache};
+use module_cache_core::{EntryStore, ModuleCache, StoreCache};
 use module_cache_testkit::{
-    Capabilities, Fixture, Observed, ReferenceCache, ReferenceStore, StoreCache, TestEngine,
+    Capabilities, Fixture, Observed, ReferenceCache, ReferenceStore, TestEngine,
     entry_store_conformance, module_cache_conformance,
 };
 
@@ -31,6 +31,7 @@ fn stored() -> Fixture<StoreCache<ReferenceStore>> {
 
 module_cache_conformance!(a_reference_cache, live);
 module_cache_conformance!(a_store_cache, stored);
+module_cache_conformance!(a_cache_that_is_there, || stored().map(Some));
 module_cache_conformance!(an_observed_cache, || stored().map(Observed::new));
 module_cache_conformance!(a_cache_in_a_box, || {
     stored().map(|cache| Box::new(cache) as Box<DynCache>)

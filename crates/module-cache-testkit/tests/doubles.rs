@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use module_cache_core::{
     Artifact, ArtifactEngine, Compile, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash,
+    StoreCache,
 };
 use module_cache_testkit::{
-    FailingCache, Fault, Method, Observed, ReferenceCache, ReferenceStore, StoreCache, TestEngine,
-    TestModule, wasm,
+    FailingCache, Fault, Method, Observed, ReferenceCache, ReferenceStore, TestEngine, TestModule,
+    wasm,
 };
 
 #[test]

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
 
 use flawed::{Flaw, Flawed};
-use module_cache_core::{EntryStore, ModuleCache};
+use module_cache_core::{EntryStore, ModuleCache, StoreCache};
 use module_cache_testkit::{
     __cache_cases, __store_cases, Capabilities, Fixture, ReferenceCache, ReferenceStore,
-    StoreCache, TestEngine, cases,
+    TestEngine, cases,
 };
 
 #[test]
@@ -140,6 +140,10 @@ fn every_case_for_stores_finds_what_it_is_there_for() {
                     "a_second_handle_shares_the_storage",
                     "a_store_opened_again_has_what_was_put",
                 ],
+            ),
+            (
+                Flaw::GoneWhilePut,
+                &["an_entry_that_is_put_again_stays_there_meanwhile"],
             ),
             (Flaw::IgnoresEngine, &["modules_and_engines_do_not_mix"]),
             (Flaw::IgnoresModule, &["another_key_has_nothing"]),

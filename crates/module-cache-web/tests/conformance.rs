@@ -2,11 +2,11 @@
 //!
 //! Like the other tests of this crate, these are compiled everywhere and run by `cargo xtask browser`.
 
-use module_cache_core::ModuleCache;
+use module_cache_core::{ModuleCache, StoreCache};
 use module_cache_fallback::{FallbackCache, FallbackExt};
 use module_cache_memory::{InMemoryCache, SharedCache, ThreadLocalCache, in_memory};
 use module_cache_testkit::{
-    Capabilities, Fixture, ReferenceStore, StoreCache, TestEngine, entry_store_conformance,
+    Capabilities, Fixture, ReferenceStore, TestEngine, entry_store_conformance,
     module_cache_conformance,
 };
 use wasm_bindgen_test::wasm_bindgen_test;

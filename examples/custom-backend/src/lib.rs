@@ -9,8 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use module_cache_core::{
-    ArtifactEngine, CacheError, EntryKey, EntryStore, InvalidEntry, ModuleCache, ModuleHash,
-    SaveOutcome, SealedEntry, Trust, load_entry, open_entry, save_entry,
+    CacheError, EntryKey, EntryStore, InvalidEntry, SaveOutcome, SealedEntry, Trust,
 };
 use redb::{ConcurrencyMode, Database, ReadableDatabase, Table, TableDefinition};
 
@@ -18,15 +17,17 @@ const ENTRIES: TableDefinition<&str, &[u8]> = TableDefinition::new("entries");
 
 type Rows<'t> = Table<'t, &'static str, &'static [u8]>;
 
-/// A cache of modules in a database file. It evicts nothing: it grows until entries are removed.
+/// Compiled modules in a database file. It evicts nothing: it grows until entries are removed.
+///
+/// `StoreCache(store)` is the cache over it.
 #[derive(Debug)]
-pub struct RedbCache {
+pub struct RedbStore {
     database: Database,
     trust: Trust,
     unusable: AtomicU64,
 }
 
-impl RedbCache {
+impl RedbStore {
     /// Opens the database at `path`, creating it if there is none, for entries that `trust` accepts.
     ///
     /// # Errors
@@ -35,14 +36,14 @@ impl RedbCache {
     pub fn open(path: impl AsRef<Path>, trust: Trust) -> Result<Self, CacheError> {
         let mut builder = Database::builder();
         builder.set_concurrency_mode(ConcurrencyMode::MultiWriter);
-        let cache = Self {
+        let store = Self {
             database: builder.create(path).map_err(failed)?,
             trust,
             unusable: AtomicU64::new(0),
         };
         // This makes the table, without which nothing can be read.
-        cache.write(|_| Ok(())).map_err(failed)?;
-        Ok(cache)
+        store.write(|_| Ok(())).map_err(failed)?;
+        Ok(store)
     }
 
     /// How many times an entry was there and could not be used.
@@ -65,7 +66,7 @@ impl RedbCache {
     }
 }
 
-impl EntryStore for RedbCache {
+impl EntryStore for RedbStore {
     fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
         let stored = self.read(key).map_err(failed)?;
         let opened = stored.map(|stored| SealedEntry::open(stored, key, &self.trust));
@@ -97,42 +98,6 @@ impl EntryStore for RedbCache {
     fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {
         self.unusable.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%key, reason, "a stored entry cannot be used");
-    }
-}
-
-impl<E: ArtifactEngine> ModuleCache<E> for RedbCache {
-    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
-        load_entry(self, key, engine)
-    }
-
-    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        EntryStore::contains(self, &EntryKey::new(key, *engine.id()))
-    }
-
-    fn save(
-        &self,
-        key: ModuleHash,
-        engine: &E,
-        module: &E::Module,
-    ) -> Result<SaveOutcome, CacheError> {
-        save_entry(self, key, engine, module)
-    }
-
-    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        EntryStore::remove(self, &EntryKey::new(key, *engine.id()))
-    }
-
-    fn entries(&self) -> Option<&dyn EntryStore> {
-        Some(self)
-    }
-
-    fn load_sealed(
-        &self,
-        key: ModuleHash,
-        engine: &E,
-        entry: SealedEntry<'static>,
-    ) -> Result<Option<E::Module>, CacheError> {
-        Ok(Some(open_entry(key, engine, entry)?))
     }
 }
 

@@ -2,20 +2,24 @@
 
 use std::path::Path;
 
-use custom_backend::RedbCache;
-use module_cache_core::{Compile, Engine, EntryKey, ModuleCache, ModuleHash, SigningKey, Trust};
+use custom_backend::RedbStore;
+use module_cache_core::{
+    Compile, Engine, EntryKey, ModuleCache, ModuleHash, SigningKey, StoreCache, Trust,
+};
 use module_cache_testkit::{TestEngine, wasm};
 use redb::{Database, ReadableTable, TableDefinition};
 
 const TABLE: TableDefinition<&str, &[u8]> = TableDefinition::new("entries");
 
-fn open(path: &Path, signing_key: u8) -> RedbCache {
+type Cache = StoreCache<RedbStore>;
+
+fn open(path: &Path, signing_key: u8) -> Cache {
     let trust = Trust::signed(SigningKey::from_bytes([signing_key; 32]));
-    RedbCache::open(path, trust).unwrap()
+    StoreCache(RedbStore::open(path, trust).unwrap())
 }
 
 /// A saved module, and what is asked for it by.
-fn saved(cache: &RedbCache) -> (ModuleHash, TestEngine) {
+fn saved(cache: &Cache) -> (ModuleHash, TestEngine) {
     let (engine, wasm) = (TestEngine::new("test"), wasm(1, 1000));
     let key = ModuleHash::of(&wasm);
     let module = engine.compile(&wasm).unwrap();
@@ -45,7 +49,7 @@ fn a_damaged_entry_is_a_miss_until_it_is_saved_again() {
     damage(&path, &EntryKey::new(key, *engine.id()));
     let cache = open(&path, 1);
     assert!(cache.load(key, &engine).unwrap().is_none());
-    assert_eq!(cache.unusable(), 1);
+    assert_eq!(cache.0.unusable(), 1);
 
     saved(&cache);
     assert!(cache.load(key, &engine).unwrap().is_some());
@@ -58,7 +62,7 @@ fn an_entry_of_another_signer_is_a_miss_that_stays_and_can_be_replaced() {
     let (mine, theirs) = (open(&path, 1), open(&path, 2));
     let (key, engine) = saved(&theirs);
     assert!(mine.load(key, &engine).unwrap().is_none());
-    assert_eq!(mine.unusable(), 1);
+    assert_eq!(mine.0.unusable(), 1);
     assert!(theirs.load(key, &engine).unwrap().is_some());
 
     saved(&mine);
@@ -71,6 +75,6 @@ fn what_is_no_database_is_an_error() {
     let path = keep.path().join("modules.redb");
     std::fs::write(&path, "not a database, and long enough to be looked at").unwrap();
     let trust = Trust::signed(SigningKey::from_bytes([1; 32]));
-    let error = RedbCache::open(&path, trust).unwrap_err();
+    let error = RedbStore::open(&path, trust).unwrap_err();
     assert_eq!(error.to_string(), "cannot use the database in redb");
 }

@@ -243,6 +243,28 @@ where
     }
 }
 
+pub fn an_entry_that_is_put_again_stays_there_meanwhile<S>(fixture: Fixture<S>)
+where
+    S: EntryStore + Send + Sync + 'static,
+{
+    const ROUNDS: usize = 24;
+    let (store, engine) = (fixture.subject, engine());
+    let sample = Sample::sized(1, 200_000);
+    sample.put_new(&store, &engine);
+    in_time(move || {
+        thread::scope(|scope| {
+            let puts = scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    sample.put(&store, &engine);
+                }
+            });
+            while !puts.is_finished() {
+                sample.assert_has(&store, &engine);
+            }
+        });
+    });
+}
+
 pub fn a_permit_excludes_others_until_it_is_dropped<S>(fixture: Fixture<S>)
 where
     S: EntryStore + Send + Sync + 'static,

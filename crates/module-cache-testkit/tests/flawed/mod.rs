@@ -4,6 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use module_cache_core::{
     ArtifactEngine, CacheError, CompilePermit, Engine, EngineId, EntryKey, EntryStore, FOOTER_LEN,
@@ -22,6 +23,7 @@ pub(crate) enum Flaw {
     ErrsOnMiss,
     FlushFails,
     ForgetsWhenReopened,
+    GoneWhilePut,
     HidesEntries,
     HidesResident,
     IgnoresEngine,
@@ -277,6 +279,10 @@ impl<S: EntryStore> EntryStore for Flawed<S> {
         let len = entry.len() - FOOTER_LEN as u64;
         if let Some(outcome) = self.refuses(len, self.inner.contains(&key)?) {
             return Ok(outcome);
+        }
+        if self.has(Flaw::GoneWhilePut) {
+            self.inner.remove(&key)?;
+            thread::sleep(Duration::from_millis(5));
         }
         self.inner.put(&key, &relabelled(key, artifact(entry)))
     }
