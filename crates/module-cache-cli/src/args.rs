@@ -5,7 +5,8 @@ mod compile;
 mod maintenance;
 mod remote;
 
-use std::ffi::OsString;
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -29,10 +30,8 @@ pub(crate) fn parse() -> Command {
         Ok(command) => command,
         Err(error) if is_help(&error) => error.exit(),
         Err(error) => {
-            messages::error(format_args!(
-                "{}; see `module-cache help`",
-                in_one_line(&error)
-            ));
+            let first = env::args_os().nth(1).unwrap_or_default();
+            messages::error(format_args!("{}; {}", in_one_line(&error), way_out(&first)));
             process::exit(2);
         }
     }
@@ -319,6 +318,21 @@ fn is_help(error: &clap::Error) -> bool {
             | ErrorKind::DisplayVersion
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     )
+}
+
+/// What to do about a command line that is wrong, and begins with `first`.
+fn way_out(first: &OsStr) -> String {
+    let command = definition()
+        .get_subcommands()
+        .map(clap::Command::get_name)
+        .find(|name| *name == first)
+        .map(|name| format!(" {name}"));
+    match command {
+        None if Path::new(first).is_file() => {
+            format!("`module-cache run {}` runs a program", first.display())
+        }
+        command => format!("see `module-cache help{}`", command.unwrap_or_default()),
+    }
 }
 
 /// What clap says is wrong, without the usage that it prints below.

@@ -104,7 +104,7 @@ impl<E: ArtifactEngine> ModuleCache<E> for Remote {
     ) -> Result<SaveOutcome, CacheError> {
         match &self.store {
             Some(store) => put_entry(store, key, engine, module),
-            None => Ok(SaveOutcome::Skipped(SkipReason::ReadOnly)),
+            None => Ok(SaveOutcome::Skipped(SkipReason::Absent)),
         }
     }
 

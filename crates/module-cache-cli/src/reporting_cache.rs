@@ -97,7 +97,7 @@ impl<E: ArtifactEngine> ModuleCache<E> for ReportingCache {
         module: &E::Module,
     ) -> Result<SaveOutcome, CacheError> {
         let Some(folder) = &self.folder else {
-            return Ok(SaveOutcome::Skipped(SkipReason::ReadOnly));
+            return Ok(SaveOutcome::Skipped(SkipReason::Absent));
         };
         self.note_saved(key, folder.save(key, engine, module))
     }
@@ -150,7 +150,7 @@ impl EntryStore for ReportingCache {
     fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
         match &self.folder {
             Some(folder) => self.note_saved(key.module(), folder.put(key, entry)),
-            None => Ok(SaveOutcome::Skipped(SkipReason::ReadOnly)),
+            None => Ok(SaveOutcome::Skipped(SkipReason::Absent)),
         }
     }
 

@@ -82,7 +82,7 @@ impl CacheError {
 }
 
 /// An engine could not compile, serialize or load a module.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EngineError {
     message: Arc<str>,
     source: Option<Arc<dyn Error + Send + Sync>>,
@@ -113,6 +113,19 @@ impl EngineError {
             .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
             .unwrap_or("no message");
         Self::refused(&format!("the engine panicked: {text}"))
+    }
+}
+
+/// With all causes, because this is what is printed of an error that `main` returns.
+impl fmt::Debug for EngineError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = self.message.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        out.debug_tuple("EngineError").field(&text).finish()
     }
 }
 
@@ -163,5 +176,21 @@ impl InvalidEntry {
     /// Whether the bytes are proven to be damaged, so that deleting them loses nothing.
     pub fn is_corrupt(&self) -> bool {
         matches!(self, Self::Corrupt(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_main_prints_of_an_engine_error_has_all_causes() {
+        let cause = EngineError::new("cannot parse", "unexpected end");
+        let error = EngineError::new("cannot compile the module", cause);
+        assert_eq!(
+            format!("{error:?}"),
+            "EngineError(\"cannot compile the module: cannot parse: unexpected end\")"
+        );
+        assert_eq!(error.to_string(), "cannot compile the module");
     }
 }

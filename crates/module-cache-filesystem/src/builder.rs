@@ -284,7 +284,7 @@ fn examine_ancestors(root: &Path, user: u32, strict: bool) -> Result<(), CacheEr
             reason: reason.into(),
         });
     }
-    tracing::warn!(path = %weak.display(), reason, "the cache lies in a directory that others control");
+    tracing::warn!(path = %weak.display(), reason, "the cache lies below a directory that others control");
     Ok(())
 }
 

@@ -289,6 +289,7 @@ fn what_is_not_there_is_one_clear_error() {
 #[test]
 fn a_wrong_command_line_is_one_clear_error() {
     let place = Place::new();
+    place.file("x.wasm", "a program");
     for (args, expected) in [
         (&["run"][..], "<FILE>"),
         (&["run", "--nonsense", "x.wasm"], "'--nonsense'"),
@@ -298,8 +299,11 @@ fn a_wrong_command_line_is_one_clear_error() {
             "--dir '::/x' lacks a folder",
         ),
         (&["compile"], "<PATH>"),
+        (&["compile", "--bogus"], "see `module-cache help compile`"),
         (&["compile", "-j", "0", "x"], "'0'"),
         (&["nonsense"], "'nonsense'"),
+        (&["nonsense"], "see `module-cache help`"),
+        (&["x.wasm"], "`module-cache run x.wasm` runs a program"),
     ] {
         let ran = place.run(args);
         assert!(ran.error(2).contains(expected), "{ran:?}");
