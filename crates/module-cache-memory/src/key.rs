@@ -1,4 +1,4 @@
-//! The key of a live module, and maps that take its hash as it is.
+//! The key of a live module, and maps that take the hash that it says.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -26,12 +26,12 @@ impl Key {
 }
 
 impl PartialEq for Key {
-    /// Without a branch for each word: keys of one bucket are nearly always equal.
+    /// Word by word. Arrays as such are compared by wide loads, and those of a key that was just written in
+    /// words wait until the words have reached the cache, which takes as long as the rest of a hit.
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        let differ = |index: usize| self.module[index] ^ other.module[index];
-        let instances = self.instance ^ other.instance;
-        (differ(0) | differ(1)) | (differ(2) | differ(3)) | instances == 0
+        let same = |index: usize| self.module[index] == other.module[index];
+        self.instance == other.instance && same(0) && same(1) && same(2) && same(3)
     }
 }
 

@@ -26,8 +26,9 @@ use crate::thread_lane::Lane;
 
 /// A cache of live modules for all threads, bounded by weight.
 ///
-/// It is a handle: clones share the modules. A hit clones the module and allocates nothing; modules are `Send + Sync` where threads share the cache. What leaves when room is needed is
-/// told in the [crate's documentation](crate).
+/// It is a handle: clones share the modules. A hit clones the module and allocates nothing; modules are
+/// `Send + Sync` where threads share the cache. What leaves when room is needed is told in the
+/// [crate's documentation](crate).
 ///
 /// Saving a module that is there keeps the one that is there.
 ///
