@@ -7,6 +7,7 @@
 //! | a module saved by one thread is found by | all threads | that thread |
 //! | modules must be `Send + Sync` | to share the cache | never |
 //! | a hit takes | no lock, unless somebody saves meanwhile | no lock |
+//! | a save takes | two locks and, on Linux, one system call (`membarrier`) | no lock |
 //! | the weight is bounded | in total | for each thread |
 //!
 //! # What is kept, and for how long
