@@ -20,8 +20,9 @@ const TARGETS: [&str; 3] = [
     "x86_64-pc-windows-msvc",
 ];
 
-/// The crates with all their features, and their tests. The engines take too long to be checked with each change.
-const CRATES: [&str; 8] = [
+/// The crates with all their features, and their tests. wasmer takes too long to be checked with each change, and
+/// with it all that has a feature for it.
+const CRATES: [&str; 9] = [
     "module-cache-core",
     "module-cache-fallback",
     "module-cache-filesystem",
@@ -29,6 +30,7 @@ const CRATES: [&str; 8] = [
     "module-cache-memory",
     "module-cache-remote",
     "module-cache-testkit",
+    "module-cache-wasmtime",
     "module-cache-web",
 ];
 
