@@ -57,10 +57,13 @@ impl<T> BiasedLock<T> {
     /// Changes the value, with nobody looking. `change` must not use the lock again.
     pub(crate) fn write<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         let mut value = self.value.write();
-        let _revoked = Revoked::new(&self.revoked);
-        asymmetric_fence::heavy();
-        for reader in &self.readers {
-            wait_while_raised(reader);
+        let revoked = Revoked::new(&self.revoked);
+        // Where it was revoked for good, no flag is ever up, and there is no fence to be had.
+        if !revoked.before {
+            asymmetric_fence::heavy();
+            for reader in &self.readers {
+                wait_while_raised(reader);
+            }
         }
         change(&mut value)
     }
