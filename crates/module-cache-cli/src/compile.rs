@@ -18,7 +18,7 @@ use crate::args::CompileArgs;
 use crate::find_files::{Found, Unusable, find_files};
 use crate::hash_function::HashFunction;
 use crate::precompiler::Precompiler;
-use crate::remote::{Remote, Tiers};
+use crate::remote::{self, Tiers};
 use crate::reporting_cache::ReportingCache;
 use crate::wasm_file::OpenFile;
 use crate::{cache_folder, json, messages, output, progress, units};
@@ -30,12 +30,12 @@ use crate::{cache_folder, json, messages, output, progress, units};
 /// When the cache folder cannot be written to, no remote storage can be named so, or nothing can be printed.
 pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
     let started = Instant::now();
-    let remote = Remote::open(&args.remote)?;
+    let storage = remote::open(&args.remote)?;
     let folder = cache_folder::open_writable(&args.cache_dir)?;
     let found = find_files(&args.paths);
     note_links(&found);
 
-    let cache = ReportingCache::new(Some(folder.clone())).with_fallback(remote);
+    let cache = ReportingCache::new(Some(folder.clone())).with_fallback(storage);
     let work = Work {
         precompiler: Precompiler::new(args.engine, &cache)?,
         hash: args.hash,
@@ -46,7 +46,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
     };
     let mut report = Report::new(args.json, found.files.len());
     work.run(jobs(args), &mut report)?;
-    cache.fallback().settle();
+    remote::settle(&cache);
     report.finish(&folder, started.elapsed())
 }
 

@@ -12,7 +12,7 @@ use crate::engine::{Code, Engine};
 use crate::guest_stdout::GuestStdout;
 use crate::hash_function::HashFunction;
 use crate::program::{self, End};
-use crate::remote::{Remote, Tiers};
+use crate::remote::{self, Tiers};
 use crate::reporting_cache::ReportingCache;
 use crate::wasm_file::OpenFile;
 use crate::{cache_folder, messages, output};
@@ -75,13 +75,13 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
 /// so is an error.
 fn cache(args: &RunArgs) -> Result<Tiers> {
     if args.no_cache {
-        return Ok(ReportingCache::new(None).with_fallback(Remote::none()));
+        return Ok(ReportingCache::new(None).with_fallback(None));
     }
-    let remote = Remote::open(&args.remote)?;
+    let storage = remote::open(&args.remote)?;
     let folder = cache_folder::open(&args.cache_dir).map_err(|error| {
         messages::warning(format_args!("{error:#}; running without the cache"));
     });
-    Ok(ReportingCache::new(folder.ok()).with_fallback(remote))
+    Ok(ReportingCache::new(folder.ok()).with_fallback(storage))
 }
 
 /// All that the program gets from outside.
