@@ -78,16 +78,11 @@ impl ReportingCache {
 #[deny(clippy::missing_trait_methods)]
 impl<E: ArtifactEngine> ModuleCache<E> for ReportingCache {
     fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
-        match &self.folder {
-            Some(folder) => self.note(key, folder.load(key, engine)),
-            None => Ok(None),
-        }
+        self.note(key, self.folder.load(key, engine))
     }
 
     fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        self.folder.as_ref().map_or(Ok(false), |folder| {
-            ModuleCache::contains(folder, key, engine)
-        })
+        self.folder.contains(key, engine)
     }
 
     fn save(
@@ -103,20 +98,15 @@ impl<E: ArtifactEngine> ModuleCache<E> for ReportingCache {
     }
 
     fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        self.folder
-            .as_ref()
-            .map_or(Ok(false), |folder| ModuleCache::remove(folder, key, engine))
+        self.folder.remove(key, engine)
     }
 
     fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
-        self.folder.as_ref()?.load_resident(key, engine)
+        self.folder.load_resident(key, engine)
     }
 
     fn compile_permit(&self, key: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
-        match &self.folder {
-            Some(folder) => ModuleCache::compile_permit(folder, key, engine),
-            None => Ok(CompilePermit::Uncoordinated),
-        }
+        self.folder.compile_permit(key, engine)
     }
 
     fn entries(&self) -> Option<&dyn EntryStore> {
