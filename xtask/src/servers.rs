@@ -51,6 +51,8 @@ fn install(folder: &Path) -> Result<()> {
         .arg("--target")
         .arg(folder)
         .args(PACKAGES);
-    process::run(&mut command)
-        .context("cannot install the S3 server; on Debian pip is in the package python3-pip")
+    process::run(&mut command).context(
+        "cannot install the S3 server: see whether the package registry can be reached from here, and whether there \
+         is pip (on Debian: apt-get install python3-pip)",
+    )
 }

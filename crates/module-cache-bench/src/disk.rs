@@ -3,22 +3,31 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
-/// The folder that cargo builds in.
+/// The folder that cargo builds in, as cargo says.
 ///
 /// # Panics
 ///
-/// When this program is not in one.
-pub fn target_folder() -> PathBuf {
-    let program = env::current_exe().expect("the system says which program this is");
-    let folders = program.ancestors();
-    folders
-        .filter(|folder| folder.join("CACHEDIR.TAG").is_file())
-        .last()
-        .map(Path::to_owned)
-        .expect("benchmarks run from where cargo built them")
+/// When cargo cannot be asked.
+pub fn target_folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let answer = Command::new(cargo)
+            .args(["metadata", "--format-version=1", "--no-deps"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("cargo can be started");
+        let metadata: Value =
+            serde_json::from_slice(&answer.stdout).expect("cargo describes this workspace");
+        let folder = metadata["target_directory"].as_str();
+        folder.expect("a workspace has a target folder").into()
+    })
 }
 
 /// A folder that stays, for what takes long to make.
