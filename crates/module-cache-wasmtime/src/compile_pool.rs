@@ -4,13 +4,36 @@
 //! or in the global one. That would tie a cache to strangers. If all workers of the global pool wait for
 //! one module, nobody is left to compile it. And a worker that waits for its compilation takes other work
 //! meanwhile, which may be another load of the same module: it would then wait for itself.
+//!
+//! # Surplus workers
+//!
+//! The pool has more workers than threads: of every [`WORKERS_PER_THREAD`] workers, only one is started.
+//! rayon derives from the number of workers how finely it divides a parallel iterator, and it divides an
+//! iterator that starts inside the pool more coarsely than one that comes from outside.
+//!
+//! The cause is rayon's adaptive splitter. It gives an iterator as many splits as the pool has workers, and
+//! halves that number whenever it halves the iterator. A half that another thread steals gets the full
+//! number again, and so do both first halves of an iterator that was injected from outside, since rayon
+//! reports these as migrated. With two threads, wasmtime alone therefore compiles pieces of at most a
+//! sixteenth of the functions. Started by a worker, the same iterator is cut into quarters, apart from what
+//! is stolen. A thread cannot steal part of a piece, so at the end of each phase of a compilation one thread
+//! waited while the other finished its quarter.
+//!
+//! With four workers per thread the pieces are as small as those of wasmtime alone. Sixteen leave a margin
+//! for functions that take long to compile, which can make any piece the last one (`cargo bench --package
+//! module-cache-bench --features engines --bench compile` measures what remains). A worker that was not
+//! started costs an empty queue, which idle threads look into before they sleep.
 
+use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::OnceLock;
 use std::thread;
 
 use module_cache_core::EngineError;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+
+/// How many workers rayon is told of for each thread that runs.
+const WORKERS_PER_THREAD: usize = 16;
 
 /// Runs `compile` on a thread of the pool, blocking without doing anything else until it is done.
 ///
@@ -32,20 +55,41 @@ pub(crate) fn run<T: Send>(compile: impl FnOnce() -> T + Send) -> Result<T, Engi
     .map_err(|panic| EngineError::panicked(&*panic))
 }
 
-/// The pool, made when first needed. Its size is rayon's default: one thread per core, or as
+/// The pool, made when first needed. It has rayon's default number of threads: one per core, or as
 /// `RAYON_NUM_THREADS` says.
 fn pool() -> Option<&'static ThreadPool> {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
-    POOL.get_or_init(|| {
-        ThreadPoolBuilder::new()
-            .thread_name(|_| "module-cache-compile".to_owned())
-            // As much as a main thread has, where compilation otherwise runs: a worker that waits for a
-            // function of one module may take up another module on the same stack.
-            .stack_size(8 * 1024 * 1024)
-            .build()
-            .ok()
-    })
-    .as_ref()
+    POOL.get_or_init(|| build().ok()).as_ref()
+}
+
+fn build() -> Result<ThreadPool, ThreadPoolBuildError> {
+    let threads = default_threads()?;
+    ThreadPoolBuilder::new()
+        .num_threads(threads * WORKERS_PER_THREAD)
+        .spawn_handler(|worker| {
+            if worker.index() < threads {
+                start(worker)?;
+            }
+            // To rayon, a worker that never started is busy: it is given no work and is not woken.
+            Ok(())
+        })
+        .build()
+}
+
+/// How many threads rayon starts in a pool by default. Only a pool tells, so this makes one without threads.
+fn default_threads() -> Result<usize, ThreadPoolBuildError> {
+    let pool = ThreadPoolBuilder::new().spawn_handler(|_| Ok(())).build()?;
+    Ok(pool.current_num_threads())
+}
+
+fn start(worker: ThreadBuilder) -> io::Result<()> {
+    thread::Builder::new()
+        .name("module-cache-compile".to_owned())
+        // As much as a main thread has, where compilation otherwise runs: a worker that waits for a
+        // function of one module may take up another module on the same stack.
+        .stack_size(8 * 1024 * 1024)
+        .spawn(|| worker.run())?;
+    Ok(())
 }
 
 /// Runs `work` on a thread that is nobody's worker, since a worker takes up other work while it waits for
@@ -69,9 +113,12 @@ fn block_worker<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::collections::HashSet;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::time::Duration;
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
+
+    use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
     use super::*;
 
@@ -106,5 +153,35 @@ mod tests {
             other_work.load(Ordering::Relaxed)
         });
         assert!(!stolen);
+    }
+
+    #[test]
+    fn a_thread_never_holds_more_than_a_small_piece_of_a_parallel_iterator() {
+        let most = 10;
+        let items = most * WORKERS_PER_THREAD * default_threads().unwrap();
+        // rayon folds each piece that it does not divide any further into one value.
+        let longest = run(|| {
+            let pieces = (0..items)
+                .into_par_iter()
+                .fold(|| 0, |length, _| length + 1);
+            pieces.max().unwrap()
+        });
+        assert!(longest.unwrap() <= most);
+    }
+
+    #[test]
+    fn as_many_threads_work_as_rayon_starts_by_default() {
+        let threads = rayon::current_num_threads();
+        let seen = Mutex::new(HashSet::new());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let work = || {
+            seen.lock().unwrap().insert(thread::current().id());
+            // Leaves work to every other thread.
+            while seen.lock().unwrap().len() < threads && Instant::now() < deadline {
+                thread::yield_now();
+            }
+        };
+        run(|| (0..1000).into_par_iter().for_each(|_| work())).unwrap();
+        assert_eq!(seen.lock().unwrap().len(), threads);
     }
 }

@@ -21,11 +21,12 @@ pub(super) enum Unit {
     Share,
 }
 
-pub(super) const SECTIONS: [Section; 15] = [
+pub(super) const SECTIONS: [Section; 16] = [
     Section {
         name: "memory hit",
-        about: "A module that is alive in this process. All contenders clone an `Arc` and share the modules, so \
-                two threads share their reference counts everywhere. All but the floor as everybody writes it \
+        about: "A module that is alive in this process. `ModuleLoader` is what a host calls, over a `SharedCache`. All \
+                contenders clone an `Arc` and share the modules, so two threads share their reference counts \
+                everywhere. All but the floor as everybody writes it \
                 take the key's first bytes for its hash, as `SharedCache` does: maps are compared, not hash \
                 functions. With two threads, the time is that of a load in each of them. DashMap and papaya \
                 are not bounded and evict nothing; ThreadLocalCache shares nothing between threads.",
@@ -41,14 +42,21 @@ pub(super) const SECTIONS: [Section; 15] = [
     },
     Section {
         name: "eviction",
-        about: "The share of requests that a cache with room for so many modules answers, on traces that are \
-                the same in every run: 10,000 modules of different popularity (Zipf), the same with every \
-                tenth stretch of requests a scan through modules that never come again, with another set of \
-                popular modules after each tenth of the trace, and a loop through 1.2 times as many modules as \
-                there is room for. quick_cache is not divided into shards here, and moka is made to evict at \
-                once, so that all have the same room.",
+        about: "The share of requests, and of bytes, that a cache with room for so many bytes answers, on traces that \
+                are the same in every run: modules of 10 KB to 50 MB and of different popularity (Zipf), the same \
+                with scans through modules that never come again, with changing sets of popular modules, with \
+                popular modules that are light or heavy, a loop through 1.2 times as many as there is room for, a \
+                host of plugins, and requests for recent modules only. quick_cache is not divided into shards \
+                here, and moka is made to evict at once, so that all have the same room.",
         unit: Unit::Share,
-        drawn: "room for 1000",
+        drawn: "requests",
+    },
+    Section {
+        name: "compile",
+        about: "Compiling through the adapter, without any cache, beside wasmtime alone, with the same number of \
+                threads.",
+        unit: Unit::Time,
+        drawn: "2 threads",
     },
     Section {
         name: "disk hit, verified before",
