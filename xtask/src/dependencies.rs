@@ -21,7 +21,7 @@ const PAGE: &str = "docs/dependencies.md";
 
 /// The least that is of use, and what it must stay below.
 const LEAST: [&str; 2] = ["module-cache-core", "module-cache-memory"];
-const FEWER_THAN: usize = 15;
+const FEWER_THAN: usize = 20;
 
 /// None of these comes with [`LEAST`], nor anything whose name begins like one.
 const HEAVY: [&str; 9] = [
@@ -42,7 +42,7 @@ const INTRODUCTION: &str = "\
 Crates that end up in a program, those of this workspace among them, on 64-bit Linux with the versions of
 `Cargo.lock`; procedural macros and build scripts are not counted. `cargo tree --edges
 normal,no-proc-macro` shows which they are. `cargo xtask dependencies` compares this page with what cargo
-says, and fails if the first row grows to 15 or brings an engine or an async runtime.
+says, and fails if the first row grows to 20 or brings an engine or an async runtime.
 
 ";
 

@@ -24,7 +24,14 @@ pub(crate) struct Options {
 }
 
 /// What `module-cache-bench`'s program `instructions` can do.
-const PATHS: [&str; 5] = ["memory-hit", "memory-miss", "disk-hit", "disk-miss", "save"];
+const PATHS: [&str; 6] = [
+    "loader-hit",
+    "memory-hit",
+    "memory-miss",
+    "disk-hit",
+    "disk-miss",
+    "save",
+];
 
 /// How often it does it.
 const TIMES: u64 = 100;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use module_cache_bench::bare_engine::{BareEngine, BareModule};
-use module_cache_bench::live_map::{Cached, Contender};
+use module_cache_bench::live_map::{Cached, Contender, Locked};
 use module_cache_bench::memory_hit::{Pattern, compare};
 use module_cache_bench::pass_through::PassThrough;
 use module_cache_bench::{comparison, effort, peers, thread_local_map};
+use module_cache_loader::ModuleLoader;
 use module_cache_memory::{SharedCache, ThreadLocalCache};
 
 thread_local_map!(
@@ -30,12 +31,12 @@ const ROOM_FOR_AT_LEAST: usize = 1_024;
 fn memory_hit(criterion: &mut Criterion) {
     for threads in [1, 2] {
         for entries in effort::choose(&[1_024][..], &[16, 1_024, 100_000]) {
-            for pattern in [Pattern::Uniform, Pattern::Hot, Pattern::Miss] {
+            for pattern in &[Pattern::Uniform, Pattern::Hot, Pattern::Miss] {
                 compare(
                     criterion,
                     "memory hit",
-                    (threads, *entries, pattern),
-                    &contenders(ROOM_FOR_AT_LEAST.max(2 * entries)),
+                    (threads, *entries, *pattern),
+                    &contenders(ROOM_FOR_AT_LEAST.max(2 * entries), *pattern),
                     Arc::new,
                 );
             }
@@ -45,10 +46,10 @@ fn memory_hit(criterion: &mut Criterion) {
 
 /// Where there is a capacity, the modules fit into it twice at least: some divide it among shards, and nothing is to
 /// be evicted here.
-fn contenders(capacity: usize) -> Vec<Contender<BareModule>> {
+fn contenders(capacity: usize, pattern: Pattern) -> Vec<Contender<BareModule>> {
     let weight = capacity as u64;
     let engine = BareEngine::new();
-    vec![
+    let mut contenders: Vec<Contender<BareModule>> = vec![
         ("floor: thread-local HashMap", Arc::new(ThreadLocalMap)),
         (
             "floor: thread-local HashMap, keys not hashed",
@@ -60,14 +61,27 @@ fn contenders(capacity: usize) -> Vec<Contender<BareModule>> {
         ),
         (
             "module-cache ThreadLocalCache",
-            Arc::new(Cached(engine, ThreadLocalCache::with_max_weight(weight))),
+            Arc::new(Cached(
+                engine.clone(),
+                ThreadLocalCache::with_max_weight(weight),
+            )),
+        ),
+        (
+            "RwLock<HashMap>",
+            Arc::new(Locked::<BareModule, PassThrough>::default()),
         ),
         ("papaya", Arc::new(peers::Papaya::default())),
         ("DashMap", Arc::new(peers::Dash::default())),
         ("quick_cache", Arc::new(peers::quick_cache(capacity))),
         ("moka", Arc::new(peers::moka(capacity))),
         ("foyer", Arc::new(peers::foyer(capacity))),
-    ]
+    ];
+    // What a loader does on a miss is to compile.
+    if pattern != Pattern::Miss {
+        let loader = ModuleLoader::new(engine, SharedCache::with_max_weight(weight));
+        contenders.push(("module-cache ModuleLoader", Arc::new(loader)));
+    }
+    contenders
 }
 
 criterion_group! {

@@ -1,10 +1,14 @@
 //! What keeps live modules in memory, seen alike: this project's caches, bare maps, and the peers.
 
+use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use module_cache_core::{Engine, ModuleCache, ModuleHash};
+use module_cache_core::{Compile, Engine, ModuleCache, ModuleHash};
+use module_cache_loader::ModuleLoader;
+use parking_lot::RwLock;
 
 /// A map of modules. Those that are shared by threads get the same module from each of them.
 pub trait LiveMap: Send + Sync {
@@ -71,6 +75,39 @@ where
     fn load(&self, key: &ModuleHash) -> Option<E::Module> {
         let loaded = self.1.load(*key, &self.0);
         loaded.expect("memory is always there")
+    }
+}
+
+/// What hosts call: a loader, here over a cache that has the modules.
+impl<E, C> LiveMap for ModuleLoader<E, C>
+where
+    E: Compile<Module: Send + Sync> + Send + Sync,
+    C: ModuleCache<E> + Send + Sync,
+{
+    type Module = E::Module;
+
+    fn save(&self, key: ModuleHash, module: &E::Module) {
+        let _ = self.cache().save(key, self.engine(), module);
+    }
+
+    fn load(&self, key: &ModuleHash) -> Option<E::Module> {
+        let fetch = || Err::<&[u8], _>("it is not resident");
+        self.load_with(*key, fetch).ok().map(|loaded| loaded.module)
+    }
+}
+
+/// What a host writes that has heard of none of these.
+pub type Locked<M, S> = RwLock<HashMap<ModuleHash, M, S>>;
+
+impl<M: Clone + Send + Sync, S: BuildHasher + Send + Sync> LiveMap for Locked<M, S> {
+    type Module = M;
+
+    fn save(&self, key: ModuleHash, module: &M) {
+        self.write().insert(key, module.clone());
+    }
+
+    fn load(&self, key: &ModuleHash) -> Option<M> {
+        self.read().get(key).cloned()
     }
 }
 

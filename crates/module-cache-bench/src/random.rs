@@ -1,5 +1,7 @@
 //! Numbers that look random and are the same in every run.
 
+use std::f64::consts::TAU;
+
 /// `SplitMix64`.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
@@ -26,6 +28,23 @@ impl Random {
     )]
     pub fn fraction(&mut self) -> f64 {
         (self.next_word() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// The size of a compiled module in bytes: log-normal, with a median of 400 KB, and from 10 KB (a plugin of
+    /// a few functions) to 50 MB (a compiler or an interpreter with its library).
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is positive and far below 2^64"
+    )]
+    pub fn module_size(&mut self) -> u64 {
+        (400e3 * (1.8 * self.normal()).exp()).clamp(10e3, 50e6) as u64
+    }
+
+    /// A number of the standard normal distribution, by the method of Box and Muller.
+    pub fn normal(&mut self) -> f64 {
+        let (length, angle) = (1.0 - self.fraction(), self.fraction());
+        (-2.0 * length.ln()).sqrt() * (TAU * angle).cos()
     }
 
     /// 64 bits.

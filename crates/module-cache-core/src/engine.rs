@@ -24,15 +24,27 @@ pub trait Engine {
     fn id(&self) -> &EngineId;
 
     /// This engine object in this process, shared by its clones.
-    fn instance(&self) -> EngineInstance;
+    ///
+    /// A module holds no clone of it, or caches would never learn that the engine is gone.
+    fn instance(&self) -> &EngineInstance;
 
     /// Bytes that a live module holds, for memory budgets; `None` where the engine cannot tell.
     fn weight(&self, module: &Self::Module) -> Option<u64>;
+
+    /// How many file descriptors a live module holds at most, from now until it is dropped. The default is none.
+    fn descriptors(&self, _module: &Self::Module) -> u32 {
+        0
+    }
 }
 
 /// An engine that can compile. Hosts built without a compiler load only, and do not implement it.
 pub trait Compile: Engine {
     /// Compiles wasm, blocking until it is done.
+    ///
+    /// The calling thread does nothing else meanwhile. One that is a worker of a thread pool must not take up other
+    /// work of that pool, as a worker of rayon does that waits in `join` or `scope`: that work may be a load of the
+    /// very module that it compiles, which would wait for itself. An engine that compiles in parallel has a pool of
+    /// its own, and waits for it on a thread that is no worker.
     ///
     /// # Errors
     ///

@@ -64,8 +64,8 @@ pub trait ModuleCache<E: Engine>: Debug {
         None
     }
 
-    /// Asks for leave to compile `key`, waiting while another holder who shares this storage has it.
-    /// The default coordinates nothing.
+    /// Asks for a permit to compile `key`, which one of all who share this storage has at a time. Never waits for
+    /// another holder. The default coordinates nothing.
     ///
     /// # Errors
     ///

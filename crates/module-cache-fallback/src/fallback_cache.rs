@@ -101,12 +101,12 @@ impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for Fallbac
 
     fn compile_permit(&self, key: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
         let above = self.primary.compile_permit(key, engine);
-        if let Ok(CompilePermit::Waited) = above {
+        if let Ok(CompilePermit::Held(_)) = above {
             return above;
         }
         match (above, self.fallback.compile_permit(key, engine)) {
             (Ok(above), Ok(below)) => Ok(above.and(below)),
-            // A side that cannot say coordinates nothing; the other one's leave still counts.
+            // A side that cannot say coordinates nothing; the other one's permit still counts.
             (Ok(permit), Err(error)) | (Err(error), Ok(permit)) => {
                 tracing::warn!(hash = %key, %error, "one of two caches cannot give permits");
                 Ok(permit)

@@ -334,6 +334,31 @@ fn a_permit_excludes_at_both_sides_and_a_broken_side_does_not_matter() {
 }
 
 #[test]
+fn whoever_waited_for_one_side_asks_the_other_too() {
+    let (above, below) = (ReferenceStore::new(), ReferenceStore::new());
+    let chain = StoreCache(above.clone()).with_fallback(StoreCache(below.clone()));
+    let (_, engine, key, _) = scene(disk(), disk());
+    let ask = |store: &ReferenceStore| {
+        ModuleCache::compile_permit(&StoreCache(store.clone()), key, &engine)
+    };
+    let (held_above, held_below) = (ask(&above).unwrap(), ask(&below).unwrap());
+    let Ok(CompilePermit::Held(wait)) = chain.compile_permit(key, &engine) else {
+        panic!("both sides are held");
+    };
+    drop(held_above);
+    wait.wait();
+    let Ok(CompilePermit::Held(wait)) = chain.compile_permit(key, &engine) else {
+        panic!("the other side is still held");
+    };
+    // What the first side gave was given back.
+    assert!(matches!(ask(&above), Ok(CompilePermit::Exclusive(_))));
+    drop(held_below);
+    wait.wait();
+    let permit = chain.compile_permit(key, &engine);
+    assert!(matches!(permit, Ok(CompilePermit::Exclusive(_))));
+}
+
+#[test]
 fn the_outcome_of_a_save_is_that_of_the_side_that_keeps_the_module() {
     let (cache, engine, key, module) = scene(Memory::new(), disk());
     let _ = cache.primary().save(key, &engine, &module).unwrap();

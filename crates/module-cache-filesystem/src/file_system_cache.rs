@@ -17,7 +17,8 @@ use crate::directory::{Attributes, Directory};
 use crate::hints::Hints;
 use crate::ledger::{Books, Ledger};
 use crate::open_entry::{OpenEntry, Refusal};
-use crate::{layout, permit, publish};
+use crate::permit::{self, Silent};
+use crate::{layout, publish};
 
 /// A cache of modules in a directory.
 ///
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) hints: Option<Hints>,
     /// Where the folder is writable.
     pub(crate) ledger: Option<Ledger>,
+    pub(crate) silent: Silent,
     pub(crate) counters: Counters,
 }
 
@@ -93,6 +95,7 @@ impl FileSystemCache {
                 policy,
                 hints,
                 ledger,
+                silent: Silent::default(),
                 counters,
             }),
         }
@@ -228,7 +231,7 @@ impl EntryStore for FileSystemCache {
         if self.inner.ledger.is_none() {
             return Ok(CompilePermit::Uncoordinated);
         }
-        permit::acquire(&self.inner.directory, key)
+        permit::ask(&self.inner, key)
             .map_err(|error| self.inner.error("lock", &layout::lock(key, 0), error))
     }
 

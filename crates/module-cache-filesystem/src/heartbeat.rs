@@ -54,6 +54,12 @@ impl Drop for Heartbeat {
     }
 }
 
+/// When the file was last touched, as its file system says.
+pub(crate) fn last_beat(file: &File) -> Option<i64> {
+    let attributes = Directory::attributes_of_file(file).ok()?;
+    Some(attributes.changed)
+}
+
 /// Watches another process's heartbeat.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -71,9 +77,7 @@ impl Watch {
 
     /// For how long the file has not changed, as far as this watch has seen.
     pub(crate) fn silence(&mut self, file: &File) -> Duration {
-        let seen = Directory::attributes_of_file(file)
-            .ok()
-            .map(|attributes| attributes.changed);
+        let seen = last_beat(file);
         if seen != self.seen {
             *self = Self {
                 seen,

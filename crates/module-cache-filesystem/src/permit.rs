@@ -1,18 +1,22 @@
-//! Leave to compile a key, exclusive among the processes that share the folder.
+//! A permit to compile a module, exclusive among the processes that share the folder.
 //!
-//! The lock is `flock` on a file per key, which the system releases when its holder dies. Whoever does
-//! not get it waits for a shared lock, so that all waiters go on at the same moment.
+//! The lock is `flock` on a file per key, which the system releases when its holder dies. Those who do not get it
+//! wait for a shared lock, so that all of them go on at the same moment.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use fs4::{FileExt, TryLockError};
 use module_cache_core::{CompilePermit, EntryKey, ModuleHash};
+use parking_lot::Mutex;
 
 use crate::directory::Directory;
-use crate::heartbeat::{Heartbeat, Watch};
+use crate::file_system_cache::Inner;
+use crate::heartbeat::{self, Heartbeat, Watch};
 use crate::layout;
 
 /// A holder that gave no sign of life for this long is waited for no more.
@@ -21,32 +25,70 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 const LONGEST_WAIT: Duration = Duration::from_millis(10);
 
-/// How many silent holders of one key to step over before compiling without leave.
+/// How many silent holders of one key to step over before compiling without a permit.
 const GENERATIONS: u32 = 4;
 
-/// Asks for leave, waiting while somebody else has it.
+/// Holders that fell silent, by the name of their lock, with the last sign of life that was seen: they are not waited
+/// for again.
+#[derive(Debug, Default)]
+pub(crate) struct Silent(Mutex<HashMap<String, Option<i64>>>);
+
+/// Asks for the permit, without waiting for another holder.
 ///
-/// Behind a holder who fell silent the key has another lock: of those who waited, one compiles and the
-/// rest wait for that one.
-pub(crate) fn acquire(directory: &Directory, key: &EntryKey) -> io::Result<CompilePermit> {
+/// Behind a holder that fell silent the key has another lock: of those who waited, one compiles and the rest wait for
+/// that one.
+pub(crate) fn ask(inner: &Arc<Inner>, key: &EntryKey) -> io::Result<CompilePermit> {
     for generation in 0..GENERATIONS {
-        match acquire_generation(directory, &layout::lock(key, generation))? {
-            Attempt::Held(guard) => return Ok(CompilePermit::exclusive(guard)),
-            Attempt::Released => return Ok(CompilePermit::Waited),
-            Attempt::Unsupported => return Ok(CompilePermit::Uncoordinated),
-            Attempt::Silent => {
-                tracing::warn!(
-                    hash = %key.module(),
-                    engine = %key.engine(),
-                    "the holder of a permit fell silent; going on without it"
-                );
+        let name = layout::lock(key, generation);
+        match attempt(&inner.directory, &name)? {
+            Attempt::Acquired(guard) => {
+                inner.silent.0.lock().remove(&name);
+                return Ok(CompilePermit::exclusive(guard));
             }
+            Attempt::Held(lock) if inner.silent.has(&name, &lock) => {}
+            Attempt::Held(lock) => {
+                let (inner, key) = (Arc::clone(inner), *key);
+                return Ok(CompilePermit::held(move || {
+                    outlast(&inner, &key, name, &lock);
+                }));
+            }
+            Attempt::Unsupported => break,
         }
     }
     Ok(CompilePermit::Uncoordinated)
 }
 
-/// Whether somebody has leave to compile this key at the moment.
+impl Silent {
+    fn has(&self, name: &str, lock: &File) -> bool {
+        let seen = self.0.lock().get(name).copied();
+        seen == Some(heartbeat::last_beat(lock))
+    }
+}
+
+/// Waits for the holder of `lock`, and takes note if it falls silent.
+fn outlast(inner: &Inner, key: &EntryKey, name: String, lock: &File) {
+    match wait(lock) {
+        Ok(Ended::Released) => {}
+        Ok(Ended::Silent(last_beat)) => {
+            tracing::warn!(
+                hash = %key.module(),
+                engine = %key.engine(),
+                "the holder of a permit fell silent; going on without it"
+            );
+            inner.silent.0.lock().insert(name, last_beat);
+        }
+        Err(error) => {
+            tracing::debug!(hash = %key.module(), %error, "cannot wait for a permit; going on without it");
+            inner
+                .silent
+                .0
+                .lock()
+                .insert(name, heartbeat::last_beat(lock));
+        }
+    }
+}
+
+/// Whether somebody has the permit of this key at the moment.
 pub(crate) fn is_held(directory: &Directory, engine: &str, module: ModuleHash) -> bool {
     let Ok(file) = directory.open_file(&layout::lock_of(engine, module, 0)) else {
         return false;
@@ -61,44 +103,51 @@ pub(crate) fn is_held(directory: &Directory, engine: &str, module: ModuleHash) -
 }
 
 enum Attempt {
-    Held(Guard),
-    Released,
-    Silent,
+    Acquired(Guard),
+    /// By somebody else, whose lock this file has.
+    Held(File),
     Unsupported,
 }
 
-fn acquire_generation(directory: &Directory, name: &str) -> io::Result<Attempt> {
+fn attempt(directory: &Directory, name: &str) -> io::Result<Attempt> {
     loop {
         let file = open(directory, name)?;
         match FileExt::try_lock(&file) {
             Ok(()) if is_current(directory, name, &file) => {
-                return Ok(Attempt::Held(Guard::new(file)));
+                return Ok(Attempt::Acquired(Guard::new(file)));
             }
             // Maintenance removed the file between opening and locking it; others lock a new one.
             Ok(()) => unlock(&file),
-            Err(TryLockError::WouldBlock) => return wait(&file),
+            Err(TryLockError::WouldBlock) => return Ok(Attempt::Held(file)),
             Err(TryLockError::Error(error)) => return unsupported(error),
         }
     }
 }
 
+/// How a wait for a holder ended.
+enum Ended {
+    Released,
+    /// Since this sign of life.
+    Silent(Option<i64>),
+}
+
 /// Waits until the holder is done or silent.
-fn wait(file: &File) -> io::Result<Attempt> {
+fn wait(lock: &File) -> io::Result<Ended> {
     let mut watch = Watch::new();
     let mut pause = SHORTEST_WAIT;
     loop {
         thread::sleep(pause);
         pause = (pause * 2).min(LONGEST_WAIT);
-        match FileExt::try_lock_shared(file) {
+        match FileExt::try_lock_shared(lock) {
             Ok(()) => {
-                unlock(file);
-                return Ok(Attempt::Released);
+                unlock(lock);
+                return Ok(Ended::Released);
             }
             Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return unsupported(error),
+            Err(TryLockError::Error(error)) => return Err(error),
         }
-        if watch.silence(file) > PATIENCE {
-            return Ok(Attempt::Silent);
+        if watch.silence(lock) > PATIENCE {
+            return Ok(Ended::Silent(heartbeat::last_beat(lock)));
         }
     }
 }

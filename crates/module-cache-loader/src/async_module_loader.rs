@@ -1,6 +1,5 @@
 //! Loading for callers on tokio: they wait without a thread, and the work is done on blocking threads.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -8,24 +7,28 @@ use std::sync::Arc;
 use module_cache_core::{Compile, HashedModule, ModuleCache, ModuleHash};
 use tokio::runtime::Handle;
 use tokio::task;
-use tracing::{Instrument, debug_span};
+use tracing::{Instrument, Span, debug_span};
 use web_time::Instant;
 
-use crate::flight::Flight;
-use crate::flights::{Boarding, Lead};
+use crate::in_flight::InFlight;
+use crate::leader::{in_span, panic_as_error};
+use crate::single_flight::LedByTasks;
 use crate::{LoadError, Loaded, ModuleLoader};
 
 /// A [`ModuleLoader`] for async callers. Clones share the loader, and so do threads that use it directly:
 /// each module is compiled once for all of them.
 ///
 /// - **A resident hit** is ready on the first poll; no task is switched.
-/// - **Anything else** is done on the runtime's blocking threads, one for each module at most, however many
-///   tasks wait for it. They wait without a thread.
-/// - **Dropping a future cancels nobody's load**: not even that of the first, who started it. Work that
-///   nobody waits for any longer is finished and saved.
-/// - **Saving** is nobody's wait: also the one who started a load gets the module before it is saved.
-/// - **When the runtime is shut down**, what is being compiled is finished, a fetch ends in
-///   [`LoadError::Abandoned`], and so does every later load that would need the runtime.
+/// - **Anything else** is done on the runtime's blocking threads, at most one for each module. Tasks wait without a
+///   thread. While another process compiles a module, its load keeps its blocking thread.
+/// - **A thread that asks for the module directly** does not wait for a load that has no thread, because it waits for one
+///   or because a task fetches the wasm: it takes the load over, and the tasks get its outcome.
+/// - **Dropping a future cancels nobody's load**: not even that of the first, who started it. Work that nobody waits for
+///   any longer is finished and saved.
+/// - **Saving** comes after the answer. Dropping the runtime waits for it; `shutdown_background` and
+///   `std::process::exit` do not, and neither does `flush` of the cache.
+/// - **When the runtime is shut down**, what is being compiled is finished. A load that has no thread, as during a fetch,
+///   ends in [`LoadError::Abandoned`], and so does every later load that would need the runtime.
 ///
 /// The futures can be polled by any executor; the runtime is where the work is done.
 ///
@@ -72,10 +75,15 @@ where
         &self,
         module: &Arc<HashedModule<'static>>,
     ) -> Result<Loaded<E::Module>, LoadError> {
-        self.load_led_by(module.hash(), |lead| {
+        self.load_led_by(module.hash(), |load| {
             let (loader, module) = (Arc::clone(&self.loader), Arc::clone(module));
-            let work = move || loader.lead(lead, || Ok::<_, Infallible>(module.wasm()));
-            self.handle.spawn_blocking(work);
+            let span = loader.span(load.hash());
+            self.handle.spawn_blocking(move || {
+                if let Some(lead) = load.lead_here() {
+                    let work = || loader.load_here(module.hash(), module.wasm());
+                    let _ = loader.lead(lead, span, work);
+                }
+            });
         })
         .await
     }
@@ -87,9 +95,7 @@ where
     /// current-thread runtime, it needs somebody in `block_on`. It must not wait for a load of its own
     /// module: a direct one is [`LoadError::Recursive`].
     ///
-    /// Unlike [`ModuleLoader::load_with`], this fetches before it asks leave to compile. Who has leave then
-    /// waits for nothing but the compiler, and no blocking thread waits for a fetch that may need one
-    /// itself. Of processes that miss at the same moment each fetches, and one compiles.
+    /// As with [`ModuleLoader::load_with`], of processes that miss at the same moment each fetches, and one compiles.
     ///
     /// # Errors
     ///
@@ -106,15 +112,31 @@ where
         W: AsRef<[u8]> + Send + 'static,
         F: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
     {
-        self.load_led_by(hash, |lead| {
+        self.load_led_by(hash, |load| {
             let loader = Arc::clone(&self.loader);
+            let span = loader.span(hash);
             self.handle.spawn_blocking(move || {
-                let lead = loader.lead_until_miss(lead)?;
+                let lead = load.lead_here()?;
+                let found =
+                    panic_as_error(hash, || Ok(in_span(span.clone(), || loader.find(hash))));
+                if let Some(found) = found.transpose() {
+                    let _ = loader.lead(lead, span, || found);
+                    return None;
+                }
+                lead.give_up();
                 let fetch_and_go_on = async move {
-                    let fetched = fetch_for(&lead, fetch).await;
-                    task::spawn_blocking(move || match fetched {
-                        Ok(wasm) => loader.lead_after_miss(lead, wasm.as_ref()),
-                        Err(error) => loader.land(lead, Err(error)),
+                    let fetched = fetch_for(load.in_flight(), hash, &span, fetch).await;
+                    task::spawn_blocking(move || {
+                        if let Some(lead) = load.lead_here() {
+                            let work = || {
+                                let wasm = fetched?;
+                                let found = loader.find_or_compile(hash, wasm.as_ref());
+                                // Here, and not at the end: what is found would leak if this panicked then.
+                                drop(wasm);
+                                found
+                            };
+                            let _ = loader.lead(lead, span, work);
+                        }
                     });
                 };
                 Some(task::spawn(fetch_and_go_on))
@@ -129,74 +151,80 @@ where
         &self.loader
     }
 
+    /// Joins the load of this module, after `start` has sent off those who lead it, if it has to be begun.
     async fn load_led_by(
         &self,
         hash: ModuleHash,
-        start: impl FnOnce(Lead<E::Module>),
+        start: impl FnOnce(LedByTasks<E::Module>),
     ) -> Result<Loaded<E::Module>, LoadError> {
-        let started = Instant::now();
-        if let Some(loaded) = self.loader.resident(started, hash) {
+        if let Some(loaded) = self.loader.resident(hash) {
             return Ok(loaded);
         }
-        let outcome = match self.board(hash, start) {
-            Some(flight) => flight.landed().await,
-            None => None,
-        };
-        self.loader
-            .answer(started, outcome.unwrap_or(Err(LoadError::Recursive(hash))))
-    }
-
-    /// The flight to wait for, after `start` has sent its leader off, if it has none. `None` for the task
-    /// that fetches for that flight: it would wait for itself.
-    fn board(
-        &self,
-        hash: ModuleHash,
-        start: impl FnOnce(Lead<E::Module>),
-    ) -> Option<Arc<Flight<E::Module>>> {
-        match self.loader.board(hash) {
-            Boarding::Lead(lead) => {
-                let flight = Arc::clone(lead.flight());
-                start(lead);
-                Some(flight)
+        let started = Instant::now();
+        let joined = self.loader.join(hash);
+        let in_flight = Arc::clone(&joined.in_flight);
+        let outcome = if joined.first {
+            let load = LedByTasks::new(joined);
+            let watched = load.again();
+            // A runtime that has no thread left to start one panics.
+            let started = panic_as_error(hash, || {
+                start(load);
+                Ok(())
+            });
+            if started.is_ok() {
+                // A runtime that is shut down drops its tasks at once, and what it has not begun some time later.
+                self.handle.spawn(watched.until_completed());
             }
-            Boarding::Wait(flight) => (!is_fetching_for(&flight)).then_some(flight),
-        }
+            in_flight.completed().await
+        } else if is_fetching_for(&in_flight) || in_flight.is_led_here() {
+            // It would wait for itself.
+            Err(LoadError::Recursive(hash))
+        } else {
+            in_flight.completed().await
+        };
+        self.loader.answer(started, outcome)
     }
 }
 
 /// Awaits `fetch` in a task of its own, where a panic is something that can be told.
-async fn fetch_for<M, Fetch, Wasm, W, F>(lead: &Lead<M>, fetch: Fetch) -> Result<W, LoadError>
+async fn fetch_for<M, Fetch, Wasm, W, F>(
+    in_flight: &Arc<InFlight<M>>,
+    hash: ModuleHash,
+    span: &Span,
+    fetch: Fetch,
+) -> Result<W, LoadError>
 where
-    M: Clone,
     Fetch: FnOnce() -> Wasm + Send + 'static,
     Wasm: Future<Output = Result<W, F>> + Send,
     W: Send + 'static,
     F: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
 {
-    let hash = lead.hash();
-    let span = debug_span!(parent: lead.span(), "fetch");
-    let fetching = async move { fetch().await }.instrument(span);
-    let fetched = task::spawn(FETCHING_FOR.scope(address(lead.flight()), fetching));
-    match fetched.await {
-        Ok(fetched) => fetched.map_err(|error| LoadError::fetch(hash, error)),
-        Err(failure) => Err(match failure.try_into_panic() {
+    let span = span.clone();
+    let fetching = async move {
+        let span = debug_span!(parent: &span, "fetch");
+        let fetched = async move { fetch().await }.instrument(span).await;
+        fetched.map_err(|error| LoadError::fetch(hash, error))
+    };
+    let fetched = task::spawn(FETCHING_FOR.scope(address(in_flight), fetching));
+    fetched.await.unwrap_or_else(|failure| {
+        Err(match failure.try_into_panic() {
             Ok(panic) => LoadError::panicked(hash, &*panic),
             Err(_) => LoadError::Abandoned(hash),
-        }),
-    }
+        })
+    })
 }
 
 tokio::task_local! {
-    /// The flight that this task fetches wasm for.
+    /// The load that this task fetches wasm for.
     static FETCHING_FOR: usize;
 }
 
-fn is_fetching_for<M>(flight: &Arc<Flight<M>>) -> bool {
-    FETCHING_FOR.try_with(|fetching_for| *fetching_for == address(flight)) == Ok(true)
+fn is_fetching_for<M>(in_flight: &Arc<InFlight<M>>) -> bool {
+    FETCHING_FOR.try_with(|fetching_for| *fetching_for == address(in_flight)) == Ok(true)
 }
 
-fn address<M>(flight: &Arc<Flight<M>>) -> usize {
-    Arc::as_ptr(flight).addr()
+fn address<M>(in_flight: &Arc<InFlight<M>>) -> usize {
+    Arc::as_ptr(in_flight).addr()
 }
 
 impl<E: Compile, C> Clone for AsyncModuleLoader<E, C> {

@@ -6,12 +6,19 @@ use std::thread;
 
 use parking_lot::{Condvar, Mutex};
 
-/// A counting semaphore.
+/// A semaphore that serves first those who came first.
 #[derive(Debug)]
 pub(crate) struct CompileSlots {
     count: OnceLock<NonZeroUsize>,
-    taken: Mutex<usize>,
+    queue: Mutex<Queue>,
     freed: Condvar,
+}
+
+/// Each who comes takes the next number, and has a slot once all but `count` of those before are done.
+#[derive(Debug, Default)]
+struct Queue {
+    next: u64,
+    done: u64,
 }
 
 impl CompileSlots {
@@ -27,7 +34,7 @@ impl CompileSlots {
     pub(crate) fn one_per_core() -> Self {
         Self {
             count: OnceLock::new(),
-            taken: Mutex::new(0),
+            queue: Mutex::default(),
             freed: Condvar::new(),
         }
     }
@@ -35,10 +42,12 @@ impl CompileSlots {
     /// Waits for a slot and holds it until the guard is dropped.
     pub(crate) fn take(&self) -> Slot<'_> {
         let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let count = self.count.get_or_init(cores).get();
-        let mut taken = self.taken.lock();
-        self.freed.wait_while(&mut taken, |taken| *taken >= count);
-        *taken += 1;
+        let count = self.count.get_or_init(cores).get() as u64;
+        let mut queue = self.queue.lock();
+        let number = queue.next;
+        queue.next += 1;
+        self.freed
+            .wait_while(&mut queue, |queue| number >= queue.done + count);
         Slot(self)
     }
 }
@@ -47,7 +56,35 @@ pub(crate) struct Slot<'a>(&'a CompileSlots);
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        *self.0.taken.lock() -= 1;
-        self.0.freed.notify_one();
+        self.0.queue.lock().done += 1;
+        // All of them, because the one whose turn it is cannot be woken alone.
+        self.0.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn whoever_frees_a_slot_gets_it_again_only_after_those_who_wait() {
+        let slots = CompileSlots::new(NonZeroUsize::MIN);
+        let served = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let slot = slots.take();
+            scope.spawn(|| {
+                let _slot = slots.take();
+                served.store(true, Ordering::SeqCst);
+            });
+            while slots.queue.lock().next < 2 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            drop(slot);
+            let _slot = slots.take();
+            assert!(served.load(Ordering::SeqCst));
+        });
     }
 }

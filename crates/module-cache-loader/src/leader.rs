@@ -1,17 +1,19 @@
-//! What the leader of a flight does: look up, ask leave, compile, hand out, save.
+//! What the leader of a load does: look up, ask for a permit, compile, hand out, save.
 
-use std::any::Any;
-#[cfg(feature = "tokio")]
-use std::convert::Infallible;
 use std::error::Error;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use module_cache_core::{CacheError, Compile, CompilePermit, ModuleCache, ModuleHash, SaveOutcome};
-use tracing::{debug, debug_span, error, field, warn};
+use module_cache_core::{
+    CacheError, Compile, CompilePermit, ModuleCache, ModuleHash, PermitGuard, PermitWait,
+    SaveOutcome,
+};
+use tracing::field::Empty;
+use tracing::{Span, debug, debug_span, error, field, warn};
 use web_time::Instant;
 
-use crate::flight::Outcome;
-use crate::flights::Lead;
+use crate::in_flight::Outcome;
+use crate::single_flight::Lead;
 use crate::{LoadError, ModuleLoader, Source};
 
 /// What a leader hands out.
@@ -19,11 +21,11 @@ pub(crate) struct Found<M> {
     module: M,
     source: Source,
     /// Held until the module is saved.
-    permit: Option<Box<dyn Any + Send>>,
+    permit: Option<PermitGuard>,
 }
 
 impl<M> Found<M> {
-    fn stored(module: M) -> Self {
+    pub(crate) fn stored(module: M) -> Self {
         Self {
             module,
             source: Source::Stored,
@@ -33,108 +35,120 @@ impl<M> Found<M> {
 }
 
 impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
-    /// All of it on this thread.
-    pub(crate) fn lead<W, F>(
-        &self,
-        lead: Lead<E::Module>,
-        fetch: impl FnOnce() -> Result<W, F>,
-    ) -> Outcome<E::Module>
-    where
-        W: AsRef<[u8]>,
-        F: Into<Box<dyn Error + Send + Sync>>,
-    {
-        let hash = lead.hash();
-        let found = lead.work(|| match self.look_up(hash) {
-            Some(module) => Ok(Found::stored(module)),
-            None => self.find_or_compile(hash, fetch),
-        });
-        self.land(lead, found)
+    /// The span of a load, below the caller's. A subscriber that panics costs the span.
+    pub(crate) fn span(&self, hash: ModuleHash) -> Span {
+        let span = || debug_span!("load_module", %hash, engine = %self.engine.id(), source = Empty);
+        panic_as_error(hash, || Ok(span())).unwrap_or_else(|_| Span::none())
     }
 
-    /// The first part of it. `None` if that was all.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn lead_until_miss(&self, lead: Lead<E::Module>) -> Option<Lead<E::Module>> {
-        let found = lead.work(|| Ok(self.look_up(lead.hash()))).transpose();
-        let Some(found) = found else {
-            return Some(lead);
-        };
-        let _ = self.land(lead, found.map(Found::stored));
-        None
+    /// Looks the module up where it is stored. While another holder compiles it, waits and looks again.
+    ///
+    /// This is what comes before the wasm is fetched: neither a permit nor a slot is held while that lasts.
+    pub(crate) fn find(&self, hash: ModuleHash) -> Option<Found<E::Module>> {
+        loop {
+            if let Some(module) = self.look_up(hash) {
+                return Some(Found::stored(module));
+            }
+            let CompilePermit::Held(wait) = self.ask_for_permit(hash) else {
+                return None;
+            };
+            outlast(wait);
+        }
     }
 
-    /// The rest of it, after the wasm was fetched.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn lead_after_miss(&self, lead: Lead<E::Module>, wasm: &[u8]) -> Outcome<E::Module> {
-        let found = lead.work(|| self.find_or_compile(lead.hash(), || Ok::<_, Infallible>(wasm)));
-        self.land(lead, found)
-    }
-
-    fn look_up(&self, hash: ModuleHash) -> Option<E::Module> {
-        let _span = debug_span!("look_up").entered();
-        self.cache.load(hash, &self.engine).unwrap_or_else(|error| {
-            self.cache_error(hash, &error);
-            None
-        })
-    }
-
-    /// What follows a miss: compiles, unless somebody else has stored the module by the time that there is
-    /// leave to.
-    fn find_or_compile<W, F>(
+    /// What follows a miss: compiles, unless somebody else has stored the module by the time that this has a slot
+    /// and the permit.
+    ///
+    /// The slot comes first, and is given back while another holder compiles the module: nobody holds a permit and
+    /// waits for a slot, or the other way round.
+    pub(crate) fn find_or_compile(
         &self,
         hash: ModuleHash,
-        fetch: impl FnOnce() -> Result<W, F>,
-    ) -> Result<Found<E::Module>, LoadError>
-    where
-        W: AsRef<[u8]>,
-        F: Into<Box<dyn Error + Send + Sync>>,
-    {
-        let permit = loop {
-            let permit = match self.ask_leave(hash) {
-                Ok(CompilePermit::Exclusive(guard)) => Some(guard),
-                Ok(CompilePermit::Waited) => None,
-                Ok(CompilePermit::Uncoordinated) => break None,
-                Err(error) => {
-                    self.cache_error(hash, &error);
-                    break None;
+        wasm: &[u8],
+    ) -> Result<Found<E::Module>, LoadError> {
+        loop {
+            let slot = in_span(debug_span!("slot"), || self.slots.take());
+            let permit = match self.ask_for_permit(hash) {
+                CompilePermit::Exclusive(permit) => Some(permit),
+                CompilePermit::Uncoordinated => None,
+                CompilePermit::Held(wait) => {
+                    drop(slot);
+                    outlast(wait);
+                    match self.look_up(hash) {
+                        Some(module) => return Ok(Found::stored(module)),
+                        None => continue,
+                    }
                 }
             };
-            // Even leave that came at once may come just after another holder was done.
-            if let Some(module) = self.look_up(hash) {
+            // Even a permit that came at once may come just after another holder was done.
+            if permit.is_some()
+                && let Some(module) = self.look_up(hash)
+            {
                 return Ok(Found::stored(module));
             }
-            if permit.is_some() {
-                break permit;
-            }
-        };
-        let wasm = fetch().map_err(|error| LoadError::fetch(hash, error))?;
-        Ok(Found {
-            module: self.compile(wasm.as_ref())?,
-            source: Source::Compiled,
-            permit,
-        })
+            let module = self.compile(wasm)?;
+            drop(slot);
+            return Ok(Found {
+                module,
+                source: Source::Compiled,
+                permit,
+            });
+        }
     }
 
-    /// Hands the outcome to everybody who waits, then saves what was compiled. Never panics.
-    pub(crate) fn land(
+    /// Does `work` for the load and completes it: hands the outcome to everybody who waits, then saves what was
+    /// compiled.
+    ///
+    /// Much of this is other people's code: engine, cache, module, subscriber. A panic in it is an error of this
+    /// load, or, once the load is completed, of the save alone.
+    pub(crate) fn lead(
         &self,
         lead: Lead<E::Module>,
-        found: Result<Found<E::Module>, LoadError>,
+        span: Span,
+        work: impl FnOnce() -> Result<Found<E::Module>, LoadError>,
     ) -> Outcome<E::Module> {
         let hash = lead.hash();
-        let (outcome, permit) = match found {
-            Ok(Found {
-                module,
-                source,
-                permit,
-            }) => (Ok((module, source)), permit),
-            Err(error) => (Err(error), None),
-        };
-        lead.land(outcome.clone());
-        let span = lead.span().enter();
+        let mut permit = None;
+        let outcome = panic_as_error(hash, || {
+            let found = in_span(span.clone(), work)?;
+            permit = found.permit;
+            let outcome = (found.module, found.source);
+            // Where a module cannot be cloned, nobody gets it.
+            lead.complete(Ok(outcome.clone()));
+            Ok(outcome)
+        });
         match &outcome {
+            Ok((_, source)) => self.counters.loaded(*source),
+            Err(error) => lead.complete(Err(error.clone())),
+        }
+        let finished = panic_as_error(hash, || {
+            let _span = span.enter();
+            self.finish(hash, &outcome, &span);
+            // Those who share the storage wait until it is there.
+            drop(permit);
+            Ok(())
+        });
+        if let Err(error) = finished {
+            self.counters.cache_error();
+            let _ = panic_as_error(hash, || {
+                error!(%hash, %error, "the module may not be stored");
+                Ok(())
+            });
+        }
+        // Until now, those who asked got the module from this load.
+        drop(lead);
+        let _ = panic_as_error(hash, || {
+            drop(span);
+            Ok(())
+        });
+        outcome
+    }
+
+    /// What comes after everybody has the outcome.
+    fn finish(&self, hash: ModuleHash, outcome: &Outcome<E::Module>, span: &Span) {
+        match outcome {
             Ok((module, source)) => {
-                self.counters.loaded(*source);
-                lead.span().record("source", field::display(source));
+                span.record("source", field::display(source));
                 debug!(%hash, %source, "loaded");
                 if *source == Source::Compiled {
                     self.save(hash, module);
@@ -142,45 +156,51 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
             }
             Err(error) => debug!(%hash, error = error as &dyn Error, "not loaded"),
         }
-        drop(span);
-        // Those who share the storage wait until it is there.
-        drop(permit);
-        drop(lead);
-        outcome
     }
 
-    fn ask_leave(&self, hash: ModuleHash) -> Result<CompilePermit, CacheError> {
-        let _span = debug_span!("permit").entered();
-        let permit = self.cache.compile_permit(hash, &self.engine);
-        if let Ok(permit) = &permit {
-            debug!(%hash, permit = ?permit, "asked leave to compile");
-        }
-        permit
+    pub(crate) fn look_up(&self, hash: ModuleHash) -> Option<E::Module> {
+        let loaded = in_span(debug_span!("look_up"), || {
+            self.cache.load(hash, &self.engine)
+        });
+        loaded.unwrap_or_else(|error| {
+            self.cache_error(hash, &error);
+            None
+        })
+    }
+
+    fn ask_for_permit(&self, hash: ModuleHash) -> CompilePermit {
+        in_span(debug_span!("permit"), || {
+            match self.cache.compile_permit(hash, &self.engine) {
+                Ok(permit) => {
+                    debug!(%hash, ?permit, "asked for a permit");
+                    permit
+                }
+                Err(error) => {
+                    self.cache_error(hash, &error);
+                    CompilePermit::Uncoordinated
+                }
+            }
+        })
     }
 
     fn compile(&self, wasm: &[u8]) -> Result<E::Module, LoadError> {
-        let _slot = debug_span!("slot").in_scope(|| self.slots.take());
-        let _span = debug_span!("compile", wasm_len = wasm.len()).entered();
-        let started = Instant::now();
-        let module = self.engine.compile(wasm)?;
-        let elapsed = started.elapsed();
-        #[cfg(feature = "metrics")]
-        self.counters.instruments.compile_took(elapsed);
-        debug!(?elapsed, "compiled");
-        Ok(module)
+        in_span(debug_span!("compile", wasm_len = wasm.len()), || {
+            let started = Instant::now();
+            let module = self.engine.compile(wasm)?;
+            let elapsed = started.elapsed();
+            #[cfg(feature = "metrics")]
+            crate::metrics_export::compile_took(elapsed);
+            debug!(?elapsed, "compiled");
+            Ok(module)
+        })
     }
 
     fn save(&self, hash: ModuleHash, module: &E::Module) {
         let _span = debug_span!("save").entered();
-        let saving = || self.cache.save(hash, &self.engine, module);
-        match catch_unwind(AssertUnwindSafe(saving)) {
-            Ok(Ok(SaveOutcome::Stored { bytes })) => debug!(%hash, bytes, "saved"),
-            Ok(Ok(SaveOutcome::Skipped(reason))) => debug!(%hash, %reason, "not saved"),
-            Ok(Err(error)) => self.cache_error(hash, &error),
-            Err(_) => {
-                self.counters.cache_error();
-                error!(%hash, "the cache panicked while it saved a module");
-            }
+        match self.cache.save(hash, &self.engine, module) {
+            Ok(SaveOutcome::Stored { bytes }) => debug!(%hash, bytes, "saved"),
+            Ok(SaveOutcome::Skipped(reason)) => debug!(%hash, %reason, "not saved"),
+            Err(error) => self.cache_error(hash, &error),
         }
     }
 
@@ -194,4 +214,35 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
             debug!(%hash, %error, cause, "the cache does not work");
         }
     }
+}
+
+/// Waits for the holder of a permit, in a span of its own.
+fn outlast(wait: PermitWait) {
+    in_span(debug_span!("wait"), || wait.wait());
+}
+
+/// Does `work` in a span.
+///
+/// The span is left before the value is returned: a value on its way out of a function is leaked, be it a slot or a
+/// permit, if something that is dropped behind it panics, as a subscriber may.
+pub(crate) fn in_span<T>(span: Span, work: impl FnOnce() -> T) -> T {
+    let entered = span.entered();
+    let value = work();
+    drop(entered);
+    value
+}
+
+/// A panic in `work` is an error of this load.
+pub(crate) fn panic_as_error<T>(
+    hash: ModuleHash,
+    work: impl FnOnce() -> Result<T, LoadError>,
+) -> Result<T, LoadError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let error = LoadError::panicked(hash, &*panic);
+        // What a panic brings may panic when it is dropped.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            mem::forget(panic);
+        }
+        Err(error)
+    })
 }

@@ -5,7 +5,7 @@
 //! | feature | brings |
 //! |---|---|
 //! | `tokio` | `AsyncModuleLoader`: the same for async callers, who wait without a thread |
-//! | `metrics` | counters and histograms through the `metrics` crate, `describe_metrics`, `record_cache_stats` |
+//! | `metrics` | histograms and counters through the `metrics` crate: `describe_metrics`, `record_loader_stats`, `record_cache_stats` |
 //!
 //! Both are additive: a thread and a task that ask one loader for one module share one compilation. Without
 //! `metrics`, nothing of it is compiled in.
@@ -13,35 +13,29 @@
 //! # Following a load
 //!
 //! A load that is not resident is a `tracing` span `load_module` with the fields `hash`, `engine` and, in the
-//! end, `source`; below it are `look_up`, `permit`, `fetch`, `slot`, `compile` and `save`, each where it
-//! happens, on whatever thread. A resident hit makes no span and no event.
+//! end, `source`; below it are `look_up`, `permit`, `wait` (for another holder of the permit), `fetch`, `slot`,
+//! `compile` and `save`, each where it happens, on whatever thread. A resident hit makes no span and no event.
 
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "tokio")]
 mod async_module_loader;
 mod compile_slots;
-mod flight;
-mod flights;
-#[cfg(feature = "metrics")]
-mod instruments;
+mod in_flight;
 mod leader;
 mod load_error;
 mod loaded;
 #[cfg(feature = "metrics")]
 mod metrics_export;
 mod module_loader;
+mod single_flight;
 mod stats;
-#[cfg(not(target_family = "wasm"))]
-mod write_behind;
 
 #[cfg(feature = "tokio")]
 pub use async_module_loader::AsyncModuleLoader;
 pub use load_error::LoadError;
 pub use loaded::{Loaded, Source};
 #[cfg(feature = "metrics")]
-pub use metrics_export::{describe_metrics, record_cache_stats};
+pub use metrics_export::{describe_metrics, record_cache_stats, record_loader_stats};
 pub use module_loader::ModuleLoader;
 pub use stats::LoaderStats;
-#[cfg(not(target_family = "wasm"))]
-pub use write_behind::WriteBehind;

@@ -10,16 +10,18 @@ pub struct Loaded<M> {
     pub module: M,
     /// Where it came from.
     pub source: Source,
-    /// From the call to the answer, waiting included.
+    /// From the call to the answer, waiting included. Zero for a resident module: reading the clock twice would take
+    /// longer than the load.
     pub elapsed: Duration,
 }
 
-/// Where a module came from. One that waited for another load has that load's source.
+/// Where a module came from. A load that joined another one, which it can until the module is saved, has that load's
+/// source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
     /// It was alive in this process.
     Resident,
-    /// It was stored by an earlier compilation, perhaps of another process.
+    /// The cache had it, from an earlier compilation, perhaps of another process.
     Stored,
     /// It was compiled now.
     Compiled,

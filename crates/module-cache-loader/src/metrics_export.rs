@@ -1,17 +1,20 @@
-//! What hosts call to export metrics: descriptions, and the counts of caches.
+//! What is exported through the `metrics` crate: how long loads take, and what loaders and caches have counted.
 
-use metrics::{Unit, counter, describe_counter};
+use std::time::Duration;
+
+use metrics::{SharedString, Unit, counter, describe_counter, describe_histogram, histogram};
 use module_cache_core::CacheStats;
 
-use crate::instruments;
+use crate::{LoaderStats, Source};
+
+const LOAD_DURATION: &str = "module_cache_load_duration_seconds";
+const COMPILE_DURATION: &str = "module_cache_compile_duration_seconds";
 
 /// Tells the installed recorder what each metric of this crate means, and its unit.
 ///
-/// The recorder comes first, then loaders: they report to the one that is installed when they are made.
-///
 /// ```
 /// use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
-/// use module_cache_loader::{ModuleLoader, describe_metrics, record_cache_stats};
+/// use module_cache_loader::{ModuleLoader, describe_metrics, record_cache_stats, record_loader_stats};
 /// use module_cache_memory::SharedCache;
 /// # use module_cache_core::HashedModule;
 /// # use module_cache_testkit::{TestEngine, wasm};
@@ -27,30 +30,112 @@ use crate::instruments;
 /// loader.load(&module)?;
 ///
 /// // What a server answers at /metrics:
+/// record_loader_stats("plugins", &loader.stats());
 /// record_cache_stats("memory", &memory.stats());
 /// let page = prometheus.render();
-/// assert!(page.contains("module_cache_loads_total{source=\"compiled\"} 1"));
+/// assert!(page.contains("module_cache_loads_total{loader=\"plugins\",source=\"compiled\"} 1"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn describe_metrics() {
-    instruments::describe();
+    describe_histogram!(
+        LOAD_DURATION,
+        Unit::Seconds,
+        "From a call to its answer, waiting included; without resident hits"
+    );
+    describe_histogram!(
+        COMPILE_DURATION,
+        Unit::Seconds,
+        "What the engine took to compile a module"
+    );
     for (name, unit, meaning, _) in CACHE_METRICS {
         describe_counter!(name, unit, meaning);
+    }
+    for (name, meaning, _, _) in LOADER_METRICS {
+        describe_counter!(name, Unit::Count, meaning);
+    }
+}
+
+/// Reports what a loader has counted, labelled `loader="<name>"`; an example is at [`describe_metrics`].
+///
+/// The host calls this whenever metrics are collected: in front of a scrape, or every few seconds. A load reports
+/// nothing by itself, because a counter that all threads write would take longer than a resident hit.
+///
+/// The counts are totals: one loader, one name, or two loaders will overwrite each other's.
+pub fn record_loader_stats(name: impl Into<SharedString>, stats: &LoaderStats) {
+    let name = name.into();
+    for (metric, _, source, count) in LOADER_METRICS {
+        let counter = if let Some(source) = source {
+            counter!(metric, "loader" => name.clone(), "source" => source.as_str())
+        } else {
+            counter!(metric, "loader" => name.clone())
+        };
+        counter.absolute(count(stats));
     }
 }
 
 /// Reports what a cache has counted, labelled `cache="<name>"`; an example is at [`describe_metrics`].
 ///
 /// A loader knows its cache as one thing, so a host that wants the numbers of each tier keeps a handle of
-/// it (caches are cheap to clone) and calls this for each whenever metrics are collected: in front of a
-/// scrape, or every few seconds. It costs a look-up for each number.
+/// it (caches are cheap to clone) and calls this for each, as [`record_loader_stats`]. It costs a look-up for each
+/// number.
 ///
 /// The counts are totals: one cache, one name, or two caches will overwrite each other's.
-pub fn record_cache_stats(name: &'static str, stats: &CacheStats) {
+pub fn record_cache_stats(name: impl Into<SharedString>, stats: &CacheStats) {
+    let name = name.into();
     for (metric, _, _, count) in CACHE_METRICS {
-        counter!(metric, "cache" => name).absolute(count(stats));
+        counter!(metric, "cache" => name.clone()).absolute(count(stats));
     }
 }
+
+/// How long a load took that was not resident.
+pub(crate) fn load_took(source: Source, elapsed: Duration) {
+    histogram!(LOAD_DURATION, "source" => source.as_str()).record(elapsed);
+}
+
+/// How long the engine took to compile a module.
+pub(crate) fn compile_took(elapsed: Duration) {
+    histogram!(COMPILE_DURATION).record(elapsed);
+}
+
+type LoaderMetric = (
+    &'static str,
+    &'static str,
+    Option<Source>,
+    fn(&LoaderStats) -> u64,
+);
+
+const LOADS: &str = "module_cache_loads_total";
+const LOADS_MEAN: &str = "Modules loaded, by where they came from";
+
+const LOADER_METRICS: [LoaderMetric; 6] = [
+    (LOADS, LOADS_MEAN, Some(Source::Resident), |stats| {
+        stats.resident
+    }),
+    (LOADS, LOADS_MEAN, Some(Source::Stored), |stats| {
+        stats.stored
+    }),
+    (LOADS, LOADS_MEAN, Some(Source::Compiled), |stats| {
+        stats.compiled
+    }),
+    (
+        "module_cache_coalesced_total",
+        "Loads that waited for another one of the same module",
+        None,
+        |stats| stats.coalesced,
+    ),
+    (
+        "module_cache_failed_loads_total",
+        "Loads that ended in an error",
+        None,
+        |stats| stats.failed,
+    ),
+    (
+        "module_cache_cache_errors_total",
+        "Errors of the cache, which cost time and no load",
+        None,
+        |stats| stats.cache_errors,
+    ),
+];
 
 type CacheMetric = (&'static str, Unit, &'static str, fn(&CacheStats) -> u64);
 

@@ -1,51 +1,54 @@
 //! The loader: what is asked of it, and who leads or waits.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use module_cache_core::{Compile, HashedModule, ModuleCache, ModuleHash};
 use tracing::{debug, debug_span};
 use web_time::Instant;
 
 use crate::compile_slots::CompileSlots;
-use crate::flight::Outcome;
-use crate::flights::{Boarding, Flights};
+use crate::in_flight::Outcome;
+use crate::leader::Found;
+use crate::single_flight::{Joined, SingleFlight};
 use crate::stats::{Counters, LoaderStats};
 use crate::{LoadError, Loaded, Source};
 
 /// Loads modules from a cache and compiles what it does not have, each once.
 ///
-/// - **Once per process**: of those who ask for a module at a time, one leads and the others wait for its
+/// - **Once per process**: of those who ask for a module at a time, one leads the load and the others wait for its
 ///   outcome, be it a module or an error. Errors are not kept: the next load tries again.
-/// - **Once per storage**: the leader asks the cache for
-///   [leave to compile](ModuleCache::compile_permit), which a storage shared by processes gives to one at a
-///   time, and looks again when it has it.
-/// - **Module first, storage second**: waiters get the module as soon as it is compiled. Only the leader
-///   stays until it is saved.
-/// - **A broken cache costs time, not the load**: its errors are counted, logged (the first as a warning)
-///   and never returned.
+/// - **Once per storage**: the leader asks the cache for a [permit to compile](ModuleCache::compile_permit), which a
+///   storage shared by processes gives to one at a time. While another process compiles the module, this one compiles
+///   others.
+/// - **First come, first served**: as many modules are compiled at a time as there are slots, in the order in which
+///   they come for one. A module that another process compiled meanwhile, and did not store, comes again.
+/// - **Module first, storage second**: waiters get the module as soon as it is compiled. Only the leader stays until it
+///   is saved.
+/// - **A broken cache costs time, not the load**: its errors are counted, logged (the first as a warning) and never
+///   returned.
+/// - **A panic costs one load.** Where engine, cache, module, `fetch` or a subscriber panics, the load ends in
+///   [`LoadError::Panicked`], or the panic reaches the caller whose clone of the module it was. The next load works.
 ///
-/// A resident hit takes no lock but the cache's own.
+/// A resident hit takes no lock but the cache's own, and reads no clock.
 pub struct ModuleLoader<E: Compile, C> {
     pub(crate) engine: E,
     pub(crate) cache: C,
-    flights: Arc<Flights<E::Module>>,
+    loads: Arc<SingleFlight<E::Module>>,
     pub(crate) slots: CompileSlots,
     pub(crate) counters: Counters,
 }
 
 impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
     /// A loader that compiles as many modules at a time as there are cores.
-    ///
-    /// With the feature `metrics`, it reports to the recorder that is installed now: install that first.
     pub fn new(engine: E, cache: C) -> Self {
         Self {
             engine,
             cache,
-            flights: Arc::new(Flights::new()),
+            loads: Arc::new(SingleFlight::new()),
             slots: CompileSlots::one_per_core(),
             counters: Counters::default(),
         }
@@ -64,17 +67,20 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
     ///
     /// When the module is not cached and cannot be compiled.
     pub fn load(&self, module: &HashedModule<'_>) -> Result<Loaded<E::Module>, LoadError> {
-        self.load_with(module.hash(), || Ok::<_, Infallible>(module.wasm()))
+        let hash = module.hash();
+        self.load_by(hash, || self.load_here(hash, module.wasm()))
     }
 
-    /// Loads a module by its hash, and calls `fetch` for the wasm only if it must be compiled.
+    /// Loads a module by its hash, and calls `fetch` for the wasm on a miss.
     ///
-    /// The caller answers for `fetch` returning the wasm of that hash.
+    /// The caller answers for `fetch` returning the wasm of that hash. It holds nothing that others wait for, but
+    /// those who want this very module: of processes that miss at the same moment each fetches, and one compiles. It
+    /// is not called while another process compiles the module.
     ///
     /// # Errors
     ///
-    /// When the module is not cached and cannot be fetched or compiled. Who waited gets the error of the
-    /// load it waited for.
+    /// When the module is not cached and cannot be fetched or compiled. Who waited gets the error of the load it
+    /// waited for.
     pub fn load_with<W, F>(
         &self,
         hash: ModuleHash,
@@ -84,15 +90,17 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         W: AsRef<[u8]>,
         F: Into<Box<dyn Error + Send + Sync>>,
     {
-        let started = Instant::now();
-        if let Some(loaded) = self.resident(started, hash) {
-            return Ok(loaded);
-        }
-        let outcome = match self.board(hash) {
-            Boarding::Lead(lead) => self.lead(lead, || debug_span!("fetch").in_scope(fetch)),
-            Boarding::Wait(flight) => flight.wait().unwrap_or(Err(LoadError::Recursive(hash))),
-        };
-        self.answer(started, outcome)
+        self.load_by(hash, || {
+            if let Some(found) = self.find(hash) {
+                return Ok(found);
+            }
+            let wasm = debug_span!("fetch").in_scope(fetch);
+            let wasm = wasm.map_err(|error| LoadError::fetch(hash, error))?;
+            let found = self.find_or_compile(hash, wasm.as_ref());
+            // Here, and not at the end: what is found would leak if this panicked then.
+            drop(wasm);
+            found
+        })
     }
 
     /// The engine that modules are compiled by and belong to.
@@ -110,28 +118,58 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         self.counters.snapshot()
     }
 
-    /// The hot path: no lock but the cache's, no span, and nothing is allocated.
-    pub(crate) fn resident(&self, started: Instant, hash: ModuleHash) -> Option<Loaded<E::Module>> {
+    /// The hot path: no lock but the cache's, no clock, no span, and nothing is allocated.
+    #[inline]
+    pub(crate) fn resident(&self, hash: ModuleHash) -> Option<Loaded<E::Module>> {
         let module = self.cache.load_resident(hash, &self.engine)?;
-        self.counters.loaded(Source::Resident);
+        self.counters.resident();
         Some(Loaded {
             module,
             source: Source::Resident,
-            elapsed: started.elapsed(),
+            elapsed: Duration::ZERO,
         })
     }
 
-    /// Joins the flight of this module, or starts one.
-    pub(crate) fn board(&self, hash: ModuleHash) -> Boarding<E::Module> {
-        let boarding = self.flights.board(hash, self.engine.id());
-        if let Boarding::Wait(_) = boarding {
+    /// Loads a module; if it is not resident, and nobody else is loading it, by `work`.
+    fn load_by(
+        &self,
+        hash: ModuleHash,
+        work: impl FnOnce() -> Result<Found<E::Module>, LoadError>,
+    ) -> Result<Loaded<E::Module>, LoadError> {
+        if let Some(loaded) = self.resident(hash) {
+            return Ok(loaded);
+        }
+        let started = Instant::now();
+        let outcome = match self.join(hash).lead_or_wait() {
+            Ok(lead) => self.lead(lead, self.span(hash), work),
+            Err(outcome) => outcome,
+        };
+        self.answer(started, outcome)
+    }
+
+    /// What the leader does who has the wasm.
+    pub(crate) fn load_here(
+        &self,
+        hash: ModuleHash,
+        wasm: &[u8],
+    ) -> Result<Found<E::Module>, LoadError> {
+        match self.look_up(hash) {
+            Some(module) => Ok(Found::stored(module)),
+            None => self.find_or_compile(hash, wasm),
+        }
+    }
+
+    /// Joins the load of this module, or begins one.
+    pub(crate) fn join(&self, hash: ModuleHash) -> Joined<E::Module> {
+        let joined = self.loads.join(hash);
+        if !joined.first {
             self.counters.coalesced();
             debug!(%hash, "waiting for another load of this module");
         }
-        boarding
+        joined
     }
 
-    /// What a caller gets who asked at `started` and led or waited.
+    /// What a caller gets who asked at `started`.
     pub(crate) fn answer(
         &self,
         started: Instant,
@@ -141,7 +179,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
             Ok((module, source)) => {
                 let elapsed = started.elapsed();
                 #[cfg(feature = "metrics")]
-                self.counters.instruments.load_took(source, elapsed);
+                crate::metrics_export::load_took(source, elapsed);
                 Ok(Loaded {
                     module,
                     source,

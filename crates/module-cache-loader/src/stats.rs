@@ -2,74 +2,75 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use module_cache_core::{ThreadCounter, ThreadSlot};
+
 use crate::Source;
-#[cfg(feature = "metrics")]
-use crate::instruments::Instruments;
 
 /// What a loader has done since it was made.
+///
+/// Each load counts once: a resident one as `resident`, one that joined another as `coalesced`, and any other as `stored`,
+/// `compiled` or `failed`. One that joined another and got its error counts as `failed` too.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoaderStats {
     /// Loads of modules that were alive in this process.
     pub resident: u64,
-    /// Modules that were loaded from a storage.
+    /// Modules that the cache had, stored by an earlier compilation.
     pub stored: u64,
     /// Modules that were compiled.
     pub compiled: u64,
-    /// Loads that waited for another one of the same module.
+    /// Loads that joined another one of the same module.
     pub coalesced: u64,
-    /// Loads that failed.
+    /// Loads whose caller got an error.
     pub failed: u64,
     /// Errors of the cache, which cost time and no load.
     pub cache_errors: u64,
 }
 
+/// The counters of one loader. Loads that are not resident take microseconds at least, and share a counter.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    resident: AtomicU64,
+    /// An atomic that all threads write would take longer than the rest of a hit.
+    resident: ThreadCounter,
     stored: AtomicU64,
     compiled: AtomicU64,
     coalesced: AtomicU64,
     failed: AtomicU64,
     cache_errors: AtomicU64,
-    #[cfg(feature = "metrics")]
-    pub(crate) instruments: Instruments,
 }
 
 impl Counters {
+    #[inline]
+    pub(crate) fn resident(&self) {
+        self.resident.add_one(ThreadSlot::current());
+    }
+
+    /// Counts a load that somebody led.
     pub(crate) fn loaded(&self, source: Source) {
-        add(match source {
-            Source::Resident => &self.resident,
-            Source::Stored => &self.stored,
-            Source::Compiled => &self.compiled,
-        });
-        #[cfg(feature = "metrics")]
-        self.instruments.loaded(source);
+        match source {
+            Source::Resident => self.resident(),
+            Source::Stored => drop(add(&self.stored)),
+            Source::Compiled => drop(add(&self.compiled)),
+        }
     }
 
     pub(crate) fn coalesced(&self) {
         add(&self.coalesced);
-        #[cfg(feature = "metrics")]
-        self.instruments.coalesced();
     }
 
     pub(crate) fn failed(&self) {
         add(&self.failed);
-        #[cfg(feature = "metrics")]
-        self.instruments.failed();
     }
 
     /// Counts an error of the cache and says whether it is the first.
     pub(crate) fn cache_error(&self) -> bool {
-        #[cfg(feature = "metrics")]
-        self.instruments.cache_error();
         add(&self.cache_errors) == 0
     }
 
     pub(crate) fn snapshot(&self) -> LoaderStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         LoaderStats {
-            resident: get(&self.resident),
+            resident: self.resident.sum(),
             stored: get(&self.stored),
             compiled: get(&self.compiled),
             coalesced: get(&self.coalesced),

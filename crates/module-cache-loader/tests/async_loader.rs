@@ -5,7 +5,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
@@ -416,6 +416,153 @@ fn tasks_and_threads_share_one_compilation_whoever_leads() {
         }
         assert_eq!(loader.loader().engine().compiles(), 1);
     }
+}
+
+/// The threads would otherwise wait for a leader that waits for a thread.
+#[test]
+fn as_many_threads_as_there_are_may_want_what_a_task_is_fetching() {
+    for with_the_thread_of_others in [false, true] {
+        let runtime = multi_thread();
+        let loader = loader(runtime.handle());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), wasm(1, 1000)).unwrap();
+        let path = file.path().to_owned();
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        let may_go_on = Arc::new(AtomicBool::new(false));
+        let task = runtime.spawn({
+            let (loader, may_go_on) = (loader.clone(), Arc::clone(&may_go_on));
+            let fetch = move || async move {
+                begun.send(()).unwrap();
+                until(|| may_go_on.load(Ordering::SeqCst)).await;
+                if with_the_thread_of_others {
+                    // Needs a blocking thread, too.
+                    return tokio::fs::read(path).await;
+                }
+                Ok::<_, io::Error>(wasm(1, 1000))
+            };
+            async move { loader.load_with(module().hash(), fetch).await }
+        });
+        has_begun.recv_timeout(PATIENCE).unwrap();
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let loader = Arc::clone(loader.loader());
+                runtime.spawn_blocking(move || loader.load(&module()))
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(50));
+        may_go_on.store(true, Ordering::SeqCst);
+        for answer in threads.into_iter().chain([task]) {
+            let answer = runtime.block_on(async { timeout(PATIENCE, answer).await });
+            answer.expect("it hangs").unwrap().unwrap();
+        }
+        assert_eq!(loader.loader().engine().compiles(), 1);
+    }
+}
+
+#[test]
+fn a_thread_that_leads_and_blocks_on_the_same_load_as_a_task_is_told_so() {
+    let runtime = multi_thread();
+    let loader = loader(runtime.handle());
+    let mut inner = None;
+    let outer = loader.loader().load_with(module().hash(), || {
+        inner = Some(in_time(loader.load(&module())));
+        Ok::<_, io::Error>(wasm(1, 1000))
+    });
+    assert!(matches!(inner, Some(Err(LoadError::Recursive(hash))) if hash == module().hash()));
+    assert!(outer.is_ok());
+}
+
+/// As `async-task` does, when whoever would have polled it is gone.
+#[test]
+fn a_waker_that_drops_its_task_or_panics_keeps_nobody_else_waiting() {
+    use std::sync::Mutex;
+    use std::task::Wake;
+
+    type Task = std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    struct DropsTask(Mutex<Option<Task>>);
+
+    impl Wake for DropsTask {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.lock().unwrap().take());
+            panic!("nobody will poll it");
+        }
+    }
+
+    let runtime = multi_thread();
+    let loader = loader(runtime.handle());
+    let held = loader.loader().engine().hold_compiles();
+    let first = spawn_load_on(&runtime, &loader);
+    held.wait_for(1);
+    for _ in 0..3 {
+        let loader = loader.clone();
+        let mut task: Task = Box::pin(async move { loader.load(&module()).await });
+        let waker = Arc::new(DropsTask(Mutex::new(None)));
+        let pending = task
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker.clone().into()));
+        assert!(pending.is_pending());
+        *waker.0.lock().unwrap() = Some(task);
+    }
+    let last = spawn_load_on(&runtime, &loader);
+    until_on(&runtime, || loader.loader().stats().coalesced == 4);
+    drop(held);
+    for task in [first, last] {
+        let answer = runtime.block_on(async { timeout(PATIENCE, task).await });
+        answer.expect("it hangs").unwrap().unwrap();
+    }
+    assert!(loader.loader().load(&module()).is_ok());
+}
+
+fn spawn_load_on(runtime: &Runtime, loader: &Loader) -> tokio::task::JoinHandle<Answer> {
+    let loader = loader.clone();
+    runtime.spawn(async move { loader.load(&module()).await })
+}
+
+fn until_on(runtime: &Runtime, condition: impl Fn() -> bool) {
+    runtime.block_on(async { timeout(PATIENCE, until(condition)).await.unwrap() });
+}
+
+/// A runtime drops what is queued for a blocking thread only when one of them comes by.
+#[test]
+fn what_waits_for_a_thread_when_the_runtime_is_shut_down_ends_in_an_error() {
+    for runtime in [multi_thread(), current_thread()] {
+        let loader = loader(runtime.handle());
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        runtime.spawn_blocking(move || {
+            begun.send(()).unwrap();
+            held.recv()
+        });
+        has_begun.recv_timeout(PATIENCE).unwrap();
+        let module = module();
+        let mut queued = pin!(loader.load(&module));
+        assert!(poll_once(queued.as_mut()).is_pending());
+        runtime.shutdown_background();
+        let error = in_time(queued).unwrap_err();
+        assert!(matches!(error, LoadError::Abandoned(_)), "{error:?}");
+        let error = in_time(loader.load(&module)).unwrap_err();
+        assert!(matches!(error, LoadError::Abandoned(_)), "{error:?}");
+        assert!(loader.loader().load(&module).is_ok());
+        drop(release);
+    }
+}
+
+#[test]
+fn a_thread_does_not_wait_for_a_task_that_has_no_thread() {
+    let runtime = multi_thread();
+    let loader = loader(runtime.handle());
+    // The one blocking thread is taken.
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let holding = runtime.spawn_blocking(move || held.recv());
+    let module = module();
+    let mut load = pin!(loader.load(&module));
+    assert!(poll_once(load.as_mut()).is_pending());
+    let loaded = loader.loader().load(&module).unwrap();
+    assert_eq!(loaded.source, Source::Compiled);
+    assert_eq!(in_time(load).unwrap().source, Source::Compiled);
+    drop(release);
+    let _ = runtime.block_on(holding).unwrap();
 }
 
 #[test]

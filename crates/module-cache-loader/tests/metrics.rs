@@ -3,7 +3,9 @@
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use module_cache_core::{HashedModule, StoreCache};
 use module_cache_fallback::FallbackExt;
-use module_cache_loader::{ModuleLoader, describe_metrics, record_cache_stats};
+use module_cache_loader::{
+    ModuleLoader, describe_metrics, record_cache_stats, record_loader_stats,
+};
 use module_cache_memory::SharedCache;
 use module_cache_testkit::{FailingCache, ReferenceStore, TestEngine, wasm};
 
@@ -39,15 +41,18 @@ fn loads_are_counted_by_source_and_timed() {
             for _ in 0..3 {
                 loader.load(&module()).unwrap();
             }
+            let name = ["first", "second"][usize::from(loader.stats().stored > 0)];
+            record_loader_stats(name, &loader.stats());
         }
     });
     assert_lines(
         &text,
         &[
             "# TYPE module_cache_loads_total counter",
-            r#"module_cache_loads_total{source="compiled"} 1"#,
-            r#"module_cache_loads_total{source="stored"} 1"#,
-            r#"module_cache_loads_total{source="resident"} 4"#,
+            r#"module_cache_loads_total{loader="first",source="compiled"} 1"#,
+            r#"module_cache_loads_total{loader="first",source="resident"} 2"#,
+            r#"module_cache_loads_total{loader="second",source="stored"} 1"#,
+            r#"module_cache_loads_total{loader="second",source="resident"} 2"#,
             r#"module_cache_load_duration_seconds_count{source="compiled"} 1"#,
             r#"module_cache_load_duration_seconds_count{source="stored"} 1"#,
             "module_cache_compile_duration_seconds_count 1",
@@ -62,13 +67,14 @@ fn failures_of_loads_and_of_the_cache_are_counted() {
         let loader = ModuleLoader::new(TestEngine::new("metrics"), FailingCache::new());
         loader.engine().fail_to_compile(true);
         loader.load(&module()).unwrap_err();
+        record_loader_stats("plugins", &loader.stats());
     });
     assert_lines(
         &text,
         &[
-            "module_cache_failed_loads_total 1",
-            // The look-up, and asking leave.
-            "module_cache_cache_errors_total 2",
+            r#"module_cache_failed_loads_total{loader="plugins"} 1"#,
+            // The look-up, and asking for a permit.
+            r#"module_cache_cache_errors_total{loader="plugins"} 2"#,
         ],
     );
 }
@@ -87,13 +93,13 @@ fn waiting_for_another_load_is_counted() {
             }
             drop(held);
         });
+        record_loader_stats("plugins", &loader.stats());
     });
     assert_lines(
         &text,
         &[
-            "module_cache_coalesced_total 2",
-            r#"module_cache_loads_total{source="compiled"} 1"#,
-            r#"module_cache_load_duration_seconds_count{source="compiled"} 3"#,
+            r#"module_cache_coalesced_total{loader="plugins"} 2"#,
+            r#"module_cache_loads_total{loader="plugins",source="compiled"} 1"#,
         ],
     );
 }
@@ -127,6 +133,7 @@ fn every_metric_is_described() {
         let loader = ModuleLoader::new(TestEngine::new("metrics"), cache);
         loader.load(&module()).unwrap();
         loader.load(&module()).unwrap();
+        record_loader_stats("plugins", &loader.stats());
         record_cache_stats("any", &SharedCache::<TestEngine>::new().stats());
     });
     let named = |prefix: &str| {

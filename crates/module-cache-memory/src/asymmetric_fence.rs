@@ -8,16 +8,21 @@
 
 cfg_if::cfg_if! {
     if #[cfg(all(target_os = "linux", not(miri)))] {
-        use std::sync::LazyLock;
-        use std::sync::atomic::{Ordering, compiler_fence};
+        use std::sync::OnceLock;
+        use std::sync::atomic::{AtomicBool, Ordering, compiler_fence};
         use std::thread;
         use std::time::Duration;
 
+        use rustix::thread::{MembarrierCommand, membarrier};
+
+        /// Set when the heavy half failed: a sandbox was put on that does not allow it.
+        static FAILED: AtomicBool = AtomicBool::new(false);
+
         /// Whether this process may use the heavy half; if not, the light one is none.
         pub(crate) fn available() -> bool {
-            static REGISTERED: LazyLock<bool> =
-                LazyLock::new(|| membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED));
-            *REGISTERED
+            static REGISTERED: OnceLock<bool> = OnceLock::new();
+            let register = || membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok();
+            *REGISTERED.get_or_init(register) && !FAILED.load(Ordering::Relaxed)
         }
 
         /// The half that only keeps the compiler from reordering.
@@ -26,18 +31,15 @@ cfg_if::cfg_if! {
             compiler_fence(Ordering::SeqCst);
         }
 
-        /// The half that is a fence in every thread of the process.
-        pub(crate) fn heavy() {
-            if !membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED) {
-                // A sandbox was put on since: no store waits in any core's buffer for that long.
+        /// The half that is a fence in every thread of the process. Says whether it can be used again.
+        pub(crate) fn heavy() -> bool {
+            let done = membarrier(MembarrierCommand::PrivateExpedited).is_ok();
+            if !done {
+                FAILED.store(true, Ordering::Relaxed);
+                // No store waits in any core's buffer for that long.
                 thread::sleep(Duration::from_millis(10));
             }
-        }
-
-        #[expect(unsafe_code, reason = "no safe crate that is in use already offers it")]
-        fn membarrier(command: libc::c_int) -> bool {
-            // SAFETY: `membarrier` takes two numbers, and touches no memory of this process.
-            unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+            done
         }
     } else {
         use std::sync::atomic::{Ordering, fence};
@@ -54,8 +56,9 @@ cfg_if::cfg_if! {
         }
 
         /// An ordinary fence.
-        pub(crate) fn heavy() {
+        pub(crate) fn heavy() -> bool {
             fence(Ordering::SeqCst);
+            true
         }
     }
 }
@@ -67,15 +70,15 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::padded::Padded;
+    use crossbeam_utils::CachePadded;
 
     /// The litmus test of store buffering. Without the heavy half, both sides miss the other's write in
     /// some of these rounds, on x86-64 too.
     #[test]
     fn of_two_sides_that_write_and_read_at_least_one_sees_the_other() {
-        const ROUNDS: u32 = 100_000;
-        let (frequent, seldom) = <(Padded<AtomicBool>, Padded<AtomicBool>)>::default();
-        let (begun, ended) = <(Padded<AtomicU32>, Padded<AtomicU32>)>::default();
+        const ROUNDS: u32 = 20_000;
+        let (frequent, seldom) = <(CachePadded<AtomicBool>, CachePadded<AtomicBool>)>::default();
+        let (begun, ended) = <(CachePadded<AtomicU32>, CachePadded<AtomicU32>)>::default();
         let saw_seldom = AtomicBool::new(false);
         assert!(available());
         thread::scope(|scope| {
@@ -99,7 +102,7 @@ mod tests {
                     hint::spin_loop();
                 }
                 seldom.store(true, Ordering::Relaxed);
-                heavy();
+                assert!(heavy());
                 let saw_frequent = frequent.load(Ordering::Relaxed);
                 wait_for(&ended, round);
                 missed += u32::from(!saw_frequent && !saw_seldom.load(Ordering::Relaxed));

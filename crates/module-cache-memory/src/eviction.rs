@@ -1,304 +1,307 @@
-//! Which module leaves when room is needed: an adaptive cache (Subramanian, Smaragdakis and Loh, *Adaptive
-//! Caches: Effective Shaping of Cache Behavior to Workloads*, MICRO 2006) of LRU and W-TinyLFU.
+//! Which module leaves when room is needed: Greedy-Dual-Size-Frequency (Cherkasova, *Improving WWW Proxies
+//! Performance with Greedy-Dual-Size-Frequency Caching Policy*, HP Laboratories, HPL-98-69R1, 1998).
 //!
-//! Beside what is there, two shadows keep lists of what would be there if one policy were alone. Whenever a
-//! request would have been a hit for one and not for the other, that one gains on the other; and what leaves
-//! is a module that the one in the lead would not hold.
+//! The module of the lowest priority is evicted. A module's priority is its number of requests divided by its
+//! weight, plus the lowest priority in the cache at the time of the request. The quotient keeps modules that
+//! are popular or light; the second term lets modules age that are no longer requested.
 //!
-//! A request is either a miss, which is seen, or a hit, which is not: it only sets the visited bit that its
-//! module has in the cache. With every module that comes, some of those bits are read, and what they say is
-//! told to the shadows then. Two hits between two looks count as one, which both policies hold alike.
+//! A hit only sets the visited bit of its module in the cache. The policy reads the bit when the module is
+//! about to be evicted: if it is set, the module gets a second chance, as with CLOCK, and its priority is
+//! computed again with one request more.
 
-mod counts;
-mod list;
-mod lru;
-mod shadow;
-mod tiny_lfu;
+use std::collections::BTreeMap;
 
-use crate::key::{Key, KeyMap};
-use list::{List, Slot, index};
-use lru::Lru;
-use shadow::Shadow;
-use tiny_lfu::TinyLfu;
+use crate::key::{Key, KeyMap, give_back_memory};
 
-/// The modules that are there and may be evicted, and what is remembered of others. It knows keys and
-/// weights, not modules, and is not thread-safe.
-#[derive(Debug)]
+/// The modules that may be evicted. It knows keys and weights, not modules, and is not thread-safe.
+#[derive(Debug, Default)]
 pub(crate) struct Eviction {
-    room: u64,
-    nodes: Vec<Node>,
-    free: Vec<Slot>,
-    slots: KeyMap<Slot>,
-    /// The modules that are there; what was looked at longest ago comes first.
-    present: List,
-    /// Those that were evicted and are remembered.
-    evicted: List,
-    lru: Shadow<Lru>,
-    tiny_lfu: Shadow<TinyLfu>,
-    leader: Leader,
-    /// By how many requests it leads.
-    lead: usize,
+    modules: KeyMap<Module>,
+    /// The first one is evicted next. The tree frees its nodes by itself.
+    order: BTreeMap<Rank, Key>,
+    /// The priority of the module that was looked at last, which was the lowest one.
+    lowest: u128,
+    ranks: u64,
 }
 
 #[derive(Debug)]
-struct Node {
-    key: Key,
+struct Module {
     weight: u64,
+    requests: u32,
+    rank: Rank,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leader {
-    Lru,
-    TinyLfu,
+/// Modules of equal priority are evicted in the order in which their priorities were computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    priority: u128,
+    number: u64,
 }
 
-/// How many modules have their bits read for each that comes. All of them are, then, while an eighth of them
-/// is replaced.
-const LOOKS: usize = 8;
-
-/// How many modules are remembered for each that is there.
-const MEMORY: usize = 8;
+/// How many modules get a second chance before one is evicted although its bit may be set.
+const SECOND_CHANCES: usize = 8;
 
 impl Eviction {
-    pub(crate) fn new(room: u64) -> Self {
-        Self {
-            room,
-            nodes: Vec::new(),
-            free: Vec::new(),
-            slots: KeyMap::default(),
-            present: List::default(),
-            evicted: List::default(),
-            lru: Shadow::new(Lru::new(room)),
-            tiny_lfu: Shadow::new(TinyLfu::new(room)),
-            leader: Leader::TinyLfu,
-            lead: 0,
-        }
+    /// Adds a module that is not present.
+    pub(crate) fn insert(&mut self, key: Key, weight: u64) {
+        self.add(key, weight, 1);
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.present.len()
+    /// Forgets a module that may be present.
+    pub(crate) fn remove(&mut self, key: &Key) {
+        self.take(key);
+        give_back_memory(&mut self.modules);
     }
 
-    /// What the modules weigh together.
-    pub(crate) fn weight(&self) -> u64 {
-        let weight = u64::try_from(self.present.weight());
-        weight.unwrap_or_else(|_| unreachable!("it is at most the room"))
-    }
-
-    pub(crate) fn contains(&self, key: &Key) -> bool {
-        let slot = self.slots.get(key);
-        slot.is_some_and(|slot| self.present.contains(*slot))
-    }
-
-    /// Adds a module that is not there and is no heavier than the room, and returns those that must leave
-    /// for it.
+    /// Chooses a module, and forgets it; `None` if there is none.
     ///
-    /// `take_visited` clears a module's visited bit and says whether it was set: never that of one that is
-    /// not there.
-    pub(crate) fn insert(
-        &mut self,
-        key: Key,
-        weight: u64,
-        take_visited: impl FnMut(&Key) -> bool,
-    ) -> Vec<Key> {
-        self.replay_hits(take_visited);
-        let slot = self.slot(key, weight);
-        self.touch(slot);
-        let mut victims = Vec::new();
-        while self.present.weight() + u128::from(weight) > u128::from(self.room) {
-            victims.push(self.evict());
-        }
-        self.evicted.remove(slot);
-        self.present.push(slot, weight);
-        self.forget_the_oldest();
-        victims
-    }
-
-    /// Forgets a module, and returns its weight if it was there.
-    pub(crate) fn remove(&mut self, key: &Key) -> Option<u64> {
-        let slot = *self.slots.get(key)?;
-        let weight = self.present.remove(slot)?;
-        self.forget(slot);
-        Some(weight)
-    }
-
-    /// Changes the room, to what is there at least.
-    pub(crate) fn set_room(&mut self, room: u64) {
-        self.room = room;
-        let is_there = |slot| self.present.contains(slot);
-        self.lru.set_room(room, is_there);
-        self.tiny_lfu.set_room(room, is_there);
-    }
-
-    /// Tells the shadows of hits, as far as it looks.
-    fn replay_hits(&mut self, mut take_visited: impl FnMut(&Key) -> bool) {
-        for _ in 0..LOOKS.min(self.present.len()) {
-            if let Some(slot) = self.present.oldest() {
-                self.present.push(slot, self.nodes[index(slot)].weight);
-                if take_visited(&self.nodes[index(slot)].key) {
-                    self.touch(slot);
-                }
+    /// `take_visited` clears the visited bit of a module that is present, and returns whether it was set. It
+    /// is called at most nine times.
+    pub(crate) fn evict(&mut self, take_visited: &mut impl FnMut(&Key) -> bool) -> Option<Key> {
+        let mut second_chances = SECOND_CHANCES;
+        loop {
+            let (_, key) = self.order.pop_first()?;
+            let module = self.take(&key)?;
+            if module.weight > 0 {
+                self.lowest = module.rank.priority;
             }
-        }
-        // What would leave next may have been hit since it was looked at.
-        for _ in 0..LOOKS {
-            match self.next() {
-                Some(slot) if take_visited(&self.nodes[index(slot)].key) => self.touch(slot),
-                _ => break,
+            if !take_visited(&key) || second_chances == 0 {
+                give_back_memory(&mut self.modules);
+                return Some(key);
             }
+            second_chances -= 1;
+            self.add(key, module.weight, module.requests.saturating_add(1));
         }
     }
 
-    /// The slot of a module that comes, perhaps again.
-    fn slot(&mut self, key: Key, weight: u64) -> Slot {
-        let node = Node { key, weight };
-        let slot = self.slots.get(&key).copied().or_else(|| self.free.pop());
-        let slot = slot.unwrap_or_else(|| self.new_slot());
-        if let Some(known) = self.nodes.get_mut(index(slot)) {
-            *known = node;
-        } else {
-            self.nodes.push(node);
-        }
-        self.slots.insert(key, slot);
-        slot
+    fn add(&mut self, key: Key, weight: u64, requests: u32) {
+        let rank = self.rank(weight, requests);
+        self.order.insert(rank, key);
+        let module = Module {
+            weight,
+            requests,
+            rank,
+        };
+        self.modules.insert(key, module);
     }
 
-    fn new_slot(&self) -> Slot {
-        let slot = Slot::try_from(self.nodes.len());
-        slot.unwrap_or_else(|_| unreachable!("no memory holds as many keys"))
-    }
-
-    /// Tells the shadows of a request, and sees which would have had a hit.
-    fn touch(&mut self, slot: Slot) {
-        match (self.lru.holds(slot), self.tiny_lfu.holds(slot)) {
-            (true, false) => self.gains(Leader::Lru),
-            (false, true) => self.gains(Leader::TinyLfu),
-            _ => {}
-        }
-        let weight = self.nodes[index(slot)].weight;
-        let is_there = |slot| self.present.contains(slot);
-        self.lru.touch(slot, weight, is_there);
-        self.tiny_lfu.touch(slot, weight, is_there);
-    }
-
-    fn gains(&mut self, policy: Leader) {
-        // Enough that chance does not decide, and little enough to follow a change.
-        let most = (self.present.len() * 3 / 100).max(8);
-        if self.leader == policy {
-            self.lead = (self.lead + 1).min(most);
-        } else if self.lead > 0 {
-            self.lead -= 1;
-        } else {
-            self.leader = policy;
+    fn rank(&mut self, weight: u64, requests: u32) -> Rank {
+        self.ranks += 1;
+        // In units of 2^-64, so that it is not zero for any weight.
+        let value = (u128::from(requests) << 64).checked_div(u128::from(weight));
+        Rank {
+            // A module without weight is evicted last, because that makes no room.
+            priority: value.map_or(u128::MAX, |value| self.lowest.saturating_add(value)),
+            number: self.ranks,
         }
     }
 
-    /// What would leave if another came, as far as that can be said before. It may be gone already.
-    fn next(&self) -> Option<Slot> {
-        match self.leader {
-            Leader::Lru => self.lru.next(),
-            Leader::TinyLfu => self.tiny_lfu.next(),
-        }
-    }
-
-    fn surplus(&self) -> Option<Slot> {
-        match self.leader {
-            Leader::Lru => self.lru.surplus(),
-            Leader::TinyLfu => self.tiny_lfu.surplus(),
-        }
-    }
-
-    fn evict(&mut self) -> Key {
-        // Both shadows hold the module that comes, and have no more room than there is. So what is there
-        // and does not fit beside it, no shadow can hold as a whole.
-        let victim = self
-            .surplus()
-            .unwrap_or_else(|| unreachable!("a shadow holds more than it has room for"));
-        self.present.remove(victim);
-        self.evicted.push(victim, 0);
-        self.lru.evict(victim);
-        self.tiny_lfu.evict(victim);
-        self.nodes[index(victim)].key
-    }
-
-    fn forget_the_oldest(&mut self) {
-        while self.evicted.len() > MEMORY * self.present.len()
-            && let Some(oldest) = self.evicted.oldest()
-        {
-            self.evicted.remove(oldest);
-            self.forget(oldest);
-        }
-    }
-
-    fn forget(&mut self, slot: Slot) {
-        self.lru.forget(slot);
-        self.tiny_lfu.forget(slot);
-        self.slots.remove(&self.nodes[index(slot)].key);
-        self.free.push(slot);
+    fn take(&mut self, key: &Key) -> Option<Module> {
+        let module = self.modules.remove(key)?;
+        self.order.remove(&module.rank);
+        Some(module)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{HashMap, HashSet};
+
     use module_cache_core::ModuleHash;
     use module_cache_testkit::TestEngine;
 
     use super::*;
 
-    fn keys(count: u16) -> Vec<Key> {
+    fn keys(count: u32) -> Vec<Key> {
         let engine = TestEngine::new("eviction");
         (0..count)
             .map(|n| Key::new(ModuleHash::of(&n.to_le_bytes()), &engine))
             .collect()
     }
 
+    /// A cache with room for so much weight.
+    struct Bounded {
+        room: u64,
+        weight: u64,
+        eviction: Eviction,
+    }
+
+    impl Bounded {
+        fn of(room: u64) -> Self {
+            Self {
+                room,
+                weight: 0,
+                eviction: Eviction::default(),
+            }
+        }
+
+        /// Evicts what has to leave for a module, and adds that.
+        fn insert(
+            &mut self,
+            key: Key,
+            weight: u64,
+            mut take_visited: impl FnMut(&Key) -> bool,
+        ) -> Vec<Key> {
+            let mut victims = Vec::new();
+            while self.weight > self.room - weight {
+                let weights: HashMap<_, _> = self
+                    .eviction
+                    .modules
+                    .iter()
+                    .map(|(key, module)| (*key, module.weight))
+                    .collect();
+                let victim = self.eviction.evict(&mut take_visited).unwrap();
+                self.weight -= weights[&victim];
+                victims.push(victim);
+            }
+            self.eviction.insert(key, weight);
+            self.weight += weight;
+            victims
+        }
+
+        fn insert_all(&mut self, keys: &[Key], weight: u64) {
+            for key in keys {
+                assert_eq!(self.insert(*key, weight, |_| false), []);
+            }
+        }
+
+        fn len(&self) -> usize {
+            assert_eq!(self.eviction.order.len(), self.eviction.modules.len());
+            self.eviction.modules.len()
+        }
+    }
+
+    #[test]
+    fn of_modules_requested_once_the_heaviest_leaves_first_and_of_equals_the_oldest() {
+        let keys = keys(5);
+        let mut cache = Bounded::of(10);
+        for (key, weight) in keys.iter().zip([2, 3, 2, 3]) {
+            cache.insert(*key, weight, |_| false);
+        }
+        assert_eq!(
+            cache.insert(keys[4], 10, |_| false),
+            [keys[1], keys[3], keys[0], keys[2]]
+        );
+    }
+
+    #[test]
+    fn a_hit_keeps_a_module_rather_than_a_lighter_one_but_not_than_a_much_lighter_one() {
+        let keys = keys(3);
+        for (weight, victim) in [(5, keys[1]), (7, keys[0])] {
+            let mut visited = HashSet::from([keys[0]]);
+            let mut cache = Bounded::of(weight + 2);
+            cache.insert_all(&keys[..1], weight);
+            cache.insert_all(&keys[1..2], 2);
+            let victims = cache.insert(keys[2], 1, |key| visited.remove(key));
+            assert_eq!(victims, [victim]);
+        }
+    }
+
+    #[test]
+    fn a_light_module_that_is_no_longer_requested_leaves_in_the_end() {
+        let keys = keys(100);
+        let mut cache = Bounded::of(10);
+        cache.insert(keys[0], 1, |_| false);
+        let inserted = keys[1..].iter().position(|key| {
+            let victims = cache.insert(*key, 5, |_| false);
+            victims.contains(&keys[0])
+        });
+        assert_eq!(inserted, Some(6));
+    }
+
     #[test]
     fn it_evicts_although_every_bit_is_set_as_fast_as_it_is_cleared() {
-        let mut eviction = Eviction::new(3);
+        let mut cache = Bounded::of(3);
         for key in keys(100) {
             let mut looks = 0;
-            let evicted = eviction.insert(key, 1, |_| {
+            let evicted = cache.insert(key, 1, |_| {
                 looks += 1;
                 true
             });
-            assert!(evicted.len() <= 1 && looks <= 2 * LOOKS);
+            assert!(evicted.len() <= 1 && looks <= SECOND_CHANCES + 1);
         }
-        assert_eq!(eviction.len(), 3);
+        assert_eq!(cache.len(), 3);
     }
 
     #[test]
-    fn the_lead_is_lost_as_slowly_as_it_was_gained_and_is_bounded() {
-        let mut eviction = Eviction::new(3);
-        for _ in 0..100 {
-            eviction.gains(Leader::TinyLfu);
+    fn only_modules_that_are_present_are_looked_at() {
+        let mut cache = Bounded::of(10);
+        let mut present = HashSet::new();
+        for (key, weight) in keys(100)
+            .into_iter()
+            .zip([1, 4, 2, 9, 1, 3].into_iter().cycle())
+        {
+            let victims = cache.insert(key, weight, |key| {
+                assert!(present.contains(key));
+                true
+            });
+            for victim in victims {
+                assert!(present.remove(&victim) && !cache.eviction.modules.contains_key(&victim));
+            }
+            present.insert(key);
+            assert_eq!(cache.len(), present.len());
         }
-        for _ in 0..8 {
-            eviction.gains(Leader::Lru);
-            assert_eq!(eviction.leader, Leader::TinyLfu);
-        }
-        eviction.gains(Leader::Lru);
-        assert_eq!(eviction.leader, Leader::Lru);
     }
 
     #[test]
-    fn eight_modules_are_remembered_for_each_that_is_there() {
-        let mut eviction = Eviction::new(3);
-        for key in keys(100) {
-            eviction.insert(key, 1, |_| false);
+    fn modules_without_weight_stay() {
+        let keys = keys(104);
+        let mut cache = Bounded::of(1);
+        cache.insert_all(&keys[..3], 0);
+        cache.insert_all(&keys[3..4], 1);
+        for pair in keys[3..].windows(2) {
+            assert_eq!(cache.insert(pair[1], 1, |_| false), [pair[0]]);
         }
-        assert_eq!((eviction.evicted.len(), eviction.slots.len()), (24, 27));
-        assert!(eviction.nodes.len() <= 28);
+        assert_eq!((cache.len(), cache.weight), (4, 1));
     }
 
     #[test]
-    fn modules_without_weight_leave_only_to_make_room_for_others() {
+    fn weights_near_the_largest_number_do_not_overflow() {
         let keys = keys(4);
-        let mut eviction = Eviction::new(1);
-        for (key, weight) in keys.iter().zip([0, 1, 0]) {
-            assert_eq!(eviction.insert(*key, weight, |_| false), []);
+        let mut cache = Bounded::of(u64::MAX);
+        cache.insert_all(&keys[..1], u64::MAX - 1);
+        cache.insert_all(&keys[1..2], 1);
+        assert_eq!(cache.weight, u64::MAX);
+        assert_eq!(cache.insert(keys[2], u64::MAX - 1, |_| true), [keys[0]]);
+        assert_eq!(
+            cache.insert(keys[3], u64::MAX, |_| false),
+            [keys[2], keys[1]]
+        );
+    }
+
+    #[test]
+    fn modules_without_weight_are_evicted_last_and_age_nobody() {
+        let keys = keys(3);
+        let mut cache = Bounded::of(10);
+        cache.insert_all(&keys[..1], 0);
+        cache.insert_all(&keys[1..], 1);
+        let evicted = std::iter::from_fn(|| cache.eviction.evict(&mut |_| false));
+        assert_eq!(evicted.collect::<Vec<_>>(), [keys[1], keys[2], keys[0]]);
+        assert!(cache.eviction.lowest < u128::MAX);
+    }
+
+    #[test]
+    fn memory_is_given_back_when_heavy_modules_have_replaced_many_light_ones() {
+        let mut keys = keys(2_004);
+        let heavy = keys.split_off(2_000);
+        let mut cache = Bounded::of(2_000);
+        cache.insert_all(&keys, 1);
+        for key in heavy {
+            cache.insert(key, 500, |_| false);
         }
-        let evicted = eviction.insert(keys[3], 1, |_| false);
-        assert!(evicted.contains(&keys[1]));
-        assert_eq!(eviction.weight(), 1);
+        assert_eq!(cache.len(), 4);
+        assert!(cache.eviction.modules.capacity() < 64);
+    }
+
+    #[test]
+    fn memory_is_given_back_when_modules_are_removed() {
+        let keys = keys(100_000);
+        let mut cache = Bounded::of(100_000);
+        cache.insert_all(&keys, 1);
+        for (key, left) in keys.iter().zip((0..100_000).rev()) {
+            cache.eviction.remove(key);
+            assert_eq!(cache.len(), left);
+            assert!(cache.eviction.modules.capacity() < 8 * left + 8);
+        }
     }
 }

@@ -1,27 +1,41 @@
 //! The key of a live module, and maps that take the hash that it says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-use module_cache_core::{Engine, ModuleHash};
+use module_cache_core::{Engine, InstanceId, ModuleHash};
 
 /// A map whose keys say what their hash is.
 pub(crate) type KeyMap<V> = HashMap<Key, V, BuildHasherDefault<KeyHasher>>;
+
+/// The same for sets.
+pub(crate) type KeySet = HashSet<Key, BuildHasherDefault<KeyHasher>>;
+
+/// Shrinks a map of which most is empty, which takes constant time for each key that left since it grew.
+pub(crate) fn give_back_memory<V>(map: &mut KeyMap<V>) {
+    if map.capacity() / 8 > map.len() {
+        map.shrink_to(2 * map.len());
+    }
+}
 
 /// A module of one engine object. The object has one id, so the id need not be in here.
 #[derive(Debug, Clone, Copy, Eq)]
 pub(crate) struct Key {
     /// The module's hash, in the words that are mixed and compared: a hit keeps all of it in registers.
     module: [u64; 4],
-    instance: u64,
+    instance: InstanceId,
 }
 
 impl Key {
     pub(crate) fn new(module: ModuleHash, engine: &impl Engine) -> Self {
         Self {
             module: words(module.as_bytes()),
-            instance: engine.instance().as_u64(),
+            instance: engine.instance().id(),
         }
+    }
+
+    pub(crate) fn instance(&self) -> InstanceId {
+        self.instance
     }
 }
 
@@ -38,7 +52,7 @@ impl PartialEq for Key {
 impl Hash for Key {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(mix(&self.module, self.instance));
+        state.write_u64(mix(&self.module, self.instance.as_u64()));
     }
 }
 

@@ -5,7 +5,7 @@
 //! | | [`SharedCache`] | [`ThreadLocalCache`] |
 //! |---|---|---|
 //! | a module saved by one thread is found by | all threads | that thread |
-//! | modules must be `Send + Sync` | to share the cache | never |
+//! | modules must be `Send + Sync` | yes | no |
 //! | a hit takes | no lock, unless somebody saves meanwhile | no lock |
 //! | a save takes | two locks and, on Linux, one system call (`membarrier`) | no lock |
 //! | the weight is bounded | in total | for each thread |
@@ -14,40 +14,42 @@
 //!
 //! A live module belongs to the engine object that made it, so modules are kept by
 //! [`ModuleHash`](module_cache_core::ModuleHash) *and* [`EngineInstance`](module_cache_core::EngineInstance):
-//! engines of equal id never see each other's. Modules of an engine that is gone are found by nobody and
-//! leave as they are evicted.
+//! engines of equal id never see each other's. When the last handle of an engine is dropped, its modules leave.
 //!
-//! The bound is on the sum of [`Engine::weight`](module_cache_core::Engine::weight), in bytes, and holds at
-//! every moment. A module that its engine cannot weigh counts as nothing, so a cache of such modules grows
+//! The bound is on the sum of [`Engine::weight`](module_cache_core::Engine::weight), in bytes, and on that of
+//! [`Engine::descriptors`](module_cache_core::Engine::descriptors), of which the modules of a cache hold at most half
+//! of what the process may have. Both hold at every moment. A module that its engine cannot weigh counts as nothing, so a cache of such modules grows
 //! without bound until they are removed; this is right for engines whose code lives as long as they do,
 //! where evicting a module frees nothing.
 //!
 //! # What leaves when room is needed
 //!
-//! The cache follows whichever of two policies does better at the time: LRU, which keeps what was asked for
-//! last, or W-TinyLFU (Einziger, Friedman and Manes, *`TinyLFU`: A Highly Efficient Cache Admission Policy*,
-//! ACM Transactions on Storage, 2017), which keeps what is asked for most often. It knows which one does
-//! better because it remembers what each would hold if it were alone (Subramanian, Smaragdakis and Loh,
-//! *Adaptive Caches: Effective Shaping of Cache Behavior to Workloads*, MICRO 2006). So modules that are asked
-//! for only once do not wash out those in use, a round through slightly more modules than there is room for
-//! does not miss every time, and what was popular yesterday does not stay in the way.
+//! The policy is Greedy-Dual-Size-Frequency (Cherkasova, *Improving WWW Proxies Performance with
+//! Greedy-Dual-Size-Frequency Caching Policy*, HP Laboratories, HPL-98-69R1, 1998). It evicts the module that
+//! has the fewest requests for its weight, and modules age while they are not requested. Weights of modules
+//! differ by four orders of magnitude, so the share of requests that are hits depends more on how many modules
+//! stay than on which of equal weight.
 //!
-//! A hit only sets a bit, and moves nothing, which is what makes hits cheap. The bits are read when modules
-//! are saved, a few each time. Where room has run out, the cache remembers the keys of eight modules for each
-//! that is there, which takes about 3 KiB.
+//! The policy maximises the share of requests that are hits, not the share of bytes: a heavy module that is
+//! requested as often as each of many light ones leaves before them, although it takes longer to compile. Pin
+//! a heavy module that must stay.
+//!
+//! A hit only sets a bit and moves nothing, so hits are cheap. The bit is read when the module is about to be
+//! evicted. Nothing is remembered of modules that left.
 
 #![deny(unsafe_code)]
 
+mod accounting;
 mod asymmetric_fence;
 mod biased_lock;
+#[cfg(test)]
+mod biased_lock_tests;
+mod descriptors;
 mod eviction;
 mod in_memory;
 mod key;
-mod load_counter;
-mod padded;
 mod shared_cache;
-mod stock;
-mod thread_lane;
+mod sync;
 mod thread_local_cache;
 
 pub use in_memory::{InMemoryCache, in_memory};

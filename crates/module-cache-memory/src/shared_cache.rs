@@ -5,30 +5,31 @@
 //! Modules are read a million times for every time one is saved, so they lie behind a lock that costs
 //! readers next to nothing. All that two readers of one module share is the module's own reference count.
 //!
-//! Whoever changes what is there (save, remove, pin, unpin, clear) first takes the lock of the stock, then
-//! that of the modules; so what the stock says and what is there agree whenever the stock's lock is free,
-//! and the weight is exact. Modules are dropped when all locks are released: that may take long, and may
-//! call the cache.
+//! What changes what is there (save, remove, pin, unpin, clear, the end of an engine) first takes the lock of the
+//! accounts, then that of the modules; so both agree whenever the lock of the accounts is free, and the weight is
+//! exact. Modules are dropped when all locks are released: that may take long, and may call the cache.
 
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use module_cache_core::{CacheError, CacheStats, Engine, ModuleCache, ModuleHash, SaveOutcome};
+use module_cache_core::{
+    CacheError, CacheStats, Engine, EngineInstance, InstanceId, ModuleCache, ModuleHash,
+    SaveOutcome, ThreadCounter, ThreadSlot,
+};
 use parking_lot::Mutex;
 
+use crate::accounting::{Accounting, Cost};
 use crate::biased_lock::BiasedLock;
-use crate::key::{Key, KeyMap};
-use crate::load_counter::LoadCounter;
-use crate::stock::Stock;
-use crate::thread_lane::Lane;
+use crate::descriptors;
+use crate::key::{Key, KeyMap, give_back_memory};
 
-/// A cache of live modules for all threads, bounded by weight.
+/// A cache of live modules for all threads, bounded by weight and by file descriptors.
 ///
-/// It is a handle: clones share the modules. A hit clones the module and allocates nothing; modules are
-/// `Send + Sync` where threads share the cache. What leaves when room is needed is told in the
-/// [crate's documentation](crate).
+/// It is a handle: clones share the modules. A hit clones the module and allocates nothing. What leaves when room is
+/// needed is told in the [crate's documentation](crate). The modules of an engine leave when its last handle is
+/// dropped.
 ///
 /// Saving a module that is there keeps the one that is there.
 ///
@@ -57,14 +58,30 @@ impl<E: Engine> SharedCache<E> {
     }
 
     /// An empty cache whose modules weigh at most `bytes` together, as [`Engine::weight`] weighs them.
+    ///
+    /// They hold at most half of the file descriptors that the process may have now. A program with several such caches
+    /// divides that among them by [`with_max_descriptors`](Self::with_max_descriptors).
     pub fn with_max_weight(bytes: u64) -> Self {
+        let limit = Cost {
+            weight: bytes,
+            descriptors: descriptors::limit_of_process() / 2,
+        };
         Self {
             state: Arc::new(State {
                 residents: BiasedLock::new(KeyMap::default()),
-                loads: LoadCounter::new(),
-                stock: Mutex::new(Stock::new(bytes)),
+                hits: ThreadCounter::new(),
+                misses: ThreadCounter::new(),
+                accounting: Mutex::new(Accounting::new(limit)),
             }),
         }
+    }
+
+    /// Lets the modules hold at most `count` file descriptors together, as [`Engine::descriptors`] counts them. A
+    /// cache that has more already gets there with its next save, but for pinned modules.
+    #[must_use]
+    pub fn with_max_descriptors(self, count: u64) -> Self {
+        self.state.accounting.lock().set_max_descriptors(count);
+        self
     }
 
     /// Keeps a module from being evicted, and says whether it is there to be kept.
@@ -73,14 +90,13 @@ impl<E: Engine> SharedCache<E> {
     /// for [`NoSpace`](module_cache_core::SkipReason::NoSpace). Pins are not counted: one
     /// [`unpin`](Self::unpin) undoes many.
     pub fn pin(&self, key: ModuleHash, engine: &E) -> bool {
-        self.state.stock.lock().pin(&Key::new(key, engine))
+        self.state.accounting.lock().pin(&Key::new(key, engine))
     }
 
     /// Lets a pinned module be evicted again, as the newest of all, and says whether it was pinned.
     pub fn unpin(&self, key: ModuleHash, engine: &E) -> bool {
         let key = Key::new(key, engine);
-        let mut stock = self.state.stock.lock();
-        stock.unpin(&key, |key| self.state.take_visited(key))
+        self.state.accounting.lock().unpin(&key)
     }
 
     /// Forgets all modules, pinned ones too. Modules handed out before stay usable.
@@ -91,7 +107,7 @@ impl<E: Engine> SharedCache<E> {
 
     /// How many modules there are.
     pub fn len(&self) -> usize {
-        self.state.stock.lock().len()
+        self.state.accounting.lock().len()
     }
 
     /// Whether there are none.
@@ -101,7 +117,12 @@ impl<E: Engine> SharedCache<E> {
 
     /// What the modules weigh together, in bytes; never more than the cache was made for.
     pub fn weight(&self) -> u64 {
-        self.state.stock.lock().weight()
+        self.state.accounting.lock().total().weight
+    }
+
+    /// How many file descriptors the modules hold together.
+    pub fn descriptors(&self) -> u64 {
+        self.state.accounting.lock().total().descriptors
     }
 
     /// What was done since the cache was made, through all handles.
@@ -109,18 +130,18 @@ impl<E: Engine> SharedCache<E> {
     /// [`load_resident`](ModuleCache::load_resident) counts its hits and not its misses, because its
     /// callers go on to [`load`](ModuleCache::load).
     pub fn stats(&self) -> CacheStats {
-        let mut stats = self.state.stock.lock().stats();
-        stats.hits = self.state.loads.hits();
-        stats.misses = self.state.loads.misses();
+        let mut stats = self.state.accounting.lock().stats();
+        stats.hits = self.state.hits.sum();
+        stats.misses = self.state.misses.sum();
         stats
     }
 }
 
-impl<E: Engine> ModuleCache<E> for SharedCache<E> {
+impl<E: Engine<Module: Send + Sync>> ModuleCache<E> for SharedCache<E> {
     fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
         let found = self.load_resident(key, engine);
         if found.is_none() {
-            self.state.loads.miss(Lane::current());
+            self.state.misses.add_one(ThreadSlot::current());
         }
         Ok(found)
     }
@@ -135,9 +156,14 @@ impl<E: Engine> ModuleCache<E> for SharedCache<E> {
         engine: &E,
         module: &E::Module,
     ) -> Result<SaveOutcome, CacheError> {
-        let weight = engine.weight(module).unwrap_or(0);
+        let cost = Cost {
+            weight: engine.weight(module).unwrap_or(0),
+            descriptors: engine.descriptors(module).into(),
+        };
         let key = Key::new(key, engine);
-        Ok(self.state.insert(key, weight, module.clone()))
+        Ok(self
+            .state
+            .insert(key, cost, engine.instance(), module.clone()))
     }
 
     fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
@@ -146,9 +172,9 @@ impl<E: Engine> ModuleCache<E> for SharedCache<E> {
     }
 
     fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
-        let lane = Lane::current();
-        let module = self.state.get(&Key::new(key, engine), lane)?;
-        self.state.loads.hit(lane);
+        let slot = ThreadSlot::current();
+        let module = self.state.get(&Key::new(key, engine), slot)?;
+        self.state.hits.add_one(slot);
         Some(module)
     }
 }
@@ -169,22 +195,25 @@ impl<E: Engine> Default for SharedCache<E> {
 
 impl<E: Engine> fmt::Debug for SharedCache<E> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (len, weight, max_weight) = {
-            let stock = self.state.stock.lock();
-            (stock.len(), stock.weight(), stock.max_weight())
+        let (len, total, limit) = {
+            let accounting = self.state.accounting.lock();
+            (accounting.len(), accounting.total(), accounting.limit())
         };
         out.debug_struct("SharedCache")
             .field("len", &len)
-            .field("weight", &weight)
-            .field("max_weight", &max_weight)
+            .field("weight", &total.weight)
+            .field("max_weight", &limit.weight)
+            .field("descriptors", &total.descriptors)
+            .field("max_descriptors", &limit.descriptors)
             .finish()
     }
 }
 
 struct State<M> {
     residents: BiasedLock<KeyMap<Resident<M>>>,
-    loads: LoadCounter,
-    stock: Mutex<Stock>,
+    hits: ThreadCounter,
+    misses: ThreadCounter,
+    accounting: Mutex<Accounting>,
 }
 
 struct Resident<M> {
@@ -194,8 +223,8 @@ struct Resident<M> {
 
 impl<M: Clone> State<M> {
     #[inline]
-    fn get(&self, key: &Key, lane: Lane) -> Option<M> {
-        self.residents.read(lane, |residents| {
+    fn get(&self, key: &Key, slot: ThreadSlot) -> Option<M> {
+        self.residents.read(slot, |residents| {
             let resident = residents.get(key)?;
             // A line that is only read stays in the core's cache.
             if !resident.visited.load(Ordering::Relaxed) {
@@ -208,47 +237,87 @@ impl<M: Clone> State<M> {
 
 impl<M> State<M> {
     fn contains(&self, key: &Key) -> bool {
-        let lane = Lane::current();
-        self.residents
-            .read(lane, |residents| residents.contains_key(key))
+        self.residents.read(ThreadSlot::current(), |residents| {
+            residents.contains_key(key)
+        })
     }
 
-    fn insert(&self, key: Key, weight: u64, module: M) -> SaveOutcome {
-        let mut stock = self.stock.lock();
-        let victims = match stock.save(key, weight, |key| self.take_visited(key)) {
-            Ok(victims) => victims,
-            Err(reason) => return SaveOutcome::Skipped(reason),
-        };
+    fn remove(&self, key: &Key) -> Option<Resident<M>> {
+        let mut accounting = self.accounting.lock();
+        accounting.remove(key);
+        self.take_out([key]).pop()
+    }
+
+    fn take_all(&self) -> KeyMap<Resident<M>> {
+        let mut accounting = self.accounting.lock();
+        accounting.clear();
+        self.residents.write(mem::take)
+    }
+
+    fn forget_engine(&self, engine: InstanceId) {
+        let mut accounting = self.accounting.lock();
+        let keys = accounting.forget_engine(engine);
+        let modules = self.take_out(&keys);
+        drop(accounting);
+        drop(modules);
+    }
+
+    /// Only while the accounts are locked.
+    fn take_out<'k>(&self, keys: impl IntoIterator<Item = &'k Key>) -> Vec<Resident<M>> {
+        self.residents.write(|residents| {
+            let keys = keys.into_iter();
+            let taken = keys.filter_map(|key| residents.remove(key)).collect();
+            give_back_memory(residents);
+            taken
+        })
+    }
+
+    fn take_visited(&self, key: &Key) -> bool {
+        self.residents.read(ThreadSlot::current(), |residents| {
+            let resident = residents.get(key);
+            resident.is_some_and(|one| one.visited.swap(false, Ordering::Relaxed))
+        })
+    }
+}
+
+impl<M: Send + Sync + 'static> State<M> {
+    fn insert(
+        self: &Arc<Self>,
+        key: Key,
+        cost: Cost,
+        engine: &EngineInstance,
+        module: M,
+    ) -> SaveOutcome {
         let newcomer = Resident {
             module,
             visited: AtomicBool::new(false),
         };
+        let handle = || {
+            let (state, id) = (Arc::downgrade(self), engine.id());
+            engine.when_dropped(move || {
+                if let Some(state) = state.upgrade() {
+                    state.forget_engine(id);
+                }
+            })
+        };
+        let take_visited = |key: &Key| self.take_visited(key);
+        let mut accounting = self.accounting.lock();
+        let victims = match accounting.save(key, cost, engine, take_visited, handle) {
+            Ok(victims) => victims,
+            Err(reason) => {
+                drop(accounting);
+                return SaveOutcome::Skipped(reason);
+            }
+        };
         let evicted: Vec<_> = self.residents.write(|residents| {
-            residents.insert(key, newcomer);
             let evicted = victims.iter().filter_map(|victim| residents.remove(victim));
-            evicted.collect()
+            let evicted = evicted.collect();
+            residents.insert(key, newcomer);
+            give_back_memory(residents);
+            evicted
         });
-        drop(stock);
+        drop(accounting);
         drop(evicted);
-        SaveOutcome::Stored { bytes: weight }
-    }
-
-    fn remove(&self, key: &Key) -> Option<Resident<M>> {
-        let mut stock = self.stock.lock();
-        stock.remove(key);
-        self.residents.write(|residents| residents.remove(key))
-    }
-
-    fn take_all(&self) -> KeyMap<Resident<M>> {
-        let mut stock = self.stock.lock();
-        stock.clear();
-        self.residents.write(mem::take)
-    }
-
-    fn take_visited(&self, key: &Key) -> bool {
-        self.residents.read(Lane::current(), |residents| {
-            let resident = residents.get(key);
-            resident.is_some_and(|one| one.visited.swap(false, Ordering::Relaxed))
-        })
+        SaveOutcome::Stored { bytes: cost.weight }
     }
 }

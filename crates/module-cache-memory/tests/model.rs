@@ -3,14 +3,12 @@
 
 mod support;
 
-use std::collections::HashMap;
-
 use module_cache_core::{CacheStats, ModuleCache, SaveOutcome, SkipReason};
 use module_cache_memory::{SharedCache, ThreadLocalCache};
 use proptest::prelude::*;
 use support::{Plain, key};
 
-/// So that more modules fit than one save looks at.
+/// So that more modules fit than one eviction gives second chances.
 const MAX_WEIGHT: u64 = 40;
 const NAMES: u64 = 20;
 const ENGINES: usize = 2;
@@ -50,42 +48,19 @@ fn operation() -> impl Strategy<Value = Operation> {
 struct Module {
     name: Name,
     weight: u64,
+    requests: u128,
+    /// The module of the lowest one is evicted next.
+    priority: u128,
     visited: bool,
 }
 
-/// Modules with their weights, oldest first.
-type Queue = Vec<(Name, u64)>;
-
 #[derive(Default)]
 struct Model {
-    /// In the order in which they are looked at.
+    /// In the order in which their priorities were computed.
     present: Vec<Module>,
     pinned: Vec<Module>,
-    evicted: Vec<Name>,
-    lru: Queue,
-    window: Queue,
-    main: Queue,
-    counts: HashMap<Name, u8>,
-    counted: usize,
-    /// What is present and a policy would not hold, first LRU's and then `TinyLFU`'s.
-    surplus: [Vec<Name>; 2],
-    /// Whether LRU does better, and by how much the better one leads.
-    lru_leads: bool,
-    lead: usize,
+    lowest: u128,
     stats: CacheStats,
-}
-
-fn weight(queue: &Queue) -> u64 {
-    queue.iter().map(|(_, weight)| weight).sum()
-}
-
-fn has(queue: &Queue, name: Name) -> bool {
-    queue.iter().any(|(other, _)| *other == name)
-}
-
-fn take(queue: &mut Queue, name: Name) -> Option<u64> {
-    let at = queue.iter().position(|(other, _)| *other == name)?;
-    Some(queue.remove(at).1)
 }
 
 impl Model {
@@ -128,166 +103,53 @@ impl Model {
                 SkipReason::NoSpace
             });
         }
-        self.insert(Module {
-            name,
-            weight,
-            visited: false,
-        });
+        self.insert(name, weight);
         self.stats.saves += 1;
         self.stats.bytes_saved += weight;
         SaveOutcome::Stored { bytes: weight }
     }
 
-    fn insert(&mut self, module: Module) {
-        for _ in 0..self.present.len().min(8) {
-            let module = self.present.remove(0);
-            self.present.push(module.clone());
-            self.look(module.name);
-        }
-        for _ in 0..8 {
-            let held = if self.lru_leads {
-                &self.lru
-            } else {
-                &self.window
-            };
-            let surplus = self.surplus[usize::from(!self.lru_leads)].first();
-            let next = surplus.or(held.first().map(|(name, _)| name)).copied();
-            let present = next.filter(|next| self.present.iter().any(|one| one.name == *next));
-            if !present.is_some_and(|next| self.look(next)) {
-                break;
-            }
-        }
-        self.request(module.name, module.weight);
+    fn insert(&mut self, name: Name, weight: u64) {
         let total = |present: &[Module]| present.iter().map(|one| one.weight).sum::<u64>();
-        while total(&self.present) + module.weight > self.room() {
-            let victim = self.surplus[usize::from(!self.lru_leads)][0];
-            for names in &mut self.surplus {
-                names.retain(|name| *name != victim);
+        while total(&self.present) + weight > self.room() {
+            self.evict();
+        }
+        self.add(name, weight, 1);
+    }
+
+    fn evict(&mut self) {
+        for chance in 0.. {
+            let priorities = self.present.iter().map(|module| module.priority);
+            let (at, _) = priorities
+                .enumerate()
+                .min_by_key(|(_, priority)| *priority)
+                .unwrap();
+            let module = self.present.remove(at);
+            self.lowest = module.priority;
+            if !module.visited || chance == 8 {
+                self.stats.evictions += 1;
+                return;
             }
-            self.present.retain(|module| module.name != victim);
-            self.evicted.push(victim);
-            self.stats.evictions += 1;
-        }
-        self.evicted.retain(|name| *name != module.name);
-        self.present.push(module);
-        while self.evicted.len() > 8 * self.present.len() {
-            let oldest = self.evicted.remove(0);
-            self.forget(oldest);
+            self.add(module.name, module.weight, module.requests + 1);
         }
     }
 
-    /// Tells both policies of a hit, if there was one.
-    fn look(&mut self, name: Name) -> bool {
-        let module = self.find(name).unwrap();
-        let (visited, weight) = (std::mem::take(&mut module.visited), module.weight);
-        if visited {
-            self.request(name, weight);
-        }
-        visited
-    }
-
-    fn request(&mut self, name: Name, weight: u64) {
-        let by_lru = has(&self.lru, name);
-        if by_lru != (has(&self.window, name) || has(&self.main, name)) {
-            if self.lru_leads == by_lru {
-                self.lead = (self.lead + 1).min(8);
-            } else if self.lead > 0 {
-                self.lead -= 1;
-            } else {
-                self.lru_leads = by_lru;
-            }
-        }
-        for names in &mut self.surplus {
-            names.retain(|other| *other != name);
-        }
-        self.request_of_lru(name, weight);
-        self.request_of_tiny_lfu(name, weight);
-    }
-
-    fn request_of_lru(&mut self, name: Name, weight: u64) {
-        take(&mut self.lru, name);
-        self.lru.push((name, weight));
-        self.trim_lru();
-    }
-
-    fn trim_lru(&mut self) {
-        while weight(&self.lru) > self.room() {
-            let (dropped, _) = self.lru.remove(0);
-            self.drop_from(0, dropped);
-        }
-    }
-
-    fn request_of_tiny_lfu(&mut self, name: Name, weight: u64) {
-        let held = self.window.len() + self.main.len();
-        let count = self.counts.entry(name).or_default();
-        *count = (*count + 1).min(7);
-        self.counted += 1;
-        if self.counted >= 40 * held.max(1) {
-            self.counted /= 2;
-            self.counts.values_mut().for_each(|count| *count /= 2);
-        }
-        if take(&mut self.main, name) == Some(weight) {
-            self.main.push((name, weight));
-        } else {
-            take(&mut self.window, name);
-            self.window.push((name, weight));
-        }
-        self.trim_tiny_lfu();
-    }
-
-    fn trim_tiny_lfu(&mut self) {
-        // A hundredth of the room is less than any weight but none.
-        while self.window.len() > 1 && weight(&self.window) > 0 {
-            let candidate = self.window.remove(0);
-            while weight(&self.window) + weight(&self.main) + candidate.1 > self.room()
-                && self
-                    .main
-                    .first()
-                    .is_some_and(|(main, _)| self.count(*main) + 1 < self.count(candidate.0))
-            {
-                let (dropped, _) = self.main.remove(0);
-                self.drop_from(1, dropped);
-            }
-            if weight(&self.window) + weight(&self.main) + candidate.1 > self.room() {
-                self.drop_from(1, candidate.0);
-            } else {
-                self.main.push(candidate);
-            }
-        }
-        while weight(&self.window) + weight(&self.main) > self.room() {
-            let part = if self.main.is_empty() {
-                &mut self.window
-            } else {
-                &mut self.main
-            };
-            let (dropped, _) = part.remove(0);
-            self.drop_from(1, dropped);
-        }
-    }
-
-    fn count(&self, name: Name) -> u8 {
-        self.counts.get(&name).copied().unwrap_or(0)
-    }
-
-    fn drop_from(&mut self, policy: usize, name: Name) {
-        if self.present.iter().any(|module| module.name == name) {
-            self.surplus[policy].push(name);
-        }
-    }
-
-    fn forget(&mut self, name: Name) {
-        take(&mut self.lru, name);
-        take(&mut self.window, name);
-        take(&mut self.main, name);
-        self.counts.remove(&name);
-        for names in &mut self.surplus {
-            names.retain(|other| *other != name);
-        }
+    fn add(&mut self, name: Name, weight: u64, requests: u128) {
+        let priority = match weight {
+            0 => u128::MAX,
+            _ => self.lowest + (requests << 64) / u128::from(weight),
+        };
+        self.present.push(Module {
+            name,
+            weight,
+            requests,
+            priority,
+            visited: false,
+        });
     }
 
     fn take_present(&mut self, name: Name) -> Option<Module> {
         let at = self.present.iter().position(|module| module.name == name)?;
-        self.forget(name);
         Some(self.present.remove(at))
     }
 
@@ -304,15 +166,21 @@ impl Model {
     fn pin(&mut self, name: Name) -> bool {
         if let Some(module) = self.take_present(name) {
             self.pinned.push(module);
-            self.trim_lru();
-            self.trim_tiny_lfu();
         }
         self.pinned.iter().any(|module| module.name == name)
     }
 
     fn unpin(&mut self, name: Name) -> bool {
         let pinned = self.take_pinned(name);
-        pinned.map(|module| self.insert(module)).is_some()
+        let Some(Module {
+            weight, visited, ..
+        }) = pinned
+        else {
+            return false;
+        };
+        self.insert(name, weight);
+        self.find(name).unwrap().visited = visited;
+        true
     }
 
     fn clear(&mut self) {

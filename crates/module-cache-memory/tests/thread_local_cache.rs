@@ -178,7 +178,7 @@ fn a_module_may_call_the_cache_when_it_is_dropped() {
 }
 
 #[test]
-fn a_module_may_call_the_cache_when_it_is_cloned() {
+fn a_module_that_is_cloned_may_load_from_caches_and_not_change_them() {
     #[derive(Default)]
     struct OnClone(Rc<OnceCell<Box<dyn Fn()>>>);
 
@@ -198,12 +198,19 @@ fn a_module_may_call_the_cache_when_it_is_cloned() {
         let cache = cache.clone();
         move || {
             cache.clear();
+            assert_eq!(cache.len(), 1);
             let (other, weights) = (ThreadLocalCache::new(), Plain::of_weights());
-            assert!(other.save(key(0), &weights, &1).unwrap().is_stored());
+            assert_eq!(other.load(key(0), &weights).unwrap(), None);
+            let outcome = other.save(key(0), &weights, &1).unwrap();
+            assert_eq!(outcome, SaveOutcome::Skipped(SkipReason::Busy));
+            assert!(!other.remove(key(0), &weights).unwrap());
         }
     };
     assert!(module.0.set(Box::new(act)).is_ok());
-    assert!(cache.load(key(0), &engine).unwrap().is_some());
+    for _ in 0..2 {
+        assert!(cache.load(key(0), &engine).unwrap().is_some());
+    }
+    cache.clear();
     assert!(cache.load(key(0), &engine).unwrap().is_none());
 }
 

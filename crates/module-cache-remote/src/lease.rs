@@ -9,9 +9,12 @@ mod object_records;
 #[cfg(feature = "redis")]
 mod redis_records;
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::time::sleep;
 
 pub(crate) use object_records::ObjectRecords;
@@ -36,6 +39,8 @@ pub(crate) struct Leases {
     pub(crate) term: Duration,
     /// For one request.
     pub(crate) time_limit: Duration,
+    /// By name, until somebody of this process asks for the lease again.
+    watched: Arc<Mutex<HashMap<String, Watched>>>,
 }
 
 /// A storage of records with create-if-absent and compare-and-swap.
@@ -79,65 +84,113 @@ pub(crate) struct Lease {
     version: Version,
     /// No later than the storage wrote the version.
     written: Instant,
-    /// Whether its last holder died with it.
-    pub(crate) taken_over: bool,
+}
+
+/// The answer to somebody who asks for a lease.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    Acquired {
+        lease: Lease,
+        /// From a holder that did not renew it.
+        taken_over: bool,
+    },
+    /// Somebody else has it.
+    Held(Watch),
+    /// Somebody else has had it for too long.
+    GivenUp,
+}
+
+/// Watches a lease of somebody else.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    leases: Leases,
+    name: String,
+    /// The record, and since when it has been what it is.
+    seen: Version,
+    since: Instant,
+    begun: Instant,
+}
+
+/// What came of watching a lease that was not given back.
+#[derive(Debug)]
+enum Watched {
+    /// It was not renewed for a term. This is what it was then.
+    Expired(Version),
+    /// It was renewed for too long.
+    GivenUp,
 }
 
 impl Leases {
-    /// Asks for the lease called `name`, and waits while somebody else has it; `None` when that is over, and
-    /// an error when that takes too long.
-    pub(crate) async fn acquire(&self, name: String) -> Result<Option<Lease>, Failure> {
-        let owner = Owner::new()?;
-        let held = |version, written, taken_over| {
-            Some(Lease {
-                leases: self.clone(),
-                name: name.clone(),
-                owner,
-                renewals: 0,
-                version,
-                written,
-                taken_over,
-            })
-        };
-        let body = owner.body(0);
-        let asked = Instant::now();
-        if let Some(version) = self.limited(self.records.create(&name, &body)).await? {
-            return Ok(held(version, asked, false));
+    pub(crate) fn new(records: Records, term: Duration, time_limit: Duration) -> Self {
+        Self {
+            records,
+            term,
+            time_limit,
+            watched: Arc::default(),
         }
-        let mut watched: Option<(Version, Instant)> = None;
-        let mut taking_over = false;
-        let mut pause = FIRST_PAUSE;
+    }
+
+    /// Asks for the lease called `name`, in two requests, or three if it is taken over.
+    pub(crate) async fn ask(&self, name: String) -> Result<Asked, Failure> {
+        let owner = Owner::new()?;
+        let body = owner.body(0);
+        let watched = self.watched.lock().remove(&name);
         loop {
             let begun = Instant::now();
-            let Some((version, found)) = self.limited(self.records.read(&name)).await? else {
-                return Ok(None);
+            let created = self.records.create(&name, &body);
+            if let Some(version) = self.limited(created).await? {
+                return Ok(self.acquired(name, owner, version, begun, false));
+            }
+            let begun = Instant::now();
+            // Given back in between, where there is none.
+            let Some((seen, found)) = self.limited(self.records.read(&name)).await? else {
+                continue;
             };
             // A request that was repeated after a lost answer met its own first attempt.
             if owner.wrote(&found) {
-                return Ok(held(version, begun, taking_over));
+                return Ok(self.acquired(name, owner, seen, begun, false));
             }
             match &watched {
-                Some((seen, since)) if *seen == version => {
-                    if since.elapsed() >= self.term {
-                        taking_over = true;
-                        let begun = Instant::now();
-                        let replaced = self.records.replace(&name, &version, &body);
-                        if let Some(version) = self.limited(replaced).await? {
-                            return Ok(held(version, begun, true));
-                        }
-                        // Somebody was faster, or this is the answer to a repeated request.
-                        continue;
+                Some(Watched::GivenUp) => return Ok(Asked::GivenUp),
+                Some(Watched::Expired(version)) if *version == seen => {
+                    let begun = Instant::now();
+                    let replaced = self.records.replace(&name, &seen, &body);
+                    if let Some(version) = self.limited(replaced).await? {
+                        return Ok(self.acquired(name, owner, version, begun, true));
                     }
+                    // Somebody was faster, or this is the answer to a repeated request.
                 }
-                _ => watched = Some((version, Instant::now())),
+                _ => {
+                    let (leases, since) = (self.clone(), Instant::now());
+                    return Ok(Asked::Held(Watch {
+                        leases,
+                        name,
+                        seen,
+                        since,
+                        begun: since,
+                    }));
+                }
             }
-            let waited = asked.elapsed();
-            if waited >= self.term * LONGEST_WAIT {
-                return Err(Failure::Held(waited));
-            }
-            sleep(jittered(pause)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    fn acquired(
+        &self,
+        name: String,
+        owner: Owner,
+        version: Version,
+        written: Instant,
+        taken_over: bool,
+    ) -> Asked {
+        let lease = Lease {
+            leases: self.clone(),
+            name,
+            owner,
+            renewals: 0,
+            version,
+            written,
+        };
+        Asked::Acquired { lease, taken_over }
     }
 
     async fn limited<T>(
@@ -145,6 +198,35 @@ impl Leases {
         request: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         in_time(self.time_limit, request).await
+    }
+}
+
+impl Watch {
+    /// Waits until the lease is given back, or was not renewed for a term, so that who asks next takes it over. An
+    /// error when that takes too long, and whoever asks next is told so.
+    pub(crate) async fn outlast(mut self) -> Result<(), Failure> {
+        let leases = self.leases.clone();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let waited = self.begun.elapsed();
+            if waited >= leases.term * LONGEST_WAIT {
+                leases.watched.lock().insert(self.name, Watched::GivenUp);
+                return Err(Failure::Held(waited));
+            }
+            sleep(jittered(pause)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let read = leases.records.read(&self.name);
+            let Some((version, _)) = leases.limited(read).await? else {
+                return Ok(());
+            };
+            if version != self.seen {
+                (self.seen, self.since) = (version, Instant::now());
+            } else if self.since.elapsed() >= leases.term {
+                let expired = Watched::Expired(version);
+                leases.watched.lock().insert(self.name, expired);
+                return Ok(());
+            }
+        }
     }
 }
 

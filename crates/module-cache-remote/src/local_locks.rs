@@ -12,15 +12,15 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 pub(crate) struct LocalLocks(Mutex<HashMap<EntryKey, Weak<AsyncMutex<()>>>>);
 
 impl LocalLocks {
-    /// Waits for the lock of this key.
-    pub(crate) async fn lock(&self, key: &EntryKey) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut locks = self.0.lock();
-            locks.retain(|_, lock| lock.strong_count() > 0);
-            let lock = locks.get(key).and_then(Weak::upgrade).unwrap_or_default();
-            locks.insert(*key, Arc::downgrade(&lock));
-            lock
-        };
-        lock.lock_owned().await
+    /// Takes the lock of this key, or returns what to wait for.
+    pub(crate) fn try_lock(
+        &self,
+        key: &EntryKey,
+    ) -> Result<OwnedMutexGuard<()>, Arc<AsyncMutex<()>>> {
+        let mut locks = self.0.lock();
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        let lock = locks.get(key).and_then(Weak::upgrade).unwrap_or_default();
+        locks.insert(*key, Arc::downgrade(&lock));
+        Arc::clone(&lock).try_lock_owned().map_err(|_| lock)
     }
 }

@@ -1,29 +1,62 @@
-//! Leave to compile, for one host at a time: a lease that outlives its guard until what was compiled is
+//! A permit to compile, for one host at a time: a lease that outlives its guard until what was compiled is
 //! uploaded, so that those who wait find it.
 
 use std::sync::Arc;
 
-use module_cache_core::{CompilePermit, EntryKey};
-use tokio::sync::oneshot;
+use module_cache_core::{CompilePermit, EntryKey, PermitGuard};
+use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use crate::failure::Failure;
-use crate::layout;
+use crate::lease::{Asked, Lease};
 use crate::shared::Shared;
 use crate::uploads::Ticket;
+use crate::{io_thread, layout};
 
-/// Asks for leave, waiting while somebody else has it.
-pub(crate) async fn acquire(shared: &Arc<Shared>, key: EntryKey) -> Result<CompilePermit, Failure> {
+/// Asks for the permit, without waiting for another holder.
+pub(crate) async fn ask(shared: &Arc<Shared>, key: EntryKey) -> Result<CompilePermit, Failure> {
     let Some(leases) = &shared.leases else {
         return Ok(CompilePermit::Uncoordinated);
     };
-    let local = shared.local_locks.lock(&key).await;
-    let Some(lease) = leases.acquire(layout::lease(&key)).await? else {
-        return Ok(CompilePermit::Waited);
+    let local = match shared.local_locks.try_lock(&key) {
+        Ok(local) => local,
+        Err(lock) => {
+            return Ok(CompilePermit::held(move || {
+                let released = async move {
+                    drop(lock.lock_owned().await);
+                    Ok(())
+                };
+                // Without the thread there are no leases, and the caller learns it when it asks again.
+                let _ = io_thread::run_unlimited(released);
+            }));
+        }
     };
-    if lease.taken_over {
-        shared.remote.takeovers.add(1);
-        tracing::debug!(%key, "took over the lease of a host that died or hangs");
-    }
+    Ok(match leases.ask(layout::lease(&key)).await? {
+        Asked::Acquired { lease, taken_over } => {
+            if taken_over {
+                shared.remote.takeovers.add(1);
+                tracing::debug!(%key, "took over the lease of a host that died or hangs");
+            }
+            CompilePermit::Exclusive(keep(shared, key, lease, local))
+        }
+        Asked::Held(watch) => {
+            let shared = Arc::clone(shared);
+            CompilePermit::held(move || {
+                if let Err(failure) = io_thread::run_unlimited(watch.outlast()) {
+                    shared.write_failed("wait for a lease", &failure);
+                }
+            })
+        }
+        Asked::GivenUp => CompilePermit::Uncoordinated,
+    })
+}
+
+/// Keeps the lease until the guard is dropped and what was compiled is uploaded.
+fn keep(
+    shared: &Arc<Shared>,
+    key: EntryKey,
+    lease: Lease,
+    local: OwnedMutexGuard<()>,
+) -> PermitGuard {
     let (given_back, dropped) = oneshot::channel();
     let holder = Arc::clone(shared);
     tokio::spawn(async move {
@@ -37,10 +70,10 @@ pub(crate) async fn acquire(shared: &Arc<Shared>, key: EntryKey) -> Result<Compi
         drop(local);
         drop(ticket);
     });
-    Ok(CompilePermit::exclusive(Guard {
+    Box::new(Guard {
         shared: Arc::clone(shared),
         given_back: Some(given_back),
-    }))
+    })
 }
 
 /// Held by whoever compiles.

@@ -90,11 +90,8 @@ impl Shared {
                 trust: options.trust,
                 max_entry_size: options.max_entry_size,
             },
-            leases: records.map(|records| Leases {
-                records,
-                term: options.lease_term,
-                time_limit: options.time_limit,
-            }),
+            leases: records
+                .map(|records| Leases::new(records, options.lease_term, options.time_limit)),
             local_locks: LocalLocks::default(),
             uploads: Uploads::new(options.queue_count, options.queue_bytes),
             breaker: Breaker::new(),
@@ -260,13 +257,13 @@ impl Shared {
         self.upload_failure.lock().take().map_or(Ok(()), Err)
     }
 
-    /// Asks for leave to compile, waiting while another host has it.
+    /// Asks for a permit to compile, without waiting for another host.
     pub(crate) fn permit(self: &Arc<Self>, key: &EntryKey) -> CompilePermit {
         if self.leases.is_none() || self.read_only() || !self.admit() {
             return CompilePermit::Uncoordinated;
         }
         let (shared, key) = (Arc::clone(self), *key);
-        io_thread::run_unlimited(async move { permit::acquire(&shared, key).await }).unwrap_or_else(
+        io_thread::run_unlimited(async move { permit::ask(&shared, key).await }).unwrap_or_else(
             |failure| {
                 self.write_failed("take a lease", &failure);
                 CompilePermit::Uncoordinated
@@ -407,7 +404,7 @@ impl Shared {
     }
 
     /// A storage that refuses to be written to can still be read.
-    fn write_failed(&self, operation: &'static str, failure: &Failure) {
+    pub(crate) fn write_failed(&self, operation: &'static str, failure: &Failure) {
         if !failure.is_refusal() {
             self.failed(operation, failure);
             return;

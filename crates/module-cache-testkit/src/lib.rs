@@ -12,15 +12,15 @@
 //! use std::collections::HashMap;
 //! use std::sync::Mutex;
 //!
-//! use module_cache_core::{CacheError, Engine, EngineInstance, ModuleCache, ModuleHash, SaveOutcome};
+//! use module_cache_core::{CacheError, Engine, InstanceId, ModuleCache, ModuleHash, SaveOutcome};
 //! use module_cache_testkit::{Capabilities, Fixture, TestEngine, module_cache_conformance};
 //!
 //! #[derive(Debug)]
-//! struct MyCache<M>(Mutex<HashMap<(ModuleHash, EngineInstance), M>>);
+//! struct MyCache<M>(Mutex<HashMap<(ModuleHash, InstanceId), M>>);
 //!
 //! impl<E: Engine<Module: std::fmt::Debug>> ModuleCache<E> for MyCache<E::Module> {
 //!     fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
-//!         Ok(self.0.lock().unwrap().get(&(key, engine.instance())).cloned())
+//!         Ok(self.0.lock().unwrap().get(&(key, engine.instance().id())).cloned())
 //!     }
 //!
 //!     fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
@@ -28,12 +28,12 @@
 //!     }
 //!
 //!     fn save(&self, key: ModuleHash, engine: &E, module: &E::Module) -> Result<SaveOutcome, CacheError> {
-//!         self.0.lock().unwrap().insert((key, engine.instance()), module.clone());
+//!         self.0.lock().unwrap().insert((key, engine.instance().id()), module.clone());
 //!         Ok(SaveOutcome::Stored { bytes: engine.weight(module).unwrap_or(0) })
 //!     }
 //!
 //!     fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-//!         Ok(self.0.lock().unwrap().remove(&(key, engine.instance())).is_some())
+//!         Ok(self.0.lock().unwrap().remove(&(key, engine.instance().id())).is_some())
 //!     }
 //!
 //!     fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {

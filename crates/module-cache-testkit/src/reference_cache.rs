@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::fmt;
 
 use module_cache_core::{
-    CacheError, Engine, EngineInstance, ModuleCache, ModuleHash, SaveOutcome, SkipReason,
+    CacheError, Engine, InstanceId, ModuleCache, ModuleHash, SaveOutcome, SkipReason,
 };
 use parking_lot::Mutex;
 
 /// A map behind a lock: a model to compare other caches with. It never evicts.
 pub struct ReferenceCache<E: Engine> {
     // Engines of equal instance have equal ids, so the id need not be in the key.
-    modules: Mutex<HashMap<(ModuleHash, EngineInstance), E::Module>>,
+    modules: Mutex<HashMap<(ModuleHash, InstanceId), E::Module>>,
 }
 
 impl<E: Engine> ReferenceCache<E> {
@@ -39,7 +39,10 @@ impl<E: Engine> ModuleCache<E> for ReferenceCache<E> {
     }
 
     fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        Ok(self.modules.lock().contains_key(&(key, engine.instance())))
+        Ok(self
+            .modules
+            .lock()
+            .contains_key(&(key, engine.instance().id())))
     }
 
     fn save(
@@ -52,7 +55,7 @@ impl<E: Engine> ModuleCache<E> for ReferenceCache<E> {
         let before = self
             .modules
             .lock()
-            .insert((key, engine.instance()), module.clone());
+            .insert((key, engine.instance().id()), module.clone());
         Ok(match before {
             None => SaveOutcome::Stored { bytes },
             Some(_) => SaveOutcome::Skipped(SkipReason::AlreadyStored),
@@ -60,12 +63,15 @@ impl<E: Engine> ModuleCache<E> for ReferenceCache<E> {
     }
 
     fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        let removed = self.modules.lock().remove(&(key, engine.instance()));
+        let removed = self.modules.lock().remove(&(key, engine.instance().id()));
         Ok(removed.is_some())
     }
 
     fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
-        self.modules.lock().get(&(key, engine.instance())).cloned()
+        self.modules
+            .lock()
+            .get(&(key, engine.instance().id()))
+            .cloned()
     }
 }
 

@@ -118,17 +118,18 @@ impl EntryStore for ReferenceStore {
     }
 
     fn compile_permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
-        let mut permits = self.0.permits.lock();
-        if permits.insert(*key) {
+        if self.0.permits.lock().insert(*key) {
             return Ok(CompilePermit::exclusive(Permit {
                 storage: self.0.clone(),
                 key: *key,
             }));
         }
-        self.0
-            .released
-            .wait_while(&mut permits, |permits| permits.contains(key));
-        Ok(CompilePermit::Waited)
+        let (storage, key) = (self.0.clone(), *key);
+        Ok(CompilePermit::held(move || {
+            let mut permits = storage.permits.lock();
+            let is_held = |permits: &mut HashSet<_>| permits.contains(&key);
+            storage.released.wait_while(&mut permits, is_held);
+        }))
     }
 
     fn rejected(&self, _: &EntryKey, _: &(dyn Error + 'static)) {

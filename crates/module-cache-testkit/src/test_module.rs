@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use module_cache_core::{EngineInstance, ModuleHash};
+use module_cache_core::{InstanceId, ModuleHash};
 
 /// A module that knows its wasm and the engine object it belongs to, so that a test can tell whether it
 /// got the right one. Clones share one object.
@@ -11,12 +11,12 @@ use module_cache_core::{EngineInstance, ModuleHash};
 pub struct TestModule(Arc<Object>);
 
 struct Object {
-    instance: EngineInstance,
+    instance: InstanceId,
     wasm: Vec<u8>,
 }
 
 impl TestModule {
-    pub(crate) fn new(instance: EngineInstance, wasm: &[u8]) -> Self {
+    pub(crate) fn new(instance: InstanceId, wasm: &[u8]) -> Self {
         Self(Arc::new(Object {
             instance,
             wasm: wasm.to_vec(),
@@ -24,7 +24,7 @@ impl TestModule {
     }
 
     /// The engine object that compiled or loaded it.
-    pub fn instance(&self) -> EngineInstance {
+    pub fn instance(&self) -> InstanceId {
         self.0.instance
     }
 

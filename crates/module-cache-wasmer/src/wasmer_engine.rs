@@ -108,8 +108,8 @@ impl Engine for WasmerEngine {
         &self.id
     }
 
-    fn instance(&self) -> EngineInstance {
-        self.instance
+    fn instance(&self) -> &EngineInstance {
+        &self.instance
     }
 
     /// `None`: dropping a module frees next to nothing, as wasmer keeps its code for as long as the engine

@@ -15,10 +15,9 @@
 //!
 //! # What it takes to load
 //!
-//! wasmtime keeps the file of mapped code open as long as the module lives. A process that keeps
-//! thousands of large modules needs a limit of open files (`ulimit -n`) above that. Code of less than
-//! 64 KiB is read into memory, and keeps nothing open. So is code that cannot be mapped, as on a file
-//! system that is mounted `noexec`.
+//! wasmtime keeps a file open as long as the module lives: that of mapped code, or one in memory for the data of a
+//! module that is not mapped. A memory cache bounds how many there are. Code of less than 64 KiB is read into memory. So
+//! is code that cannot be mapped, as on a file system that is mounted `noexec`.
 
 #[cfg(feature = "cranelift")]
 mod compile_pool;
@@ -28,6 +27,7 @@ mod load_artifact;
 #[cfg(feature = "component-model")]
 mod wasmtime_component_engine;
 mod wasmtime_engine;
+mod weight;
 
 #[cfg(feature = "component-model")]
 pub use wasmtime_component_engine::WasmtimeComponentEngine;

@@ -12,6 +12,7 @@ use module_cache_core::{
 use wasmtime::component::Component;
 
 use crate::load_artifact::load_artifact;
+use crate::weight;
 #[cfg(feature = "cranelift")]
 use crate::{compile_pool, engine_id::engine_id};
 
@@ -89,14 +90,20 @@ impl Engine for WasmtimeComponentEngine {
         &self.id
     }
 
-    fn instance(&self) -> EngineInstance {
-        self.instance
+    fn instance(&self) -> &EngineInstance {
+        &self.instance
     }
 
-    /// The length of the component's image: code, data and metadata, in memory or mapped.
+    /// What the component takes in memory: its image, which is code, data and metadata, mapped or not, and what wasmtime
+    /// keeps beside it.
     fn weight(&self, component: &Component) -> Option<u64> {
-        let image = component.image_range();
-        Some((image.end.addr() - image.start.addr()) as u64)
+        Some(weight::of_image(component.image_range()))
+    }
+
+    /// One: wasmtime keeps a file open to map the initial memory of instances from, be it that of the code or one of
+    /// its own.
+    fn descriptors(&self, _: &Component) -> u32 {
+        1
     }
 }
 

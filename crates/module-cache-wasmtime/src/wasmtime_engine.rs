@@ -9,6 +9,7 @@ use module_cache_core::{Compile, strip_footer};
 use wasmtime::Module;
 
 use crate::load_artifact::load_artifact;
+use crate::weight;
 #[cfg(feature = "cranelift")]
 use crate::{compile_pool, engine_id::engine_id};
 
@@ -86,14 +87,20 @@ impl Engine for WasmtimeEngine {
         &self.id
     }
 
-    fn instance(&self) -> EngineInstance {
-        self.instance
+    fn instance(&self) -> &EngineInstance {
+        &self.instance
     }
 
-    /// The length of the module's image: code, data and metadata, in memory or mapped.
+    /// What the module takes in memory: its image, which is code, data and metadata, mapped or not, and what wasmtime
+    /// keeps beside it.
     fn weight(&self, module: &Module) -> Option<u64> {
-        let image = module.image_range();
-        Some((image.end.addr() - image.start.addr()) as u64)
+        Some(weight::of_image(module.image_range()))
+    }
+
+    /// One: wasmtime keeps a file open to map the initial memory of instances from, be it that of the code or one of
+    /// its own.
+    fn descriptors(&self, _: &Module) -> u32 {
+        1
     }
 }
 

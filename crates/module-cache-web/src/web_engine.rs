@@ -65,8 +65,8 @@ impl Engine for WebEngine {
         &IDENTITY.0
     }
 
-    fn instance(&self) -> EngineInstance {
-        IDENTITY.1
+    fn instance(&self) -> &EngineInstance {
+        &IDENTITY.1
     }
 
     /// The length of the wasm in bytes: of a module that this type compiled, from bytes or from a response

@@ -10,7 +10,7 @@
 //! | `filesystem` | `FileSystemCache` |
 //! | `fallback` | `FallbackCache` and `.with_fallback()` |
 //! | `remote` | `RemoteCache`; each service is a feature of `module-cache-remote` |
-//! | `loader` | `ModuleLoader`: load-or-compile, once per key; `WriteBehind`: saves that nobody waits for |
+//! | `loader` | `ModuleLoader`: load-or-compile, once per key |
 //! | `tokio` | `AsyncModuleLoader`: the same for async callers |
 //! | `metrics` | what the loader counts, through the `metrics` crate |
 //! | `wasmtime` | `WasmtimeEngine`, `WasmtimeComponentEngine` |

@@ -44,10 +44,10 @@ fn share_the_disk_and_not_the_memory<E>(
     text: &str,
     call: impl Fn(&E, &E::Module) -> i32,
 ) where
-    E: Compile + ArtifactEngine + Clone,
+    E: Compile<Module: Send + Sync> + ArtifactEngine + Clone,
 {
     assert_eq!(first.id(), second.id());
-    assert_ne!(first.instance(), second.instance());
+    assert_ne!(first.instance().id(), second.instance().id());
     let module = HashedModule::new(wat::parse_str(text).unwrap());
     let keep = tempfile::tempdir().unwrap();
     let disk = FileSystemCache::open(keep.path().join("cache")).unwrap();

@@ -8,7 +8,7 @@ use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
-use module_cache_loader::record_cache_stats;
+use module_cache_loader::{record_cache_stats, record_loader_stats};
 use wasmtime::Module;
 
 use crate::{Functions, sandbox};
@@ -68,9 +68,11 @@ async fn call(
     }
 }
 
-/// The loader counts by itself; caches are asked when somebody wants to know.
+/// Loader and caches count by themselves, and are asked when somebody wants to know.
 fn render(functions: &Functions, metrics: &PrometheusHandle) -> String {
-    let cache = functions.loader().cache();
+    let loader = functions.loader();
+    record_loader_stats("functions", &loader.stats());
+    let cache = loader.cache();
     record_cache_stats("memory", &cache.primary().stats());
     record_cache_stats("filesystem", &cache.fallback().stats());
     metrics.render()

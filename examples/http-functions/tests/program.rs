@@ -51,7 +51,7 @@ async fn the_samples_are_compiled_once_then_resident_then_stored_and_metrics_say
         shows(
             &mut client,
             &[
-                &format!("module_cache_loads_total{{source=\"{first}\"}} 2"),
+                &format!("module_cache_loads_total{{loader=\"functions\",source=\"{first}\"}} 2"),
                 &format!("module_cache_saves_total{{cache=\"filesystem\"}} {saved}"),
                 "module_cache_backend_errors_total{cache=\"filesystem\"} 0",
             ],
@@ -64,8 +64,8 @@ async fn the_samples_are_compiled_once_then_resident_then_stored_and_metrics_say
         shows(
             &mut client,
             &[
-                &format!("module_cache_loads_total{{source=\"{first}\"}} 2"),
-                "module_cache_loads_total{source=\"resident\"} 5",
+                &format!("module_cache_loads_total{{loader=\"functions\",source=\"{first}\"}} 2"),
+                "module_cache_loads_total{loader=\"functions\",source=\"resident\"} 5",
                 "module_cache_hits_total{cache=\"memory\"} 5",
             ],
         )

@@ -3,6 +3,7 @@
 //!
 //! No engine, one thread, and modules of a kilobyte: so it is little that differs between machines.
 
+use std::convert::Infallible;
 use std::env;
 use std::hint::black_box;
 
@@ -10,6 +11,7 @@ use module_cache_bench::bare_engine::BareEngine;
 use module_cache_bench::disk;
 use module_cache_core::{Compile, ModuleCache, ModuleHash};
 use module_cache_filesystem::FileSystemCache;
+use module_cache_loader::ModuleLoader;
 use module_cache_memory::SharedCache;
 use module_cache_testkit::{TestEngine, wasm};
 
@@ -19,6 +21,7 @@ const TIMES: u64 = 100;
 fn main() {
     let path = env::args().nth(1).expect("no path was named");
     match path.as_str() {
+        "loader-hit" => loader_hit(),
         "memory-hit" => memory(0),
         "memory-miss" => memory(TIMES),
         "disk-hit" => disk_hit(),
@@ -48,6 +51,26 @@ fn memory(first: u64) {
             black_box(cache.load(*key, &engine).unwrap());
         }
     });
+}
+
+fn loader_hit() {
+    let loader = ModuleLoader::new(BareEngine::new(), SharedCache::new());
+    let key = |n: u64| ModuleHash::of(&n.to_le_bytes());
+    let load = |n: u64| {
+        let wasm = || Ok::<_, Infallible>(n.to_le_bytes());
+        loader.load_with(key(n), wasm).unwrap()
+    };
+    for n in 0..TIMES {
+        load(n);
+    }
+    let keys: Vec<_> = (0..TIMES).map(key).collect();
+    measured(&mut || {
+        for key in &keys {
+            let wasm = || Ok::<&[u8], Infallible>(&[]);
+            black_box(loader.load_with(*key, wasm).unwrap());
+        }
+    });
+    assert_eq!(loader.stats().resident, TIMES);
 }
 
 /// Verified on each load, because what was stored just now is not remembered.

@@ -15,6 +15,7 @@ pub(crate) struct Plain<M> {
     id: EngineId,
     instance: EngineInstance,
     weigh: fn(&M) -> Option<u64>,
+    descriptors: u32,
 }
 
 impl<M> Plain<M> {
@@ -24,6 +25,15 @@ impl<M> Plain<M> {
             id: EngineId::builder("plain").build(),
             instance: EngineInstance::new(),
             weigh,
+            descriptors: 0,
+        }
+    }
+
+    /// An engine each of whose modules holds so many.
+    pub(crate) fn with_descriptors(self, descriptors: u32) -> Self {
+        Self {
+            descriptors,
+            ..self
         }
     }
 }
@@ -49,12 +59,16 @@ impl<M: Clone + 'static> Engine for Plain<M> {
         &self.id
     }
 
-    fn instance(&self) -> EngineInstance {
-        self.instance
+    fn instance(&self) -> &EngineInstance {
+        &self.instance
     }
 
     fn weight(&self, module: &M) -> Option<u64> {
         (self.weigh)(module)
+    }
+
+    fn descriptors(&self, _: &M) -> u32 {
+        self.descriptors
     }
 }
 

@@ -30,6 +30,14 @@ fn ask(cache: &RemoteCache, scene: &Scene) -> CompilePermit {
     EntryStore::compile_permit(cache, &scene.key()).unwrap()
 }
 
+/// Waits for the holder of a permit that somebody else has.
+fn outlast(permit: CompilePermit) {
+    match permit {
+        CompilePermit::Held(wait) => wait.wait(),
+        permit => panic!("the permit is held, and the answer is {permit:?}"),
+    }
+}
+
 #[test]
 fn those_who_wait_find_what_was_uploaded() {
     for (host, server) in [
@@ -48,7 +56,7 @@ fn those_who_wait_find_what_was_uploaded() {
         drop(permit);
 
         let other = host(server, &prefix).build();
-        assert!(matches!(ask(&other, &scene), CompilePermit::Waited));
+        outlast(ask(&other, &scene));
         assert!(scene.loads(&other));
     }
 }
@@ -105,12 +113,19 @@ fn a_host_that_is_cut_off_loses_its_lease_to_one_of_those_who_wait() {
     }
 }
 
-/// As a loader does: compiles and saves if it has leave, or else waits until somebody else has. Says whether
+/// As a loader does: compiles and saves if it has the permit, or else waits until somebody else has. Says whether
 /// it compiled.
 fn lead_or_wait(cache: &RemoteCache, scene: &Scene) -> bool {
     let begun = Instant::now();
     loop {
-        let permit = ask(cache, scene);
+        let permit = match ask(cache, scene) {
+            CompilePermit::Exclusive(permit) => Some(permit),
+            CompilePermit::Held(wait) => {
+                wait.wait();
+                None
+            }
+            CompilePermit::Uncoordinated => panic!("the storage works"),
+        };
         assert!(
             begun.elapsed() > TERM / 4,
             "the lease of a host that was alive a moment ago was given away"
@@ -118,15 +133,11 @@ fn lead_or_wait(cache: &RemoteCache, scene: &Scene) -> bool {
         if scene.loads(cache) {
             return false;
         }
-        match permit {
-            CompilePermit::Exclusive(_) => {
-                // Longer than the one that was cut off needs to come back.
-                thread::sleep(TERM);
-                scene.store(cache);
-                return true;
-            }
-            CompilePermit::Waited => {}
-            CompilePermit::Uncoordinated => panic!("the storage works"),
+        if permit.is_some() {
+            // Longer than the one that was cut off needs to come back.
+            thread::sleep(TERM);
+            scene.store(cache);
+            return true;
         }
     }
 }
@@ -145,8 +156,9 @@ fn a_lease_that_never_ends_is_not_waited_for_for_ever() {
     assert!(matches!(permit, CompilePermit::Exclusive(_)));
 
     let begun = Instant::now();
-    assert!(matches!(ask(&other, &scene), CompilePermit::Uncoordinated));
+    outlast(ask(&other, &scene));
     assert!(begun.elapsed() >= 60 * term, "{:?}", begun.elapsed());
+    assert!(matches!(ask(&other, &scene), CompilePermit::Uncoordinated));
     assert_eq!(other.stats().errors, 1);
     // The storage works as before.
     assert!(!scene.loads(&other));

@@ -371,7 +371,7 @@ where
     permit::exclusive_until_dropped(
         fixture.capabilities.permits,
         &ask(&cache, &engine),
-        ask(&cache, &second),
+        &ask(&cache, &second),
     );
 }
 
@@ -410,7 +410,7 @@ where
     permit::exclusive_until_dropped(
         fixture.capabilities.permits,
         &ask(&Arc::new(fixture.subject), &engine),
-        ask(&second, &engine),
+        &ask(&second, &engine),
     );
 }
 

@@ -17,35 +17,47 @@ pub(super) type Ask = Arc<dyn Fn(usize) -> CompilePermit + Send + Sync>;
 /// How many keys an [`Ask`] knows.
 pub(super) const KEYS: usize = 3;
 
-/// While `first` has a permit, `second` waits for it, or where nothing is coordinated goes on at once.
-pub(super) fn exclusive_until_dropped(coordinated: bool, first: &Ask, second: Ask) {
+/// While `first` has a permit, `second` is told so at once and can wait for it, or where nothing is coordinated goes
+/// on.
+pub(super) fn exclusive_until_dropped(coordinated: bool, first: &Ask, second: &Ask) {
     let held = ask_in_time(first, 0);
     check_free(coordinated, &held);
     if !coordinated {
-        check_free(coordinated, &ask_in_time(&second, 0));
+        check_free(coordinated, &ask_in_time(second, 0));
         return;
     }
-    let (answer, answered) = mpsc::channel();
-    thread::spawn(move || drop(answer.send(second(0))));
-    match answered.recv_timeout(Duration::from_millis(100)) {
+    let wait = match ask_in_time(second, 0) {
+        CompilePermit::Held(wait) => wait,
+        permit => panic!("the permit was held, and the second to ask got {permit:?}"),
+    };
+    let (over, is_over) = mpsc::channel();
+    thread::spawn(move || {
+        wait.wait();
+        over.send(())
+    });
+    match is_over.recv_timeout(Duration::from_millis(100)) {
         Err(RecvTimeoutError::Timeout) => {}
-        Err(RecvTimeoutError::Disconnected) => panic!("the second to ask panicked"),
-        Ok(permit) => panic!("the permit was held, and the second to ask got {permit:?}"),
+        Err(RecvTimeoutError::Disconnected) => panic!("waiting for a permit panicked"),
+        Ok(()) => panic!("the permit was held, and waiting for it ended"),
     }
     drop(held);
-    match answered.recv_timeout(PATIENCE) {
-        Ok(CompilePermit::Exclusive(_) | CompilePermit::Waited) => {}
-        Ok(CompilePermit::Uncoordinated) => {
-            panic!("waited, and got {:?}", CompilePermit::Uncoordinated)
-        }
-        Err(error) => panic!("the permit was dropped, and the second to ask got none: {error}"),
+    if let Err(error) = is_over.recv_timeout(PATIENCE) {
+        panic!("the permit was dropped, and waiting for it does not end: {error}");
     }
 }
 
-/// A permit can be had again and again.
+/// A permit can be had again and again; after a wait, where it is given back behind the caller.
 pub(super) fn free_when_dropped(coordinated: bool, ask: &Ask) {
     for _ in 0..3 {
-        check_free(coordinated, &ask_in_time(ask, 0));
+        let ask = ask.clone();
+        let permit = in_time(move || match ask(0) {
+            CompilePermit::Held(wait) => {
+                wait.wait();
+                ask(0)
+            }
+            permit => permit,
+        });
+        check_free(coordinated, &permit);
     }
 }
 
@@ -73,7 +85,7 @@ pub(super) fn one_at_a_time(coordinated: bool, ask: Ask) {
                     for _ in 0..ROUNDS {
                         let permit = loop {
                             match ask(0) {
-                                CompilePermit::Waited if coordinated => {}
+                                CompilePermit::Held(wait) if coordinated => wait.wait(),
                                 permit => break permit,
                             }
                         };

@@ -126,7 +126,7 @@ impl Sample {
             );
             assert_eq!(
                 module.instance(),
-                engine.instance(),
+                engine.instance().id(),
                 "the cache returned the live module of another engine object"
             );
         }

@@ -270,7 +270,7 @@ where
     S: EntryStore + Send + Sync + 'static,
 {
     let ask = ask(fixture.subject);
-    permit::exclusive_until_dropped(fixture.capabilities.permits, &ask, ask.clone());
+    permit::exclusive_until_dropped(fixture.capabilities.permits, &ask, &ask);
 }
 
 pub fn a_dropped_permit_is_free<S>(fixture: Fixture<S>)
@@ -302,7 +302,7 @@ where
         return;
     };
     let second = ask(reopen());
-    permit::exclusive_until_dropped(fixture.capabilities.permits, &ask(fixture.subject), second);
+    permit::exclusive_until_dropped(fixture.capabilities.permits, &ask(fixture.subject), &second);
 }
 
 fn engine() -> TestEngine {

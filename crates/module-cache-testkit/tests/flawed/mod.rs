@@ -144,7 +144,7 @@ impl<C> Flawed<C> {
             Flaw::PermitsPerHandle => self.own.compile_permit(key),
             Flaw::OnePermitForAll | Flaw::PermitsOnce | Flaw::PermitsWithoutWaiting => {
                 Ok(if self.permitted.swap(true, Ordering::SeqCst) {
-                    CompilePermit::Waited
+                    CompilePermit::held(|| ())
                 } else if self.has(Flaw::PermitsOnce) {
                     CompilePermit::exclusive(())
                 } else {
