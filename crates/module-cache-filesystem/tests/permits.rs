@@ -7,6 +7,7 @@ mod role;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
+#[cfg(unix)]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
