@@ -67,25 +67,22 @@ impl Silent {
 
 /// Waits for the holder of `lock`, and takes note if it falls silent.
 fn outlast(inner: &Inner, key: &EntryKey, name: String, lock: &File) {
-    match wait(lock) {
-        Ok(Ended::Released) => {}
+    let last_beat = match wait(lock) {
+        Ok(Ended::Released) => return,
         Ok(Ended::Silent(last_beat)) => {
             tracing::warn!(
                 hash = %key.module(),
                 engine = %key.engine(),
                 "the holder of a permit fell silent; going on without it"
             );
-            inner.silent.0.lock().insert(name, last_beat);
+            last_beat
         }
         Err(error) => {
             tracing::debug!(hash = %key.module(), %error, "cannot wait for a permit; going on without it");
-            inner
-                .silent
-                .0
-                .lock()
-                .insert(name, heartbeat::last_beat(lock));
+            heartbeat::last_beat(lock)
         }
-    }
+    };
+    inner.silent.0.lock().insert(name, last_beat);
 }
 
 /// Whether somebody has the permit of this key at the moment.

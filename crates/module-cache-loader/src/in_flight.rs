@@ -11,7 +11,7 @@ use std::task::Waker;
 use std::task::{Context, Poll};
 use std::thread::{self, ThreadId};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{LoadError, Source};
 
@@ -79,7 +79,7 @@ impl<M: Clone> InFlight<M> {
 
     /// Whose turn it is, asked again as long as `wait` waits. Whoever is told to lead does so until
     /// [`give_up_lead`](Self::give_up_lead).
-    fn turn(&self, wait: impl Fn(&mut parking_lot::MutexGuard<'_, State>) -> bool) -> Turn<M> {
+    fn turn(&self, wait: impl Fn(&mut MutexGuard<'_, State>) -> bool) -> Turn<M> {
         let this_thread = thread::current().id();
         let mut state = self.state.lock();
         loop {
@@ -118,25 +118,30 @@ impl<M: Clone> InFlight<M> {
     /// Hands the outcome to everybody who joined or will. Only the first one counts.
     pub(crate) fn complete(&self, outcome: Outcome<M>) {
         let rejected = self.outcome.set(outcome);
-        let wakers = mem::take(&mut self.state.lock().wakers);
-        self.changed.notify_all();
-        wake_all(wakers);
+        self.announce(self.state.lock());
         drop(rejected);
     }
 
     /// Completes the load, after `close`, if nobody leads it and it has no outcome.
     #[cfg(feature = "tokio")]
     pub(crate) fn complete_if_not_led(&self, outcome: Outcome<M>, close: impl FnOnce()) {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         if state.leader.is_some() || self.outcome.get().is_some() {
             return;
         }
         close();
         let _ = self.outcome.set(outcome);
+        self.announce(state);
+    }
+
+    /// Wakes everybody who waits, while nothing is locked: a waker may drop its task, poll it, or panic.
+    fn announce(&self, mut state: MutexGuard<'_, State>) {
         let wakers = mem::take(&mut state.wakers);
         drop(state);
         self.changed.notify_all();
-        wake_all(wakers);
+        for waker in wakers.into_values() {
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
     }
 
     /// Waits for the outcome without a thread.
@@ -152,13 +157,6 @@ impl<M: Clone> InFlight<M> {
             in_flight: self,
             waker: None,
         }
-    }
-}
-
-/// Wakes tasks while nothing is locked: a waker may drop its task, poll it, or panic.
-fn wake_all(wakers: HashMap<u64, Waker>) {
-    for waker in wakers.into_values() {
-        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }
 }
 
