@@ -10,15 +10,7 @@ use std::thread;
 
 use module_cache_core::{ModuleCache, SaveOutcome, SkipReason};
 use module_cache_memory::{SharedCache, ThreadLocalCache};
-use support::{OnDrop, Plain, key, without_deadlock};
-
-/// A module that counts, in this, that it was freed.
-fn counting(freed: &Arc<AtomicUsize>) -> Arc<OnDrop> {
-    let freed = Arc::clone(freed);
-    OnDrop::new(move || {
-        freed.fetch_add(1, Ordering::SeqCst);
-    })
-}
+use support::{OnDrop, Plain, counting, key, without_deadlock};
 
 #[test]
 fn modules_leave_with_the_last_handle_of_their_engine_pinned_ones_too() {

@@ -11,15 +11,7 @@ use std::thread;
 
 use module_cache_core::{ModuleCache, SaveOutcome, SkipReason};
 use module_cache_memory::ThreadLocalCache;
-use support::{OnDrop, Plain, key};
-
-/// Modules that count, in this, how many of them were freed.
-fn counting(freed: &Arc<AtomicUsize>) -> Arc<OnDrop> {
-    let freed = Arc::clone(freed);
-    OnDrop::new(move || {
-        freed.fetch_add(1, Ordering::SeqCst);
-    })
-}
+use support::{OnDrop, Plain, counting, key};
 
 #[test]
 fn the_handle_is_send_and_sync_though_modules_are_not() {

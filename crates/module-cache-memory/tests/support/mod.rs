@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -104,4 +105,12 @@ impl Drop for OnDrop {
     fn drop(&mut self) {
         (self.0)();
     }
+}
+
+/// A module that counts, in `freed`, that it was freed.
+pub(crate) fn counting(freed: &Arc<AtomicUsize>) -> Arc<OnDrop> {
+    let freed = Arc::clone(freed);
+    OnDrop::new(move || {
+        freed.fetch_add(1, Ordering::SeqCst);
+    })
 }
