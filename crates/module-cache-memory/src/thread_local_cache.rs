@@ -1,15 +1,17 @@
 //! The cache in which every thread has modules of its own.
 //!
 //! A handle holds no modules, so it may be sent and shared when they may not. They are in a thread-local list, which
-//! finds them by the handle's identity. A module is cloned while the list is borrowed to be read, so its `Clone` may
-//! load from the cache; what would change the cache does nothing meanwhile. A module is dropped when nothing is
-//! borrowed, so its `Drop` may do anything.
+//! finds them by the handle's identity; the part that was looked at last is found without the list. A module is cloned
+//! during a look, so its `Clone` may load from the cache; what would change the cache does nothing meanwhile. A module
+//! is dropped when nothing is borrowed, so its `Drop` may do anything.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
+use std::ops::Deref;
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -122,31 +124,25 @@ impl<E: Engine> ThreadLocalCache<E> {
     /// Looks at this thread's modules; `None` if it has had none, or ends.
     fn look<T>(&self, look: impl FnOnce(&Modules<E::Module>) -> T) -> Option<T> {
         let _ = THREAD.try_with(Caches::free_orphans);
-        self.look_first(look)
+        self.look_first().map(|modules| look(&modules))
     }
 
     /// Looks without freeing what could be freed.
     #[inline]
-    fn look_first<T>(&self, look: impl FnOnce(&Modules<E::Module>) -> T) -> Option<T> {
-        THREAD
-            .try_with(|thread| {
-                let list = thread.list.try_borrow().ok()?;
-                // A program has few caches, so going through a list finds one faster than a map.
-                let mut parts = list.iter();
-                let part = parts.find(|part| part.of == address(&self.handle))?;
-                let modules: *const dyn AnyModules = &raw const *part.modules;
-                #[expect(
-                    unsafe_code,
-                    clippy::cast_ptr_alignment,
-                    reason = "asking for the type takes a part of a hit, and it is known"
-                )]
-                // SAFETY: what is in a part was made by `modules_of` for its handle. A handle is made for one
-                // engine type, which the clones of a cache share. No other handle has its address as long as the
-                // part holds a weak one. The list is borrowed to be read meanwhile.
-                let modules = unsafe { &*modules.cast::<Modules<E::Module>>() };
-                Some(look(modules))
-            })
-            .ok()?
+    fn look_first(&self) -> Option<Look<'_, E::Module>> {
+        if RECENT.with(|recent| recent.of.get()) != address(&self.handle) {
+            find(&self.handle)?;
+        }
+        let modules: *const Modules<E::Module> = RECENT.with(Recent::start_look).cast();
+        #[expect(
+            unsafe_code,
+            reason = "the modules are found and borrowed without asking the list"
+        )]
+        // SAFETY: `RECENT` is of this thread and has the handle's address, so it points to what `modules_of` made for
+        // a handle at that address. The part holds a weak one, so no other handle has had that address since, and a
+        // handle is made for one engine type, which the clones of a cache share. Whatever changes or frees parts does
+        // it through `Caches::change`, which forgets what is in `RECENT`, and not during a look.
+        Some(Look(unsafe { &*modules }))
     }
 
     /// Changes this thread's modules; `None` while the thread ends, or clones one of them. What `change` takes out of
@@ -155,8 +151,7 @@ impl<E: Engine> ThreadLocalCache<E> {
         THREAD
             .try_with(|thread| {
                 thread.free_orphans();
-                let mut list = thread.list.try_borrow_mut().ok()?;
-                Some(change(modules_of(&mut list, &self.handle)))
+                thread.change(|parts| change(modules_of(parts, &self.handle)))
             })
             .ok()?
     }
@@ -164,9 +159,15 @@ impl<E: Engine> ThreadLocalCache<E> {
 
 impl<E: Engine> ModuleCache<E> for ThreadLocalCache<E> {
     fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
-        let found = self.load_resident(key, engine);
+        let key = Key::new(key, engine);
+        let Some(modules) = self.look_first() else {
+            // The first load of this thread, or it ends.
+            self.change(|modules| *modules.misses.get_mut() += 1);
+            return Ok(None);
+        };
+        let found = modules.get(&key);
         if found.is_none() {
-            self.change(|modules| modules.misses += 1);
+            modules.misses.set(modules.misses.get() + 1);
         }
         Ok(found)
     }
@@ -211,7 +212,7 @@ impl<E: Engine> ModuleCache<E> for ThreadLocalCache<E> {
 
     fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
         let key = Key::new(key, engine);
-        self.look_first(|modules| modules.get(&key)).flatten()
+        self.look_first()?.get(&key)
     }
 }
 
@@ -267,17 +268,86 @@ fn something_ended() {
 thread_local! {
     static THREAD: Caches = const {
         Caches {
-            list: RefCell::new(Vec::new()),
+            parts: RefCell::new(Vec::new()),
             swept: Cell::new(0),
+        }
+    };
+
+    /// Apart from what owns the modules, because this has no destructor, which every hit would have to check.
+    static RECENT: Recent = const {
+        Recent {
+            of: Cell::new(NONE),
+            modules: Cell::new(ptr::null()),
+            looks: Cell::new(0),
         }
     };
 }
 
 /// This thread's part of all caches.
 struct Caches {
-    list: RefCell<Vec<Part>>,
-    /// What [`ENDED`] was when the list was last swept.
+    parts: RefCell<Vec<Part>>,
+    /// What [`ENDED`] was when the parts were last swept.
     swept: Cell<u64>,
+}
+
+/// The part that was looked at last.
+struct Recent {
+    /// The address of its handle, or [`NONE`].
+    of: Cell<usize>,
+    /// Its `Modules`, of the handle's engine.
+    modules: Cell<*const ()>,
+    /// How many looks go on, each in the `Clone` of the one before.
+    looks: Cell<usize>,
+}
+
+/// The address of no handle.
+const NONE: usize = 0;
+
+/// Makes the part of a handle the recent one, if this thread has one and does not end.
+#[cold]
+fn find(handle: &Arc<Handle>) -> Option<()> {
+    THREAD
+        .try_with(|thread| {
+            let parts = thread.parts.try_borrow().ok()?;
+            let part = parts.iter().find(|part| part.of == address(handle))?;
+            let modules = &raw const *part.modules;
+            RECENT.with(|recent| {
+                recent.modules.set(modules.cast());
+                recent.of.set(part.of);
+            });
+            Some(())
+        })
+        .ok()?
+}
+
+impl Recent {
+    fn start_look(&self) -> *const () {
+        self.looks.set(self.looks.get() + 1);
+        self.modules.get()
+    }
+
+    fn end_look(&self) {
+        self.looks.set(self.looks.get() - 1);
+    }
+}
+
+/// While it lives, no part is changed.
+struct Look<'a, M>(&'a Modules<M>);
+
+impl<M> Deref for Look<'_, M> {
+    type Target = Modules<M>;
+
+    #[inline]
+    fn deref(&self) -> &Modules<M> {
+        self.0
+    }
+}
+
+impl<M> Drop for Look<'_, M> {
+    #[inline]
+    fn drop(&mut self) {
+        RECENT.with(Recent::end_look);
+    }
 }
 
 /// This thread's modules of one cache. A weak handle keeps its address from being given to another.
@@ -298,6 +368,16 @@ trait AnyModules: Any {
 }
 
 impl Caches {
+    /// Changes the parts, unless one of them is looked at. `change` must run nobody else's code.
+    fn change<T>(&self, change: impl FnOnce(&mut Vec<Part>) -> T) -> Option<T> {
+        if RECENT.with(|recent| recent.looks.get()) > 0 {
+            return None;
+        }
+        let mut parts = self.parts.try_borrow_mut().ok()?;
+        RECENT.with(|recent| recent.of.set(NONE));
+        Some(change(&mut parts))
+    }
+
     /// Frees the modules whose handle or engine is gone.
     #[inline]
     fn free_orphans(&self) {
@@ -309,35 +389,41 @@ impl Caches {
 
     #[cold]
     fn sweep(&self, ended: u64) {
+        let orphans = self.change(|parts| {
+            self.swept.set(ended);
+            let is_orphan = |part: &mut Part| part.owner.strong_count() == 0;
+            let of_caches: Vec<_> = parts.extract_if(.., is_orphan).collect();
+            let parts = parts.iter_mut();
+            let of_engines: Vec<_> = parts.map(|part| part.modules.take_orphans()).collect();
+            (of_caches, of_engines)
+        });
         // While a module is cloned, nothing is freed: later, then.
-        let Ok(mut list) = self.list.try_borrow_mut() else {
-            return;
-        };
-        self.swept.set(ended);
-        let is_orphan = |part: &mut Part| part.owner.strong_count() == 0;
-        let of_caches: Vec<_> = list.extract_if(.., is_orphan).collect();
-        let of_engines: Vec<_> = list
-            .iter_mut()
-            .map(|part| part.modules.take_orphans())
-            .collect();
-        drop(list);
-        drop((of_caches, of_engines));
+        drop(orphans);
     }
 }
 
-fn modules_of<'a, M: 'static>(list: &'a mut Vec<Part>, handle: &Arc<Handle>) -> &'a mut Modules<M> {
-    let place = list
+impl Drop for Caches {
+    fn drop(&mut self) {
+        RECENT.with(|recent| recent.of.set(NONE));
+    }
+}
+
+fn modules_of<'a, M: 'static>(
+    parts: &'a mut Vec<Part>,
+    handle: &Arc<Handle>,
+) -> &'a mut Modules<M> {
+    let place = parts
         .iter()
         .position(|part| part.of == address(handle))
         .unwrap_or_else(|| {
-            list.push(Part {
+            parts.push(Part {
                 of: address(handle),
                 owner: Arc::downgrade(handle),
                 modules: Box::new(Modules::<M>::new(handle.limit)),
             });
-            list.len() - 1
+            parts.len() - 1
         });
-    let modules: &mut dyn Any = &mut *list[place].modules;
+    let modules: &mut dyn Any = &mut *parts[place].modules;
     modules
         .downcast_mut()
         .unwrap_or_else(|| unreachable!("all clones of a handle are of one engine type"))
@@ -348,7 +434,7 @@ struct Modules<M> {
     map: KeyMap<Resident<M>>,
     accounting: Accounting,
     hits: Cell<u64>,
-    misses: u64,
+    misses: Cell<u64>,
 }
 
 struct Resident<M> {
@@ -363,8 +449,9 @@ impl<M: Clone> Modules<M> {
         if !resident.visited.get() {
             resident.visited.set(true);
         }
+        let module = resident.module.clone();
         self.hits.set(self.hits.get() + 1);
-        Some(resident.module.clone())
+        Some(module)
     }
 }
 
@@ -374,14 +461,14 @@ impl<M> Modules<M> {
             map: KeyMap::default(),
             accounting: Accounting::new(limit),
             hits: Cell::new(0),
-            misses: 0,
+            misses: Cell::new(0),
         }
     }
 
     fn stats(&self) -> CacheStats {
         let mut stats = self.accounting.stats();
         stats.hits = self.hits.get();
-        stats.misses = self.misses;
+        stats.misses = self.misses.get();
         stats
     }
 

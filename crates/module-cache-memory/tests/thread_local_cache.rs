@@ -68,6 +68,18 @@ fn clones_share_modules_and_other_caches_do_not() {
 }
 
 #[test]
+fn a_cache_made_after_another_was_dropped_is_empty() {
+    let engine = Plain::of_weights();
+    for round in 0..100 {
+        let cache = ThreadLocalCache::new();
+        assert_eq!(cache.load(key(0), &engine).unwrap(), None);
+        assert!(cache.save(key(0), &engine, &round).unwrap().is_stored());
+        assert_eq!(cache.load(key(0), &engine).unwrap(), Some(round));
+        assert_eq!((cache.len(), cache.stats().hits), (1, 1));
+    }
+}
+
+#[test]
 fn engines_of_equal_id_never_share_a_live_module() {
     let cache = ThreadLocalCache::new();
     let (one, other) = (Plain::of_weights(), Plain::of_weights());
@@ -230,6 +242,7 @@ fn while_a_thread_ends_loads_are_misses_and_saves_are_skipped() {
                 }
             });
             assert!(cache.save(key(0), &engine, &module).unwrap().is_stored());
+            assert!(cache.load(key(0), &engine).unwrap().is_some());
             // The thread's end frees the module, whose handle is then the last one.
         }
     });
