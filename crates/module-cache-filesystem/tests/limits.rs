@@ -247,22 +247,6 @@ fn a_floor_that_cannot_be_kept_skips_the_save_and_removes_nothing() {
 }
 
 #[test]
-fn a_floor_that_can_be_kept_by_removing_entries_is() {
-    let folder = Folder::new();
-    let cache = folder.open(|options| options);
-    let megabyte = 1 << 20;
-    for n in 0..8 {
-        assert!(folder.save_sized(&cache, n, 8 * megabyte).is_stored());
-    }
-    // Other programs use this disk too, so the floor is only about where they leave it.
-    let free = fs4::available_space(folder.root()).unwrap();
-    let cache = folder.open(|options| options.min_free(free + 16 * (1 << 20)));
-    let outcome = folder.save(&cache, 100);
-    assert!(outcome.is_stored(), "{outcome:?}");
-    assert!(cache.stats().evictions >= 1);
-}
-
-#[test]
 fn pruning_reaches_the_size_and_the_age_it_is_told() {
     let folder = Folder::new();
     let cache = folder.open(|options| options);

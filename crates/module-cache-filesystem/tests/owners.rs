@@ -271,3 +271,33 @@ fn on_a_full_disk_saves_are_skipped_and_what_is_there_still_loads() {
         "on_a_full_disk_saves_are_skipped_and_what_is_there_still_loads",
     );
 }
+
+#[test]
+fn a_floor_that_can_be_kept_by_removing_entries_is() {
+    if let Some(root) = role::role() {
+        let root = Path::new(&root).join("cache");
+        let engine = engine();
+        let save = |floor, n| {
+            let options = FileSystemCache::builder(&root).min_free(floor);
+            let cache = options.open().unwrap();
+            let (key, module) = module(&engine, n);
+            let outcome = cache.save(key, &engine, &module).unwrap();
+            assert!(outcome.is_stored(), "module {n}: {outcome:?}");
+            cache.stats().evictions
+        };
+        for n in 0..8 {
+            assert_eq!(save(0, n), 0);
+        }
+        let floor = fs4::available_space(&root).unwrap() + 100_000;
+        assert!(save(floor, 8) >= 1);
+        assert!(fs4::available_space(&root).unwrap() >= floor);
+        return;
+    }
+    need_root();
+    // Other programs use every other disk, too.
+    on_mount(
+        "-t tmpfs -o size=1m,mode=700",
+        Path::new("none"),
+        "a_floor_that_can_be_kept_by_removing_entries_is",
+    );
+}
