@@ -41,7 +41,7 @@ fn cli(criterion: &mut Criterion) {
         finish(run());
         Comparison::new(format!("command, warm start: {name}"))
             .called(
-                "floor: a program that maps the artifact and runs it",
+                "baseline: a program that maps the artifact and runs it",
                 || {
                     let mut map_and_run = Command::new(minimal);
                     map_and_run.arg(&artifact);

@@ -41,7 +41,7 @@ fn measure(threads: &str) {
     for module in effort::choose(&["sqlite"][..], &["sqlite", "resvg"]) {
         let wasm = corpus::wasm(module);
         let mut contenders: [(&str, &dyn Fn() -> Module); 2] = [
-            ("floor: wasmtime alone", &|| {
+            ("baseline: wasmtime alone", &|| {
                 Module::from_binary(&alone, &wasm).unwrap()
             }),
             ("module-cache, WasmtimeEngine", &|| {

@@ -47,7 +47,9 @@ fn verified_before(
     let misses = cache.cache_misses();
 
     Comparison::new(format!("disk hit, verified before: {}", module.name))
-        .called("floor: deserialize_open_file", || raw_load(engine, &file))
+        .called("baseline: deserialize_open_file", || {
+            raw_load(engine, &file)
+        })
         .called("module-cache, verified this boot", || load(&verified))
         .called("module-cache, never verified", || load(&never))
         .called("read, then deserialize", || {
@@ -79,7 +81,7 @@ fn first_this_boot(
     let always = folder.open(Verification::Always);
     Comparison::new(format!("disk hit, first this boot: {}", module.name))
         .called(
-            "floor: blake3 on all cores, then deserialize_open_file",
+            "baseline: blake3 on all cores, then deserialize_open_file",
             || {
                 let mut hasher = blake3::Hasher::new();
                 hasher.update_mmap_rayon(&file).unwrap();

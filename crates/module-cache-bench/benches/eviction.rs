@@ -10,7 +10,7 @@ use lru::LruCache;
 use module_cache_bench::bare_engine::BareModule;
 use module_cache_bench::effort;
 use module_cache_bench::pass_through::PassThrough;
-use module_cache_bench::random::{Random, Zipf};
+use module_cache_bench::random::{self, Distribution, RngExt, StandardNormal, seeded};
 use module_cache_core::{Engine, EngineId, EngineInstance, ModuleCache, ModuleHash};
 use module_cache_memory::SharedCache;
 use quick_cache::{OptionsBuilder, Weighter, unsync};
@@ -60,7 +60,7 @@ impl Trace {
 
 /// A weight that depends on the module alone, and so not on how popular it is.
 fn weight(n: u64) -> u64 {
-    Random::new(n).module_size()
+    random::module_size(&mut seeded(n))
 }
 
 /// What repeats in some traces depends on the room that a cache has.
@@ -102,10 +102,10 @@ fn traces(requests: u64, room: u64) -> Vec<Trace> {
 
 /// `requests` items of which `change` makes what is asked for, given the time.
 fn zipf(skew: f64, requests: u64, change: impl Fn(u64, u64) -> u64) -> Vec<u64> {
-    let zipf = Zipf::new(MODULES, skew);
-    let mut random = Random::new(1);
+    let zipf = random::zipf(MODULES, skew);
+    let mut random = seeded(1);
     (0..requests)
-        .map(|at| change(zipf.next(&mut random), at))
+        .map(|at| change(zipf(&mut random), at))
         .collect()
 }
 
@@ -122,9 +122,17 @@ fn correlated(popular: Popular) -> Vec<u64> {
     if popular == Popular::Heavy {
         weights.reverse();
     }
-    let mut random = Random::new(9);
+    let mut random = seeded(9);
     let mut places: Vec<_> = (0..MODULES)
-        .map(|n| (f64::from(n + 1).ln() + random.normal(), n))
+        .map(|n| {
+            (
+                f64::from(n + 1).ln() + {
+                    let normal: f64 = StandardNormal.sample(&mut random);
+                    normal
+                },
+                n,
+            )
+        })
         .collect();
     places.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     let mut by_module: Vec<_> = places.iter().map(|(_, n)| n).zip(weights).collect();
@@ -135,24 +143,25 @@ fn correlated(popular: Popular) -> Vec<u64> {
 /// How many modules, from the first one, weigh as much.
 fn modules_that_weigh(room: u64) -> u64 {
     let mut sum = 0;
-    let has_room = |n: &u64| {
+    let is_lighter = |n: &u64| {
+        let before = sum;
         sum += weight(*n);
-        sum < room
+        before < room
     };
-    (0..u64::from(MODULES)).take_while(has_room).count() as u64
+    (0..u64::from(MODULES)).take_while(is_lighter).count() as u64
 }
 
 /// Half of the requests go to 16 modules, and most others to a working set of 300, of which one is replaced with
 /// every 200 requests. A tenth goes to a long tail.
 fn plugin_host(requests: u64) -> Vec<u64> {
-    let mut random = Random::new(3);
-    let (hot_ranks, ranks) = (Zipf::new(16, 0.8), Zipf::new(300, 0.7));
+    let mut random = seeded(3);
+    let (hot_ranks, ranks) = (random::zipf(16, 0.8), random::zipf(300, 0.7));
     let mut hot: Vec<u64> = (0..16).collect();
     let mut working_set: Vec<u64> = (16..316).collect();
     let mut new = 316..;
     let mut request = |at: u64| {
         let mut replace = |set: &mut [u64]| {
-            let place = random.below(set.len() as u64);
+            let place = random.random_range(0..set.len() as u64);
             set[usize::try_from(place).unwrap()] = new.next().unwrap();
         };
         if at % 200 == 199 {
@@ -161,23 +170,23 @@ fn plugin_host(requests: u64) -> Vec<u64> {
         if at % 10_000 == 9_999 {
             replace(&mut hot);
         }
-        let (set, ranks) = match random.below(10) {
+        let (set, ranks) = match random.random_range(0..10) {
             0..5 => (&hot, &hot_ranks),
             5..9 => (&working_set, &ranks),
-            _ => return 1_000_000 + random.below(20_000),
+            _ => return 1_000_000 + random.random_range(0..20_000),
         };
-        set[usize::try_from(ranks.next(&mut random)).unwrap()]
+        set[usize::try_from(ranks(&mut random)).unwrap()]
     };
     (0..requests).map(&mut request).collect()
 }
 
 /// Any of the newest modules with equal chance, and with every eighth request, on average, a new one.
 fn recent(requests: u64, newest: u64) -> Vec<u64> {
-    let (mut random, mut new) = (Random::new(5), 0);
+    let (mut random, mut new) = (seeded(5), 0);
     (0..requests)
         .map(|_| {
-            new += u64::from(random.below(8) == 0);
-            new - random.below(newest).min(new)
+            new += u64::from(random.random_range(0..8) == 0);
+            new - random.random_range(0..newest).min(new)
         })
         .collect()
 }
@@ -217,8 +226,8 @@ fn run<C: Bounded>(new: impl Fn() -> C + 'static) -> Run {
 
 /// A cache with room for so many bytes.
 trait Bounded {
-    fn hit(&mut self, key: ModuleHash) -> bool;
-    fn save(&mut self, key: ModuleHash, module: &BareModule);
+    fn hit(&mut self, hash: ModuleHash) -> bool;
+    fn save(&mut self, hash: ModuleHash, module: &BareModule);
 }
 
 /// An engine whose modules are their own weight.
@@ -250,12 +259,12 @@ impl Ours {
 }
 
 impl Bounded for Ours {
-    fn hit(&mut self, key: ModuleHash) -> bool {
-        self.1.load(key, &self.0).unwrap().is_some()
+    fn hit(&mut self, hash: ModuleHash) -> bool {
+        self.1.load(hash, &self.0).unwrap().is_some()
     }
 
-    fn save(&mut self, key: ModuleHash, module: &BareModule) {
-        assert!(self.1.save(key, &self.0, module).unwrap().is_stored());
+    fn save(&mut self, hash: ModuleHash, module: &BareModule) {
+        assert!(self.1.save(hash, &self.0, module).unwrap().is_stored());
     }
 }
 
@@ -277,12 +286,12 @@ impl Lru {
 }
 
 impl Bounded for Lru {
-    fn hit(&mut self, key: ModuleHash) -> bool {
-        self.cache.get(&key).is_some()
+    fn hit(&mut self, hash: ModuleHash) -> bool {
+        self.cache.get(&hash).is_some()
     }
 
-    fn save(&mut self, key: ModuleHash, module: &BareModule) {
-        self.cache.put(key, module.clone());
+    fn save(&mut self, hash: ModuleHash, module: &BareModule) {
+        self.cache.put(hash, module.clone());
         self.weight += **module;
         while self.weight > self.room {
             let (_, oldest) = self.cache.pop_lru().unwrap();
@@ -318,12 +327,12 @@ fn quick(room: u64) -> Quick {
 }
 
 impl Bounded for Quick {
-    fn hit(&mut self, key: ModuleHash) -> bool {
-        self.get(&key).is_some()
+    fn hit(&mut self, hash: ModuleHash) -> bool {
+        self.get(&hash).is_some()
     }
 
-    fn save(&mut self, key: ModuleHash, module: &BareModule) {
-        self.insert(key, module.clone());
+    fn save(&mut self, hash: ModuleHash, module: &BareModule) {
+        self.insert(hash, module.clone());
     }
 }
 
@@ -337,12 +346,12 @@ fn moka(room: u64) -> Moka {
 }
 
 impl Bounded for Moka {
-    fn hit(&mut self, key: ModuleHash) -> bool {
-        self.get(&key).is_some()
+    fn hit(&mut self, hash: ModuleHash) -> bool {
+        self.get(&hash).is_some()
     }
 
-    fn save(&mut self, key: ModuleHash, module: &BareModule) {
-        self.insert(key, module.clone());
+    fn save(&mut self, hash: ModuleHash, module: &BareModule) {
+        self.insert(hash, module.clone());
         // Else it evicts some time later, and has more room than the others until then.
         self.run_pending_tasks();
     }

@@ -1,5 +1,5 @@
 //! What a folder costs as it grows: opening it, a hit and a save must not depend on how many entries there
-//! are. So the floor is the smallest folder.
+//! are. So the baseline is the smallest folder.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use module_cache_bench::comparison::{self, Comparison};

@@ -24,7 +24,7 @@ fn hashing(criterion: &mut Criterion) {
         let wasm = wasm(1, *bytes);
         fs::write(&path, &wasm).unwrap();
         Comparison::new(format!("hashing: {size} in memory"))
-            .called("floor: blake3 on all cores", || {
+            .called("baseline: blake3 on all cores", || {
                 *blake3::Hasher::new()
                     .update_rayon(&wasm)
                     .finalize()
@@ -36,7 +36,7 @@ fn hashing(criterion: &mut Criterion) {
             .called("blake3 on one core", || blake3::hash(&wasm))
             .run(criterion);
         Comparison::new(format!("hashing: {size} in a file"))
-            .called("floor: blake3 on all cores, mapped", || {
+            .called("baseline: blake3 on all cores, mapped", || {
                 let mut hasher = blake3::Hasher::new();
                 hasher.update_mmap_rayon(&path).unwrap();
                 hasher.finalize()

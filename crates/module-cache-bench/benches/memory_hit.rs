@@ -50,9 +50,9 @@ fn contenders(capacity: usize, pattern: Pattern) -> Vec<Contender<BareModule>> {
     let weight = capacity as u64;
     let engine = BareEngine::new();
     let mut contenders: Vec<Contender<BareModule>> = vec![
-        ("floor: thread-local HashMap", Arc::new(ThreadLocalMap)),
+        ("baseline: thread-local HashMap", Arc::new(ThreadLocalMap)),
         (
-            "floor: thread-local HashMap, keys not hashed",
+            "baseline: thread-local HashMap, keys not hashed",
             Arc::new(UnhashedThreadLocalMap),
         ),
         (

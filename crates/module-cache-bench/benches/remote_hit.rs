@@ -55,13 +55,13 @@ fn whole(
     let cache = cache.time_limit(Duration::from_mins(1)).build();
     let saved = cache.save(module.hash, engine, &module.module);
     assert!(saved.unwrap().is_stored());
-    EntryStore::flush(&cache).unwrap();
+    cache.sync().unwrap();
 
     let runtime = runtime();
     let operator = Operator::from_uri(uri).unwrap();
     let object = format!("v1/{}", key(engine, module));
     Comparison::new(format!("remote hit: {}, {service}", module.name))
-        .called("floor: read the object", || {
+        .called("baseline: read the object", || {
             runtime.block_on(operator.read(&object)).unwrap()
         })
         .called("module-cache", || {
@@ -70,7 +70,7 @@ fn whole(
         .run(criterion);
 }
 
-/// What follows the read, in the order in which it is done. The engine's own part is the floor.
+/// What follows the read, in the order in which it is done. The engine's own part is the baseline.
 fn stages(criterion: &mut Criterion, engine: &WasmtimeEngine, module: &Compiled) {
     let (key, trust) = (key(engine, module), trust());
     // SAFETY: the artifact comes from `serialize` on the engine whose id is in the key.
@@ -84,7 +84,7 @@ fn stages(criterion: &mut Criterion, engine: &WasmtimeEngine, module: &Compiled)
         }
     };
     Comparison::new(format!("remote hit, after the read: {}", module.name))
-        .called("floor: deserialize", || {
+        .called("baseline: deserialize", || {
             // SAFETY: the bytes are what `serialize` of this engine returned.
             unsafe { Module::deserialize(engine.engine(), &module.artifact) }.unwrap()
         })

@@ -34,7 +34,7 @@ fn compare(criterion: &mut Criterion, engine: &WasmtimeEngine, module: &Compiled
     };
     Comparison::new(format!("save: {}", module.name))
         .called_then(
-            "floor: serialize, write, sync",
+            "baseline: serialize, write, sync",
             || write(module, &file).sync_all().unwrap(),
             |()| remove(&file),
         )

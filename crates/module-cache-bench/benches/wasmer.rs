@@ -37,7 +37,7 @@ fn memory_hit(criterion: &mut Criterion) {
     for threads in [1, 2] {
         for pattern in [Pattern::Uniform, Pattern::Hot] {
             let contenders: [Contender<Module>; 3] = [
-                ("floor: thread-local HashMap", Arc::new(ThreadLocalMap)),
+                ("baseline: thread-local HashMap", Arc::new(ThreadLocalMap)),
                 (
                     "module-cache SharedCache",
                     Arc::new(Cached(engine.clone(), SharedCache::new())),
@@ -64,8 +64,8 @@ struct Wasix(Engine, wasix::SharedCache);
 impl LiveMap for Wasix {
     type Module = Module;
 
-    fn save(&self, key: ModuleHash, module: &Module) {
-        block_on(self.1.save(wasix_key(key), &self.0, module)).unwrap();
+    fn save(&self, hash: ModuleHash, module: &Module) {
+        block_on(self.1.save(wasix_key(hash), &self.0, module)).unwrap();
     }
 
     fn load(&self, key: &ModuleHash) -> Option<Module> {
@@ -111,7 +111,7 @@ fn save(
     // The others write again what they have.
     let forget = || assert!(ModuleCache::remove(&caches.ours, key, engine).unwrap());
     Comparison::new(format!("save of wasmer modules: {name}"))
-        .called("floor: serialize, write, sync", || {
+        .called("baseline: serialize, write, sync", || {
             fs::write(caches.artifact, module.serialize().unwrap()).unwrap();
             fs::File::open(caches.artifact).unwrap().sync_all().unwrap();
         })
@@ -127,13 +127,13 @@ fn save(
     store();
 }
 
-fn hit(criterion: &mut Criterion, name: &str, caches: &Caches<'_>, key: ModuleHash) {
+fn hit(criterion: &mut Criterion, name: &str, caches: &Caches<'_>, hash: ModuleHash) {
     // What was changed within the last two seconds is not remembered as verified; then once to verify.
     thread::sleep(Duration::from_millis(2100));
-    let load = |engine: &WasmerEngine| caches.ours.load(key, engine).unwrap().unwrap();
+    let load = |engine: &WasmerEngine| caches.ours.load(hash, engine).unwrap().unwrap();
     load(&engine());
     Comparison::new(format!("disk hit of wasmer modules: {name}"))
-        .measured("floor: deserialize_from_file_unchecked", |count| {
+        .measured("baseline: deserialize_from_file_unchecked", |count| {
             each(count, |engine| {
                 // SAFETY: the file is what `serialize` of such an engine returned, and nobody changes it.
                 unsafe { Module::deserialize_from_file_unchecked(engine.engine(), caches.artifact) }
@@ -145,13 +145,13 @@ fn hit(criterion: &mut Criterion, name: &str, caches: &Caches<'_>, key: ModuleHa
         })
         .measured("wasmer-wasix FileSystemCache", |count| {
             each(count, |engine| {
-                block_on(caches.wasix.load(wasix_key(key), engine.engine())).unwrap()
+                block_on(caches.wasix.load(wasix_key(hash), engine.engine())).unwrap()
             })
         })
         .measured("wasmer-cache FileSystemCache", |count| {
             each(count, |engine| {
                 // SAFETY: as above; this program alone writes to the folder.
-                unsafe { caches.wasmer.load(engine.engine(), wasmer_key(key)) }.unwrap()
+                unsafe { caches.wasmer.load(engine.engine(), wasmer_key(hash)) }.unwrap()
             })
         })
         .run(criterion);
@@ -186,12 +186,12 @@ fn compile(name: &str) -> (WasmerEngine, ModuleHash, Module) {
     (engine, wasm.hash(), module)
 }
 
-fn wasix_key(key: ModuleHash) -> wasmer_types::ModuleHash {
-    wasmer_types::ModuleHash::from_bytes(*key.as_bytes())
+fn wasix_key(hash: ModuleHash) -> wasmer_types::ModuleHash {
+    wasmer_types::ModuleHash::from_bytes(*hash.as_bytes())
 }
 
-fn wasmer_key(key: ModuleHash) -> wasmer_cache::Hash {
-    wasmer_cache::Hash::new(*key.as_bytes())
+fn wasmer_key(hash: ModuleHash) -> wasmer_cache::Hash {
+    wasmer_cache::Hash::new(*hash.as_bytes())
 }
 
 criterion_group! {

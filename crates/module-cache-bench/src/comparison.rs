@@ -2,7 +2,7 @@
 //!
 //! Criterion measures one function after the other, and on a machine with other work the minutes between
 //! them matter more than the functions. So each round of a comparison is short and has every contender in
-//! it, and `cargo xtask bench` compares within rounds: each gets its ratio to the round's floor, and the
+//! it, and `cargo xtask bench` compares within rounds: each gets its ratio to the round's baseline, and the
 //! median of these is what is published.
 
 use std::hint::black_box;
@@ -14,7 +14,7 @@ use crate::effort;
 
 /// The benchmarks of one criterion group, each of which is there once for every round.
 ///
-/// What a name begins with tells `cargo xtask bench` what it is: `floor: ` for what cannot be beaten (the
+/// What a name begins with tells `cargo xtask bench` what it is: `baseline: ` for what cannot be beaten (the
 /// first of them is what all are divided by), `module-cache` for this project; all else is a peer.
 #[must_use]
 pub struct Comparison<'a> {

@@ -38,16 +38,16 @@ impl Folder {
         let saved = folder.open().save(key, &folder.engine, &module);
         assert!(saved.expect("the folder is writable").is_stored());
         folder.fill();
-        // The books are counted now, and not when the first save is measured.
+        // The ledger is counted now, and not when the first save is measured.
         let counted = folder.open().prune(&PruneOptions::default());
         counted.expect("the folder can be counted");
         folder
     }
 
-    /// What it is called in tables: the smallest is the floor.
+    /// What it is called in tables: the smallest is the baseline.
     pub fn name(&self) -> String {
         let begin = if self.entries == 10 {
-            "floor: "
+            "baseline: "
         } else {
             "module-cache, "
         };

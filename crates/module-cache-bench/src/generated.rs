@@ -5,7 +5,7 @@ use wasm_encoder::{
     Module, TypeSection, ValType,
 };
 
-use crate::random::Random;
+use crate::random::{Pcg64, Rng, seeded};
 
 /// A program of about `size` bytes: functions of a kilobyte that compute something, and a `_start` that
 /// calls none of them.
@@ -15,7 +15,7 @@ use crate::random::Random;
 /// When `size` is not that of a wasm file.
 pub fn program(size: usize) -> Vec<u8> {
     let functions = u32::try_from(size.div_ceil(FUNCTION_SIZE)).expect("a wasm file is smaller");
-    let mut random = Random::new(size as u64);
+    let mut random = seeded(size as u64);
     let mut types = TypeSection::new();
     types.ty().function([], []);
     types.ty().function([ValType::I32], [ValType::I32]);
@@ -58,12 +58,12 @@ const FUNCTION_SIZE: usize = 1000;
 /// A constant of five bytes, and two instructions of one.
 const STEP_SIZE: usize = 7;
 
-fn function(size: usize, random: &mut Random) -> Function {
+fn function(size: usize, random: &mut Pcg64) -> Function {
     let mut function = Function::new([]);
     let mut code = function.instructions();
     code.local_get(0);
     for _ in 0..size / STEP_SIZE {
-        let bits = random.next_word().to_le_bytes();
+        let bits = random.next_u64().to_le_bytes();
         let constant = i32::from_le_bytes([bits[0], bits[1], bits[2], bits[3] | 64]);
         code.i32_const(constant);
         match bits[4] % 4 {

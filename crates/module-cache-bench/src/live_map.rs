@@ -16,7 +16,7 @@ pub trait LiveMap: Send + Sync {
     type Module;
 
     /// Keeps a module.
-    fn save(&self, key: ModuleHash, module: &Self::Module);
+    fn save(&self, hash: ModuleHash, module: &Self::Module);
 
     /// A clone of the module.
     fn load(&self, key: &ModuleHash) -> Option<Self::Module>;
@@ -67,9 +67,9 @@ where
 {
     type Module = E::Module;
 
-    fn save(&self, key: ModuleHash, module: &E::Module) {
+    fn save(&self, hash: ModuleHash, module: &E::Module) {
         // Another thread may have saved it before.
-        let _ = self.1.save(key, &self.0, module);
+        let _ = self.1.save(hash, &self.0, module);
     }
 
     fn load(&self, key: &ModuleHash) -> Option<E::Module> {
@@ -86,8 +86,8 @@ where
 {
     type Module = E::Module;
 
-    fn save(&self, key: ModuleHash, module: &E::Module) {
-        let _ = self.cache().save(key, self.engine(), module);
+    fn save(&self, hash: ModuleHash, module: &E::Module) {
+        let _ = self.cache().save(hash, self.engine(), module);
     }
 
     fn load(&self, key: &ModuleHash) -> Option<E::Module> {
@@ -102,8 +102,8 @@ pub type Locked<M, S> = RwLock<HashMap<ModuleHash, M, S>>;
 impl<M: Clone + Send + Sync, S: BuildHasher + Send + Sync> LiveMap for Locked<M, S> {
     type Module = M;
 
-    fn save(&self, key: ModuleHash, module: &M) {
-        self.write().insert(key, module.clone());
+    fn save(&self, hash: ModuleHash, module: &M) {
+        self.write().insert(hash, module.clone());
     }
 
     fn load(&self, key: &ModuleHash) -> Option<M> {

@@ -7,9 +7,9 @@ use criterion::Criterion;
 use module_cache_core::ModuleHash;
 
 use crate::comparison::Comparison;
-use crate::crew::Crew;
 use crate::live_map::Contender;
-use crate::random::Random;
+use crate::random::{RngExt, seeded};
+use crate::thread_group::ThreadGroup;
 
 /// Which keys are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub fn compare<M: Clone + Send + Sync + 'static>(
     let entries = entries as u64;
     let modules: Arc<[_]> = (0..entries).map(|n| (key(n), make(n))).collect();
     let keys: Arc<[_]> = keys(pattern, entries).into();
-    let crew = Crew::new(threads);
+    let group = ThreadGroup::new(threads);
     let threads = if threads == 1 {
         "1 thread"
     } else {
@@ -49,14 +49,14 @@ pub fn compare<M: Clone + Send + Sync + 'static>(
     ));
     for (name, map) in contenders {
         let (filled, of) = (map.clone(), modules.clone());
-        crew.time(move || {
+        group.time(move || {
             filled.fill(&of);
             Duration::ZERO
         });
-        let (map, keys, crew) = (map.clone(), keys.clone(), &crew);
+        let (map, keys, group) = (map.clone(), keys.clone(), &group);
         task = task.measured(*name, move |count| {
             let (map, keys) = (map.clone(), keys.clone());
-            crew.time(move || map.time(&keys, count))
+            group.time(move || map.time(&keys, count))
         });
     }
     task.run(criterion);
@@ -68,11 +68,11 @@ fn key(n: u64) -> ModuleHash {
 
 /// The order of the keys, laid out one after the other, so that what is measured is the map.
 fn keys(pattern: Pattern, entries: u64) -> Vec<ModuleHash> {
-    let mut random = Random::new(entries);
+    let mut random = seeded(entries);
     let length = (4 * entries).clamp(1 << 10, 1 << 17);
     (0..length)
         .map(|_| {
-            let n = random.below(entries);
+            let n = random.random_range(0..entries);
             key(match pattern {
                 Pattern::Uniform => n,
                 Pattern::Hot => 0,

@@ -16,8 +16,8 @@ pub type Dash = DashMap<ModuleHash, BareModule, PassThrough>;
 impl LiveMap for Dash {
     type Module = BareModule;
 
-    fn save(&self, key: ModuleHash, module: &BareModule) {
-        self.insert(key, module.clone());
+    fn save(&self, hash: ModuleHash, module: &BareModule) {
+        self.insert(hash, module.clone());
     }
 
     fn load(&self, key: &ModuleHash) -> Option<BareModule> {
@@ -31,8 +31,8 @@ pub type Papaya = papaya::HashMap<ModuleHash, BareModule, PassThrough>;
 impl LiveMap for Papaya {
     type Module = BareModule;
 
-    fn save(&self, key: ModuleHash, module: &BareModule) {
-        self.pin().insert(key, module.clone());
+    fn save(&self, hash: ModuleHash, module: &BareModule) {
+        self.pin().insert(hash, module.clone());
     }
 
     fn load(&self, key: &ModuleHash) -> Option<BareModule> {
@@ -64,8 +64,8 @@ pub fn quick_cache(capacity: usize) -> QuickCache {
 impl LiveMap for QuickCache {
     type Module = BareModule;
 
-    fn save(&self, key: ModuleHash, module: &BareModule) {
-        self.insert(key, module.clone());
+    fn save(&self, hash: ModuleHash, module: &BareModule) {
+        self.insert(hash, module.clone());
     }
 
     fn load(&self, key: &ModuleHash) -> Option<BareModule> {
@@ -86,8 +86,8 @@ pub fn moka(capacity: usize) -> Moka {
 impl LiveMap for Moka {
     type Module = BareModule;
 
-    fn save(&self, key: ModuleHash, module: &BareModule) {
-        self.insert(key, module.clone());
+    fn save(&self, hash: ModuleHash, module: &BareModule) {
+        self.insert(hash, module.clone());
     }
 
     fn load(&self, key: &ModuleHash) -> Option<BareModule> {
@@ -108,8 +108,8 @@ pub fn foyer(capacity: usize) -> Foyer {
 impl LiveMap for Foyer {
     type Module = BareModule;
 
-    fn save(&self, key: ModuleHash, module: &BareModule) {
-        self.insert(key, module.clone());
+    fn save(&self, hash: ModuleHash, module: &BareModule) {
+        self.insert(hash, module.clone());
     }
 
     fn load(&self, key: &ModuleHash) -> Option<BareModule> {

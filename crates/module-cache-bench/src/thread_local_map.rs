@@ -1,4 +1,4 @@
-//! The floor of all memory hits: a bare map of each thread's own.
+//! The baseline of all memory hits: a bare map of each thread's own.
 
 /// Defines a [`LiveMap`](crate::live_map::LiveMap) that is a `HashMap` in a thread-local `RefCell`: no
 /// lock, no bound, and nothing that threads share but the modules.

@@ -24,6 +24,20 @@ pub(crate) use maintenance::{
 pub(crate) use remote::NOT_BUILT;
 pub(crate) use remote::{PullArgs, PushArgs, RemoteArgs};
 
+/// Says, where the options do not, which folder the cache is.
+pub(crate) const CACHE_DIR: &str = "MODULE_CACHE_DIR";
+
+/// The URI of a remote storage. One with a password is better kept here: everybody can see command lines.
+pub(crate) const REMOTE: &str = "MODULE_CACHE_REMOTE";
+
+/// The key that entries are signed with, itself.
+pub(crate) const SIGNING_KEY: &str = "MODULE_CACHE_SIGNING_KEY";
+
+/// The value of an environment variable. An empty one counts as not set.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
 /// Parses the command line. Ends the process where that asks for help, or is wrong.
 pub(crate) fn parse() -> Command {
     match CommandLine::try_parse().and_then(checked) {

@@ -1,19 +1,30 @@
 //! Which folder is the cache.
 
+use std::error::Error;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
-use etcetera::BaseStrategy;
-use etcetera::base_strategy::choose_native_strategy;
 use module_cache::{CacheError, FileSystemCache};
 
-use crate::args::CacheDirArg;
-use crate::environment::{self, CACHE_DIR};
-use crate::messages;
+use crate::args::{CACHE_DIR, CacheDirArg, DirArgs, variable};
+use crate::{messages, output};
 
 /// What a folder has below it once a cache was opened there.
 const FORMAT: &str = "v1";
+
+/// Runs `module-cache dir`, which prints the cache folder, and returns its exit code.
+///
+/// # Errors
+///
+/// When there is no cache folder, or nothing can be printed.
+pub(crate) fn dir(args: &DirArgs) -> Result<u8> {
+    let folder = resolve(&args.cache_dir)?;
+    // As it is, so that a shell that takes it gets the same folder, whatever its name is made of.
+    output::print_line(folder.as_os_str().as_encoded_bytes())?;
+    output::flush()?;
+    Ok(0)
+}
 
 /// The cache folder: what was asked for, else what the environment says, else the platform's default.
 /// It need not exist.
@@ -22,10 +33,15 @@ const FORMAT: &str = "v1";
 ///
 /// When none is named and the user has no folder of their own.
 pub(crate) fn resolve(arg: &CacheDirArg) -> Result<PathBuf> {
-    let path = match (&arg.cache_dir, environment::get(CACHE_DIR)) {
+    let path = match (&arg.cache_dir, variable(CACHE_DIR)) {
         (Some(path), _) => path.clone(),
         (None, Some(path)) => path.into(),
-        (None, None) => platform_default()?,
+        (None, None) => FileSystemCache::default_dir("module-cache").map_err(|error| {
+            let cause = error
+                .source()
+                .map_or(error.to_string(), ToString::to_string);
+            anyhow!("{cause}, so there is no default for the cache folder; set {CACHE_DIR}")
+        })?,
     };
     std::path::absolute(&path).with_context(|| format!("cannot find {}", path.display()))
 }
@@ -79,19 +95,4 @@ pub(crate) fn open_existing(arg: &CacheDirArg) -> Result<Option<FileSystemCache>
         // Whatever else is wrong with it shows when it is opened.
         _ => open(arg).map(Some),
     }
-}
-
-fn platform_default() -> Result<PathBuf> {
-    // Without HOME, the user database would be asked. A service or a container that runs without HOME is
-    // not meant to write to the folder which that names.
-    if cfg!(unix)
-        && environment::get("HOME").is_none()
-        && environment::get("XDG_CACHE_HOME").is_none()
-    {
-        bail!("HOME is not set, so there is no default for the cache folder; set {CACHE_DIR}");
-    }
-    let folder = choose_native_strategy()
-        .with_context(|| format!("there is no default for the cache folder; set {CACHE_DIR}"))?
-        .cache_dir();
-    Ok(folder.join("module-cache"))
 }

@@ -1,12 +1,12 @@
 //! `module-cache clean`: removes entries, some or all.
 
 use anyhow::Result;
-use module_cache::{FileSystemCache, PruneOptions};
+use module_cache::{FileSystemCache, filesystem::PruneOptions};
 use serde::Serialize;
 
 use crate::args::CleanArgs;
-use crate::selection::{Problem, Selection};
-use crate::{cache_folder, foreign, json, messages, output, units};
+use crate::selection::{Place, Problem, Selection};
+use crate::{cache_folder, messages, output, units};
 
 /// Runs the command and returns its exit code: 0 if everything that was named was there.
 ///
@@ -25,13 +25,13 @@ pub(crate) fn clean(args: &CleanArgs) -> Result<u8> {
         report(problem, args.json)?;
     }
     if args.json {
-        json::print(&removed)?;
+        output::print_json(&removed)?;
     } else {
         let line = format!(
             "removed {} ({}) and {}",
             units::entries(removed.removed),
             units::size(removed.removed_bytes),
-            units::leftovers(removed.leftovers)
+            units::stale_files(removed.stale_files)
         );
         output::print_line(line.as_bytes())?;
     }
@@ -44,7 +44,7 @@ pub(crate) fn clean(args: &CleanArgs) -> Result<u8> {
 struct Summary {
     removed: u64,
     removed_bytes: u64,
-    leftovers: u64,
+    stale_files: u64,
 }
 
 fn remove_all(folder: &FileSystemCache) -> Result<Summary> {
@@ -52,11 +52,11 @@ fn remove_all(folder: &FileSystemCache) -> Result<Summary> {
         max_size: Some(0),
         ..PruneOptions::default()
     })?;
-    foreign::note(&report.foreign);
+    messages::note_unknown_files(&report.unknown_files);
     Ok(Summary {
         removed: report.removed,
         removed_bytes: report.removed_bytes,
-        leftovers: report.leftovers,
+        stale_files: report.stale_files,
     })
 }
 
@@ -65,22 +65,19 @@ fn remove_selected(
     args: &CleanArgs,
 ) -> Result<(Summary, Vec<Problem>)> {
     let entries = folder.map(FileSystemCache::list).transpose()?;
-    let selection = Selection::of(entries.unwrap_or_default(), &args.select);
+    let selection = Selection::of(Place::Folder, entries.unwrap_or_default(), &args.select);
     let mut removed = Summary::default();
     for entry in &selection.entries {
-        if let Some(folder) = folder
-            && folder.remove_entry(entry)?
-        {
-            removed.removed += 1;
-            removed.removed_bytes += entry.bytes();
-        }
+        let freed = folder.map_or(Ok(0), |folder| folder.remove_listed(entry))?;
+        removed.removed += u64::from(freed > 0);
+        removed.removed_bytes += freed;
     }
     Ok((removed, selection.problems))
 }
 
 fn report(problem: &Problem, json: bool) -> Result<()> {
     if json {
-        return json::print(problem);
+        return output::print_json(problem);
     }
     messages::error(problem);
     Ok(())

@@ -11,7 +11,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use indicatif::ProgressBar;
-use module_cache::{EngineId, EntryKey, FallbackExt, FileSystemCache, ModuleHash, Source};
+use module_cache::{
+    FallbackExt, FileSystemCache, ModuleHash,
+    backend::{EngineId, EntryKey, EntryStore},
+    loader::Source,
+};
 use serde::Serialize;
 
 use crate::args::CompileArgs;
@@ -19,9 +23,8 @@ use crate::find_files::{Found, Unusable, find_files};
 use crate::hash_function::HashFunction;
 use crate::precompiler::Precompiler;
 use crate::remote::{self, Tiers};
-use crate::reporting_cache::ReportingCache;
 use crate::wasm_file::OpenFile;
-use crate::{cache_folder, json, messages, output, progress, units};
+use crate::{cache_folder, kept, messages, output, progress, units};
 
 /// Runs the command and returns its exit code: 0 if everything is in the cache now.
 ///
@@ -35,18 +38,19 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
     let found = find_files(&args.paths);
     note_links(&found);
 
-    let cache = ReportingCache::new(Some(folder.clone())).with_fallback(storage);
+    let cache = Some(folder.clone()).with_fallback(storage);
     let work = Work {
         precompiler: Precompiler::new(args.engine, &cache)?,
         hash: args.hash,
         cache: &cache,
+        folder: &folder,
         found: &found,
         next: AtomicUsize::new(0),
         turns: Mutex::default(),
     };
     let mut report = Report::new(args.json, found.files.len());
     work.run(jobs(args), &mut report)?;
-    remote::settle(&cache);
+    remote::flush(&cache);
     report.finish(&folder, started.elapsed())
 }
 
@@ -75,6 +79,7 @@ struct Work<'a> {
     precompiler: Precompiler<'a>,
     hash: HashFunction,
     cache: &'a Tiers,
+    folder: &'a FileSystemCache,
     found: &'a Found,
     next: AtomicUsize,
     turns: Mutex<HashMap<ModuleHash, Arc<Mutex<()>>>>,
@@ -126,26 +131,26 @@ impl Work<'_> {
     }
 
     fn compile_file(&self, path: &Path) -> Result<Stored> {
-        let file = OpenFile::open(path)?.hashed(self.hash, self.cache.primary().folder())?;
+        let file = OpenFile::open(path)?.hashed(self.hash, Some(self.folder))?;
         // Files of equal content take turns, or the second would come between code and storage.
         let turn = self.turn(file.hash());
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
 
         let code = self.precompiler.precompile(&file)?;
-        if let Some(problem) = self.cache.primary().problem(file.hash()) {
+        let key = EntryKey::new(file.hash(), code.engine);
+        if let Some(problem) = kept::problem(self.cache, &key, &code.saved) {
             bail!("cannot be stored: {problem}");
         }
-        let artifact_bytes = self
-            .cache
-            .primary()
-            .entry_len(&EntryKey::new(file.hash(), code.engine))
-            .context("was stored, and is gone from the cache")?;
+        let entry = self.folder.get(&key)?;
+        let bytes = entry
+            .context("was stored, and is gone from the cache")?
+            .len();
         Ok(Stored {
             hash: file.hash(),
             engine: code.engine,
             source: code.source,
             elapsed_us: u64::try_from(code.elapsed.as_micros()).unwrap_or(u64::MAX),
-            artifact_bytes,
+            bytes,
         })
     }
 
@@ -172,14 +177,14 @@ enum Record {
 
 #[derive(Debug, Serialize)]
 struct Stored {
-    #[serde(serialize_with = "json::as_text")]
+    #[serde(serialize_with = "output::as_text")]
     hash: ModuleHash,
-    #[serde(serialize_with = "json::as_text")]
+    #[serde(serialize_with = "output::as_text")]
     engine: EngineId,
-    #[serde(serialize_with = "json::as_text")]
+    #[serde(serialize_with = "output::as_text")]
     source: Source,
     elapsed_us: u64,
-    artifact_bytes: u64,
+    bytes: u64,
 }
 
 /// What is printed while the files are worked on, and what is counted for the end.
@@ -206,7 +211,7 @@ impl Report {
         self.count(record);
         let printed = self.bar.suspend(|| {
             if self.json {
-                json::print(record)
+                output::print_json(record)
             } else {
                 print_for_people(record)
             }
@@ -222,7 +227,7 @@ impl Report {
             Record::Failed { .. } => self.failed += 1,
             Record::Stored { stored, .. } => match stored.source {
                 Source::Compiled => self.compiled += 1,
-                Source::Stored | Source::Resident => self.stored += 1,
+                _ => self.stored += 1,
             },
         }
     }
@@ -250,7 +255,7 @@ fn print_for_people(record: &Record) -> Result<()> {
     match record {
         Record::Stored { path, stored } => {
             let milliseconds = Duration::from_micros(stored.elapsed_us).as_secs_f64() * 1000.0;
-            let size = units::size(stored.artifact_bytes);
+            let size = units::size(stored.bytes);
             let source = stored.source.to_string();
             let line = format!("{source:<8} {milliseconds:>10.3} ms {size:>11}  {path}");
             output::print_line(messages::one_line(&line).as_bytes())

@@ -1,10 +1,11 @@
-//! The one configuration of wasmtime, and the loaders on it. `run` and `compile` share it, or what one
-//! stores would be of no use to the other.
+//! The one configuration of wasmtime. `run` and `compile` share it, or what one stores would be of no use to the
+//! other.
 
 use anyhow::{Context, Result};
 use module_cache::{
-    Compile, Engine as _, EngineId, LoadError, Loaded, ModuleCache, ModuleLoader,
-    WasmtimeComponentEngine, WasmtimeEngine,
+    ModuleLoader, WasmtimeComponentEngine, WasmtimeEngine,
+    backend::{ArtifactEngine, Compile, EngineId},
+    loader::Loaded,
 };
 use wasmtime::component::Component;
 use wasmtime::{Config, Module, WasmBacktraceDetails};
@@ -14,8 +15,8 @@ use crate::wasm_file::{Kind, WasmFile};
 
 /// Loads modules and components from a cache, and compiles what it does not have.
 pub(crate) struct Engine<'a> {
-    modules: ModuleLoader<WasmtimeEngine, &'a Tiers>,
-    components: ModuleLoader<WasmtimeComponentEngine, &'a Tiers>,
+    engine: wasmtime::Engine,
+    cache: &'a Tiers,
 }
 
 /// Machine code, ready to be run.
@@ -38,46 +39,33 @@ impl<'a> Engine<'a> {
         let engine = wasmtime::Engine::new(&config)
             .map_err(|error| anyhow::Error::from_boxed(error.into()))
             .context("cannot set up wasmtime")?;
-        Ok(Self {
-            modules: ModuleLoader::new(WasmtimeEngine::new(&engine)?, cache),
-            components: ModuleLoader::new(WasmtimeComponentEngine::new(&engine)?, cache),
-        })
+        Ok(Self { engine, cache })
     }
 
-    /// Loads the code of a file, or compiles it.
+    /// Loads the code of a file, or compiles it, and names the engine that can load it.
     ///
     /// # Errors
     ///
     /// When it is not in the cache and cannot be compiled.
-    pub(crate) fn load(&self, file: &WasmFile) -> Result<Loaded<Code>, LoadError> {
+    pub(crate) fn load(&self, file: &WasmFile) -> Result<(EngineId, Loaded<Code>)> {
         match file.kind() {
-            Kind::Module => load(&self.modules, file, Code::Module),
-            Kind::Component => load(&self.components, file, Code::Component),
+            Kind::Module => self.load_by(WasmtimeEngine::new(&self.engine)?, file, Code::Module),
+            Kind::Component => {
+                let engine = WasmtimeComponentEngine::new(&self.engine)?;
+                self.load_by(engine, file, Code::Component)
+            }
         }
     }
 
-    /// What the code of such files depends on.
-    pub(crate) fn id(&self, kind: Kind) -> EngineId {
-        match kind {
-            Kind::Module => *self.modules.engine().id(),
-            Kind::Component => *self.components.engine().id(),
-        }
+    fn load_by<E: ArtifactEngine + Compile>(
+        &self,
+        engine: E,
+        file: &WasmFile,
+        into_code: impl FnOnce(E::Module) -> Code,
+    ) -> Result<(EngineId, Loaded<Code>)> {
+        let id = *engine.id();
+        let loader = ModuleLoader::new(engine, self.cache);
+        let loaded = loader.load_with(file.hash(), || file.fetch())?;
+        Ok((id, loaded.map(into_code)))
     }
-}
-
-fn load<E: Compile, C: ModuleCache<E>>(
-    loader: &ModuleLoader<E, C>,
-    file: &WasmFile,
-    into_code: impl FnOnce(E::Module) -> Code,
-) -> Result<Loaded<Code>, LoadError> {
-    let Loaded {
-        module,
-        source,
-        elapsed,
-    } = loader.load_with(file.hash(), || file.fetch())?;
-    Ok(Loaded {
-        module: into_code(module),
-        source,
-        elapsed,
-    })
 }

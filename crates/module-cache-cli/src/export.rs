@@ -6,13 +6,15 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use module_cache::{CacheError, EntryInfo, ExportReport, FileSystemCache, ModuleHash};
+use module_cache::{
+    CacheError, FileSystemCache, ModuleHash, backend::ListedEntry, filesystem::ExportReport,
+};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::args::ExportArgs;
-use crate::selection::Selection;
-use crate::{cache_folder, json, messages, output, signing_key, units};
+use crate::selection::{Place, Selection};
+use crate::{cache_folder, messages, output, signing_key, units};
 
 /// Runs the command and returns its exit code: 0 if the bundle has all that was asked for.
 ///
@@ -27,7 +29,7 @@ pub(crate) fn export(args: &ExportArgs) -> Result<u8> {
     let trust = signing_key::trust(&args.trust)?;
     let folder = cache_folder::open_existing(&args.cache_dir)?;
     let entries = folder.as_ref().map(FileSystemCache::list).transpose()?;
-    let selection = Selection::of(entries.unwrap_or_default(), &args.select);
+    let selection = Selection::of(Place::Folder, entries.unwrap_or_default(), &args.select);
     for problem in &selection.problems {
         messages::error(problem);
     }
@@ -49,8 +51,8 @@ pub(crate) fn export(args: &ExportArgs) -> Result<u8> {
     finish(args, &report, to_stdout)
 }
 
-fn key(entry: &EntryInfo) -> (&str, ModuleHash) {
-    (&entry.engine, entry.module)
+fn key(entry: &ListedEntry) -> (&str, ModuleHash) {
+    (&entry.engine, entry.hash)
 }
 
 /// Writes a file that has its name only when it is whole.
@@ -126,7 +128,7 @@ fn finish(args: &ExportArgs, report: &ExportReport, to_stdout: bool) -> Result<u
     for (path, reason) in &report.skipped {
         let path = path.to_string_lossy().into_owned();
         if args.json {
-            json::print(&Skipped { path, reason })?;
+            output::print_json(&Skipped { path, reason })?;
         } else {
             messages::error(format_args!("{path}: {reason}; it is not in the bundle"));
         }
@@ -140,7 +142,7 @@ fn finish(args: &ExportArgs, report: &ExportReport, to_stdout: bool) -> Result<u
         units::size(report.bytes)
     );
     if args.json {
-        json::print(&Summary {
+        output::print_json(&Summary {
             entries: report.entries,
             bytes: report.bytes,
             skipped: report.skipped.len(),

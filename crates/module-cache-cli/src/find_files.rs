@@ -1,9 +1,9 @@
 //! The WebAssembly files below the paths of a command line.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Error, Result, anyhow};
+use walkdir::WalkDir;
 
 /// What stands for a path: the files, or why there are none.
 #[derive(Debug, Default)]
@@ -36,48 +36,30 @@ pub(crate) fn find_files(paths: &[PathBuf]) -> Found {
 }
 
 fn search(root: &Path, found: &mut Found) {
-    let mut files = Vec::new();
-    let mut unusable = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let listed = list(&folder, &mut files, &mut folders, &mut found.links);
-        if let Err(error) = listed {
-            let path = folder;
-            unusable.push(Unusable { path, error });
+    let before = found.files.len();
+    for entry in WalkDir::new(root).sort_by_file_name() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let path = error.path().unwrap_or(root).to_owned();
+                let error = Error::from(error).context("cannot be searched");
+                found.files.push(Err(Unusable { path, error }));
+                continue;
+            }
+        };
+        let (path, kind) = (entry.path(), entry.file_type());
+        if kind.is_symlink() && path.is_dir() {
+            found.links.push(path.to_owned());
+        } else if has_wasm_name(path) && (kind.is_file() || is_file_or_broken(path)) {
+            found.files.push(Ok(path.to_owned()));
         }
     }
-    if files.is_empty() && unusable.is_empty() {
-        unusable.push(Unusable {
+    if found.files.len() == before {
+        found.files.push(Err(Unusable {
             path: root.to_owned(),
             error: anyhow!("no .wasm or .wat file in this folder; name another"),
-        });
+        }));
     }
-    files.sort();
-    unusable.sort_by(|a, b| a.path.cmp(&b.path));
-    found.files.extend(files.into_iter().map(Ok));
-    found.files.extend(unusable.into_iter().map(Err));
-}
-
-fn list(
-    folder: &Path,
-    files: &mut Vec<PathBuf>,
-    folders: &mut Vec<PathBuf>,
-    links: &mut Vec<PathBuf>,
-) -> Result<()> {
-    let context = "cannot be searched";
-    for entry in fs::read_dir(folder).context(context)? {
-        let entry = entry.context(context)?;
-        let kind = entry.file_type().context(context)?;
-        let path = entry.path();
-        if kind.is_dir() {
-            folders.push(path);
-        } else if kind.is_symlink() && path.is_dir() {
-            links.push(path);
-        } else if has_wasm_name(&path) && (kind.is_file() || is_file_or_broken(&path)) {
-            files.push(path);
-        }
-    }
-    Ok(())
 }
 
 fn has_wasm_name(path: &Path) -> bool {
@@ -86,7 +68,7 @@ fn has_wasm_name(path: &Path) -> bool {
     })
 }
 
-/// Not a pipe or a device, which could be read for ever. A link that leads nowhere is worth an error.
+/// Not a folder, a pipe or a device, which could be read for ever. A link that leads nowhere is worth an error.
 fn is_file_or_broken(path: &Path) -> bool {
     path.metadata().map_or(true, |metadata| metadata.is_file())
 }

@@ -5,11 +5,11 @@ use std::io::{self, BufReader, ErrorKind, IsTerminal, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use module_cache::{ImportReport, Refused};
+use module_cache::filesystem::{ImportReport, Refused};
 use serde::Serialize;
 
 use crate::args::ImportArgs;
-use crate::{cache_folder, json, messages, output, signing_key, units};
+use crate::{cache_folder, messages, output, signing_key, units};
 
 /// Runs the command and returns its exit code: 0 if all that is in the bundle is in the cache now.
 ///
@@ -64,7 +64,7 @@ struct Summary {
 fn finish(args: &ImportArgs, name: &str, report: &ImportReport) -> Result<u8> {
     for Refused { member, reason, .. } in &report.refused {
         if args.json {
-            json::print(&Record { member, reason })?;
+            output::print_json(&Record { member, reason })?;
         } else {
             messages::error(format_args!("{name}: {member} was refused: {reason}"));
         }
@@ -75,7 +75,7 @@ fn finish(args: &ImportArgs, name: &str, report: &ImportReport) -> Result<u8> {
         messages::error(format_args!("{name}: {more} more were refused"));
     }
     if args.json {
-        json::print(&Summary {
+        output::print_json(&Summary {
             stored: report.stored,
             present: report.present,
             bytes: report.bytes,

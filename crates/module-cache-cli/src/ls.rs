@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
-use module_cache::{EntryInfo, ModuleHash};
+use module_cache::{ModuleHash, backend::ListedEntry};
 use serde::Serialize;
 
 use crate::args::{LsArgs, SortKey};
 use crate::selection::of_engine;
-use crate::{cache_folder, json, messages, output, units};
+use crate::{cache_folder, messages, output, units};
 
 /// Runs the command and returns its exit code.
 ///
@@ -30,7 +30,7 @@ pub(crate) fn ls(args: &LsArgs) -> Result<u8> {
     let now = SystemTime::now();
     for entry in &entries {
         if args.json {
-            json::print(&Record::of(entry))?;
+            output::print_json(&Record::of(entry))?;
         } else {
             print_for_people(entry, now)?;
         }
@@ -39,11 +39,11 @@ pub(crate) fn ls(args: &LsArgs) -> Result<u8> {
     Ok(0)
 }
 
-fn sort(entries: &mut [EntryInfo], by: SortKey) {
-    entries.sort_unstable_by(|a, b| (&a.engine, a.module).cmp(&(&b.engine, b.module)));
+fn sort(entries: &mut [ListedEntry], by: SortKey) {
+    entries.sort_unstable_by(|a, b| (&a.engine, a.hash).cmp(&(&b.engine, b.hash)));
     match by {
         SortKey::Use => entries.sort_by_key(|entry| Reverse(entry.last_use)),
-        SortKey::Size => entries.sort_by_key(|entry| Reverse(entry.len)),
+        SortKey::Size => entries.sort_by_key(|entry| Reverse(entry.bytes)),
         SortKey::Age => entries.sort_by_key(|entry| entry.stored),
     }
 }
@@ -51,42 +51,44 @@ fn sort(entries: &mut [EntryInfo], by: SortKey) {
 /// An entry, as `--json` prints it.
 #[derive(Debug, Serialize)]
 struct Record<'a> {
-    #[serde(serialize_with = "json::as_text")]
+    #[serde(serialize_with = "output::as_text")]
     hash: ModuleHash,
     engine: &'a str,
-    artifact_bytes: u64,
+    bytes: u64,
     stored: u64,
     last_use: u64,
 }
 
 impl<'a> Record<'a> {
-    fn of(entry: &'a EntryInfo) -> Self {
+    fn of(entry: &'a ListedEntry) -> Self {
         Self {
-            hash: entry.module,
+            hash: entry.hash,
             engine: &entry.engine,
-            artifact_bytes: entry.len,
+            bytes: entry.bytes,
             stored: since_1970(entry.stored),
             last_use: since_1970(entry.last_use),
         }
     }
 }
 
-fn since_1970(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
+fn since_1970(time: Option<SystemTime>) -> u64 {
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.unwrap_or_default().as_secs()
 }
 
-fn print_for_people(entry: &EntryInfo, now: SystemTime) -> Result<()> {
+fn print_for_people(entry: &ListedEntry, now: SystemTime) -> Result<()> {
     // What the clock says will be is now.
-    let ago = |time| units::age(now.duration_since(time).unwrap_or_default());
+    let ago = |time: Option<SystemTime>| {
+        let ago = time.and_then(|time| now.duration_since(time).ok());
+        units::age(ago.unwrap_or_default())
+    };
     let line = format!(
         "{:>5} {:>11} {:>5}  {}  {}",
         ago(entry.last_use),
-        units::size(entry.len),
+        units::size(entry.bytes),
         ago(entry.stored),
         entry.engine,
-        entry.module
+        entry.hash
     );
     output::print_line(messages::one_line(&line).as_bytes())
 }

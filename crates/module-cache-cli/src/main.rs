@@ -10,16 +10,13 @@ mod cache_folder;
 mod clean;
 mod compile;
 mod completions;
-mod dir;
 mod engine;
-mod environment;
 mod export;
 mod find_files;
-mod foreign;
 mod guest_stdout;
 mod hash_function;
 mod import;
-mod json;
+mod kept;
 mod ls;
 mod messages;
 mod output;
@@ -32,7 +29,6 @@ mod pull;
 #[cfg(feature = "remote")]
 mod push;
 mod remote;
-mod reporting_cache;
 mod run;
 mod selection;
 mod signing_key;
@@ -71,7 +67,7 @@ fn main() -> ExitCode {
         Command::Pull(args) => pull::pull(&args),
         #[cfg(not(feature = "remote"))]
         Command::Push(_) | Command::Pull(_) => Err(anyhow::anyhow!(args::NOT_BUILT)),
-        Command::Dir(args) => dir::dir(&args),
+        Command::Dir(args) => cache_folder::dir(&args),
         Command::Completions(args) => completions::completions(&args),
     };
     let code = outcome.unwrap_or_else(|error| {

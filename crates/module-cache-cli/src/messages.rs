@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::iter;
+use std::path::PathBuf;
 
 /// Says what failed.
 pub(crate) fn error(text: impl Display) {
@@ -18,6 +19,16 @@ pub(crate) fn warning(text: impl Display) {
 /// Says what is worth knowing and not wrong.
 pub(crate) fn note(text: impl Display) {
     line(format_args!("note: {text}"));
+}
+
+/// Names files that lie in the cache folder and are none of the cache's.
+pub(crate) fn note_unknown_files(files: &[PathBuf]) {
+    for file in files {
+        note(format_args!(
+            "{} is none of the cache's, and is left alone",
+            file.display()
+        ));
+    }
 }
 
 /// Says something after the command's name.

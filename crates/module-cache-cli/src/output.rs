@@ -1,9 +1,11 @@
 //! Standard output, and what it means when nobody reads it any more.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
 
 use anyhow::{Context, Error, Result};
+use serde::{Serialize, Serializer};
 
 /// The exit code when standard output was closed: what a shell shows for a program that was ended by
 /// SIGPIPE, as other commands are. Rust ignores that signal, so writes fail instead.
@@ -99,4 +101,27 @@ fn checked(outcome: io::Result<()>) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(StdoutClosed.into()),
         outcome => outcome.context("cannot write to standard output"),
     }
+}
+
+/// Prints an object of `--json`, in a line.
+///
+/// # Errors
+///
+/// As for [`print_line`].
+pub(crate) fn print_json(object: &impl Serialize) -> Result<()> {
+    print_line(&serde_json::to_vec(object)?)
+}
+
+/// Files, as `--json` names them.
+pub(crate) fn names(files: &[PathBuf]) -> Vec<String> {
+    let names = files.iter().map(|file| file.to_string_lossy().into_owned());
+    names.collect()
+}
+
+/// Writes a field of `--json` as what it is printed as.
+pub(crate) fn as_text<S: Serializer>(
+    value: &impl Display,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }

@@ -3,25 +3,29 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use module_cache::{EngineId, Loaded, Source};
+use module_cache::{
+    backend::EngineId,
+    loader::{Loaded, Source},
+};
 #[cfg(feature = "wasmer-singlepass")]
 use wasmer::sys::Singlepass;
 #[cfg(feature = "wasmer")]
 use {
     crate::wasm_file::Kind,
     anyhow::bail,
-    module_cache::{Engine as _, ModuleLoader, WasmerEngine},
+    module_cache::{ModuleLoader, WasmerEngine, backend::Engine as _},
     wasmer::sys::Cranelift,
 };
 
 use crate::args::EngineName;
 use crate::engine::Engine;
+use crate::kept::Saved;
 use crate::remote::Tiers;
 use crate::wasm_file::WasmFile;
 
 /// Brings the code of files into a cache.
 pub(crate) enum Precompiler<'a> {
-    Wasmtime(Box<Engine<'a>>),
+    Wasmtime(Engine<'a>),
     /// Each module gets an engine of its own. One of wasmer is locked while it compiles, keeps all code for
     /// as long as it lives, and is of no more use after its compiler panicked.
     #[cfg(feature = "wasmer")]
@@ -38,6 +42,7 @@ pub(crate) struct Precompiled {
     pub(crate) engine: EngineId,
     pub(crate) source: Source,
     pub(crate) elapsed: Duration,
+    pub(crate) saved: Saved,
 }
 
 impl<'a> Precompiler<'a> {
@@ -49,7 +54,7 @@ impl<'a> Precompiler<'a> {
     pub(crate) fn new(engine: EngineName, cache: &'a Tiers) -> Result<Self> {
         // Settings would be part of the engine's id. Without any, it is the id of engines as most make them.
         match engine {
-            EngineName::Wasmtime => Ok(Self::Wasmtime(Engine::new(cache)?.into())),
+            EngineName::Wasmtime => Ok(Self::Wasmtime(Engine::new(cache)?)),
             #[cfg(feature = "wasmer")]
             EngineName::WasmerCranelift => Ok(Self::Wasmer {
                 new_engine: || Cranelift::default().into(),
@@ -63,8 +68,7 @@ impl<'a> Precompiler<'a> {
         }
     }
 
-    /// Finds the code of a file in the cache, or compiles and stores it. That it could not be stored is
-    /// the cache's to say.
+    /// Finds the code of a file in the cache, or compiles and stores it.
     ///
     /// # Errors
     ///
@@ -72,8 +76,8 @@ impl<'a> Precompiler<'a> {
     pub(crate) fn precompile(&self, file: &WasmFile) -> Result<Precompiled> {
         match self {
             Self::Wasmtime(engine) => {
-                let loaded = engine.load(file)?;
-                Ok(Precompiled::of(engine.id(file.kind()), &loaded))
+                let (id, loaded) = engine.load(file)?;
+                Ok(Precompiled::of(id, loaded))
             }
             #[cfg(feature = "wasmer")]
             Self::Wasmer { new_engine, cache } => {
@@ -85,18 +89,19 @@ impl<'a> Precompiler<'a> {
                 let engine = WasmerEngine::without_middleware(&new_engine())?;
                 let loader = ModuleLoader::new(engine, *cache);
                 let loaded = loader.load_with(file.hash(), || file.fetch())?;
-                Ok(Precompiled::of(*loader.engine().id(), &loaded))
+                Ok(Precompiled::of(*loader.engine().id(), loaded))
             }
         }
     }
 }
 
 impl Precompiled {
-    fn of<M>(engine: EngineId, loaded: &Loaded<M>) -> Self {
+    fn of<M>(engine: EngineId, loaded: Loaded<M>) -> Self {
         Self {
             engine,
             source: loaded.source,
             elapsed: loaded.elapsed,
+            saved: loaded.saved,
         }
     }
 }

@@ -1,11 +1,11 @@
 //! `module-cache prune`: makes the cache smaller, and clears away what dead processes left.
 
 use anyhow::Result;
-use module_cache::{PruneOptions, PruneReport};
+use module_cache::filesystem::{PruneOptions, PruneReport};
 use serde::Serialize;
 
 use crate::args::PruneArgs;
-use crate::{cache_folder, foreign, json, output, units};
+use crate::{cache_folder, messages, output, units};
 
 /// Runs the command and returns its exit code.
 ///
@@ -22,9 +22,9 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<u8> {
         Some(folder) => folder.prune(&options)?,
         None => PruneReport::default(),
     };
-    foreign::note(&report.foreign);
+    messages::note_unknown_files(&report.unknown_files);
     if args.json {
-        json::print(&Record::of(&report, args.dry_run))?;
+        output::print_json(&Record::of(&report, args.dry_run))?;
     } else {
         print_for_people(&report, args.dry_run)?;
     }
@@ -40,8 +40,8 @@ struct Record {
     removed_bytes: u64,
     kept: u64,
     kept_bytes: u64,
-    leftovers: u64,
-    foreign: Vec<String>,
+    stale_files: u64,
+    unknown_files: Vec<String>,
 }
 
 impl Record {
@@ -52,8 +52,8 @@ impl Record {
             removed_bytes: report.removed_bytes,
             kept: report.kept,
             kept_bytes: report.kept_bytes,
-            leftovers: report.leftovers,
-            foreign: foreign::names(&report.foreign),
+            stale_files: report.stale_files,
+            unknown_files: output::names(&report.unknown_files),
         }
     }
 }
@@ -68,7 +68,7 @@ fn print_for_people(report: &PruneReport, dry_run: bool) -> Result<()> {
         "{remove} {} ({}) and {}; {keep} {} ({})",
         units::entries(report.removed),
         units::size(report.removed_bytes),
-        units::leftovers(report.leftovers),
+        units::stale_files(report.stale_files),
         units::entries(report.kept),
         units::size(report.kept_bytes),
     );

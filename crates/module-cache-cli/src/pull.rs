@@ -3,10 +3,14 @@
 use std::collections::HashSet;
 
 use anyhow::{Result, bail};
-use module_cache::{EntryStore, FileSystemCache, ModuleHash, RemoteCache, RemoteEntry};
+use module_cache::{
+    FileSystemCache, ModuleHash,
+    backend::{EntryStore, ListedEntry},
+    remote::RemoteCache,
+};
 
 use crate::args::PullArgs;
-use crate::selection::{Listed, Selection};
+use crate::selection::{Place, Selection};
 use crate::transfer::{self, Copied};
 use crate::{cache_folder, messages, remote};
 
@@ -27,7 +31,7 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8> {
     }
     let remote = remote::connect(&args.remote)?;
     let folder = cache_folder::open_writable(&args.cache_dir)?;
-    let mut selection = Selection::of(remote.list()?, &args.select);
+    let mut selection = Selection::of(Place::Remote, remote.list()?, &args.select);
     for problem in &selection.problems {
         messages::error(problem);
     }
@@ -39,7 +43,7 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8> {
 
     let present = folder.list()?;
     let present: HashSet<_> = present.iter().map(name).collect();
-    let copy = |entry: &RemoteEntry| {
+    let copy = |entry: &ListedEntry| {
         if present.contains(&name(entry)) {
             Copied::Present
         } else {
@@ -49,11 +53,11 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8> {
     transfer::transfer(&selection.entries, copy, "pulled", args.json)
 }
 
-fn name(entry: &impl Listed) -> (&str, ModuleHash) {
-    (entry.engine(), entry.module())
+fn name(entry: &ListedEntry) -> (&str, ModuleHash) {
+    (&entry.engine, entry.hash)
 }
 
-fn copy(remote: &RemoteCache, listed: &RemoteEntry, folder: &FileSystemCache) -> Copied {
+fn copy(remote: &RemoteCache, listed: &ListedEntry, folder: &FileSystemCache) -> Copied {
     let stored = match remote.get_listed(listed) {
         Ok(Some(entry)) => folder.put(entry.key(), &entry),
         Ok(None) => {

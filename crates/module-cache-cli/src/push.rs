@@ -1,10 +1,10 @@
 //! `module-cache push`: uploads entries to a remote storage.
 
 use anyhow::{Result, bail};
-use module_cache::{EntryInfo, FileSystemCache, RemoteCache};
+use module_cache::{FileSystemCache, backend::ListedEntry, remote::RemoteCache};
 
 use crate::args::PushArgs;
-use crate::selection::Selection;
+use crate::selection::{Place, Selection};
 use crate::transfer::{self, Copied};
 use crate::{cache_folder, messages, remote};
 
@@ -17,7 +17,7 @@ pub(crate) fn push(args: &PushArgs) -> Result<u8> {
     let remote = remote::connect(&args.remote)?;
     let folder = cache_folder::open_existing(&args.cache_dir)?;
     let entries = folder.as_ref().map(FileSystemCache::list).transpose()?;
-    let mut selection = Selection::of(entries.unwrap_or_default(), &args.select);
+    let mut selection = Selection::of(Place::Folder, entries.unwrap_or_default(), &args.select);
     for problem in &selection.problems {
         messages::error(problem);
     }
@@ -28,12 +28,12 @@ pub(crate) fn push(args: &PushArgs) -> Result<u8> {
         bail!("the cache is empty, so there is nothing to push");
     };
     // What a storage cannot take for its size comes last, and holds up nothing.
-    selection.entries.sort_by_key(|entry| entry.len);
-    let copy = |entry: &EntryInfo| copy(&folder, entry, &remote);
+    selection.entries.sort_by_key(|entry| entry.bytes);
+    let copy = |entry: &ListedEntry| copy(&folder, entry, &remote);
     transfer::transfer(&selection.entries, copy, "pushed", args.json)
 }
 
-fn copy(folder: &FileSystemCache, listed: &EntryInfo, remote: &RemoteCache) -> Copied {
+fn copy(folder: &FileSystemCache, listed: &ListedEntry, remote: &RemoteCache) -> Copied {
     let entry = match folder.get_listed(listed) {
         Ok(Some(entry)) => entry,
         Ok(None) => {

@@ -1,27 +1,26 @@
 //! A storage that machines share, and how it stands behind the cache folder.
 
 use anyhow::Result;
-use module_cache::{EntryStore, FallbackCache};
+use module_cache::{FallbackCache, FileSystemCache, backend::EntryStore};
 #[cfg(feature = "remote")]
 use {
     crate::signing_key,
     anyhow::{Context, anyhow},
-    module_cache::RemoteCache,
+    module_cache::remote::RemoteCache,
 };
 
 use crate::args::RemoteArgs;
-use crate::reporting_cache::ReportingCache;
 
 /// The cache of a command: what it does not have is looked for in the remote storage, if there is one, and
 /// kept.
-pub(crate) type Tiers = FallbackCache<ReportingCache, Option<Storage>>;
+pub(crate) type Tiers = FallbackCache<Option<FileSystemCache>, Option<Storage>>;
 
 #[cfg(feature = "remote")]
 pub(crate) type Storage = RemoteCache;
 
 /// A build without has none, of whatever type.
 #[cfg(not(feature = "remote"))]
-pub(crate) type Storage = ReportingCache;
+pub(crate) type Storage = FileSystemCache;
 
 /// The storage that was asked for, if any. Nothing is asked of it yet, so that it works is not sure.
 ///
@@ -40,9 +39,9 @@ pub(crate) fn open(args: &RemoteArgs) -> Result<Option<Storage>> {
 }
 
 /// Waits for what is on its way there. What failed was told when it did.
-pub(crate) fn settle(cache: &Tiers) {
+pub(crate) fn flush(cache: &Tiers) {
     if let Some(storage) = cache.fallback() {
-        let _ = EntryStore::flush(storage);
+        let _ = storage.sync();
     }
 }
 

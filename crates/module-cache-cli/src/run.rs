@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use module_cache::{FallbackExt, Loaded, ModuleHash};
+use module_cache::{FallbackExt, ModuleHash, backend::EntryKey, loader::Loaded};
 use wasmtime_wasi::{DirPerms, FilePerms, WasiCtxBuilder};
 
 use crate::args::{MappedDir, RunArgs, Variable};
@@ -13,9 +13,8 @@ use crate::guest_stdout::GuestStdout;
 use crate::hash_function::HashFunction;
 use crate::program::{self, End};
 use crate::remote::{self, Tiers};
-use crate::reporting_cache::ReportingCache;
 use crate::wasm_file::OpenFile;
-use crate::{cache_folder, messages, output};
+use crate::{cache_folder, kept, messages, output};
 
 /// What programs are known by in the cache.
 const HASH: HashFunction = HashFunction::Blake3;
@@ -40,13 +39,14 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
 
     let cache = cache(args)?;
     let file = file
-        .hashed(HASH, cache.primary().folder())
+        .hashed(HASH, cache.primary().as_ref())
         .with_context(|| name.clone())?;
     let engine = Engine::new(&cache)?;
-    let loaded = engine.load(&file).with_context(|| name.clone())?;
+    let (id, loaded) = engine.load(&file).with_context(|| name.clone())?;
     let hash = file.hash();
+    let key = EntryKey::new(hash, id);
     drop(file);
-    if let Some(problem) = cache.primary().problem(hash) {
+    if let Some(problem) = kept::problem(&cache, &key, &loaded.saved) {
         let again = if cache.fallback().is_none() {
             "compiles"
         } else {
@@ -75,13 +75,13 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
 /// so is an error.
 fn cache(args: &RunArgs) -> Result<Tiers> {
     if args.no_cache {
-        return Ok(ReportingCache::new(None).with_fallback(None));
+        return Ok(None.with_fallback(None));
     }
     let storage = remote::open(&args.remote)?;
     let folder = cache_folder::open(&args.cache_dir).map_err(|error| {
         messages::warning(format_args!("{error:#}; running without the cache"));
     });
-    Ok(ReportingCache::new(folder.ok()).with_fallback(storage))
+    Ok(folder.ok().with_fallback(storage))
 }
 
 /// All that the program gets from outside.

@@ -3,54 +3,43 @@
 use std::fmt;
 use std::str::FromStr;
 
-use module_cache::{EntryInfo, ModuleHash};
+use module_cache::{ModuleHash, backend::ListedEntry};
 use serde::Serialize;
 
 use crate::args::{EngineArg, SelectArgs};
 
 /// The entries that were selected, and what selects none.
 #[derive(Debug)]
-pub(crate) struct Selection<T> {
-    pub(crate) entries: Vec<T>,
+pub(crate) struct Selection {
+    pub(crate) entries: Vec<ListedEntry>,
     pub(crate) problems: Vec<Problem>,
 }
 
-/// An entry of a place that can list what it has.
-pub(crate) trait Listed {
+/// A place that can list what it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    Folder,
+    #[cfg(feature = "remote")]
+    Remote,
+}
+
+impl Place {
     /// What to say where the place has nothing of an engine.
-    const NO_ENGINE: &str;
+    fn no_engine(self) -> &'static str {
+        match self {
+            Self::Folder => "the cache has nothing of such an engine; see `module-cache size`",
+            #[cfg(feature = "remote")]
+            Self::Remote => "the remote storage has nothing of such an engine",
+        }
+    }
+
     /// What to say where the place does not have a module.
-    const NO_MODULE: &str;
-
-    /// The name of the engine's folder.
-    fn engine(&self) -> &str;
-    fn module(&self) -> ModuleHash;
-}
-
-impl Listed for EntryInfo {
-    const NO_ENGINE: &str = "the cache has nothing of such an engine; see `module-cache size`";
-    const NO_MODULE: &str = "the cache has no such module; see `module-cache ls`";
-
-    fn engine(&self) -> &str {
-        &self.engine
-    }
-
-    fn module(&self) -> ModuleHash {
-        self.module
-    }
-}
-
-#[cfg(feature = "remote")]
-impl Listed for module_cache::RemoteEntry {
-    const NO_ENGINE: &str = "the remote storage has nothing of such an engine";
-    const NO_MODULE: &str = "the remote storage has no such module";
-
-    fn engine(&self) -> &str {
-        &self.engine
-    }
-
-    fn module(&self) -> ModuleHash {
-        self.module
+    fn no_module(self) -> &'static str {
+        match self {
+            Self::Folder => "the cache has no such module; see `module-cache ls`",
+            #[cfg(feature = "remote")]
+            Self::Remote => "the remote storage has no such module",
+        }
     }
 }
 
@@ -74,9 +63,9 @@ pub(crate) struct HashPrefix(String);
 /// Fewer digits meet by chance.
 const LEAST_DIGITS: usize = 8;
 
-impl<T: Listed> Selection<T> {
-    /// Selects from `entries`.
-    pub(crate) fn of(entries: Vec<T>, args: &SelectArgs) -> Self {
+impl Selection {
+    /// Selects from `entries`, which are all that the place has.
+    pub(crate) fn of(place: Place, entries: Vec<ListedEntry>, args: &SelectArgs) -> Self {
         let mut problems = Vec::new();
         let mut entries = of_engine(entries, &args.engine);
         if let Some(engine) = &args.engine.engine
@@ -84,7 +73,7 @@ impl<T: Listed> Selection<T> {
         {
             problems.push(Problem {
                 argument: engine.clone(),
-                error: T::NO_ENGINE.into(),
+                error: place.no_engine().into(),
             });
         }
         // One that names the engine wrongly need not be told that its hashes are missing, too.
@@ -94,7 +83,7 @@ impl<T: Listed> Selection<T> {
 
         let mut modules = Vec::new();
         for prefix in &args.hashes {
-            match prefix.only_one_of(&entries) {
+            match prefix.only_one_of(place, &entries) {
                 Ok(module) => modules.push(module),
                 Err(error) => problems.push(Problem {
                     argument: prefix.0.clone(),
@@ -102,15 +91,15 @@ impl<T: Listed> Selection<T> {
                 }),
             }
         }
-        entries.retain(|entry| modules.contains(&entry.module()));
+        entries.retain(|entry| modules.contains(&entry.hash));
         Self { entries, problems }
     }
 }
 
 /// The entries whose engine is meant.
-pub(crate) fn of_engine<T: Listed>(mut entries: Vec<T>, arg: &EngineArg) -> Vec<T> {
+pub(crate) fn of_engine(mut entries: Vec<ListedEntry>, arg: &EngineArg) -> Vec<ListedEntry> {
     if let Some(engine) = &arg.engine {
-        entries.retain(|entry| is_meant(entry.engine(), engine));
+        entries.retain(|entry| is_meant(&entry.engine, engine));
     }
     entries
 }
@@ -132,17 +121,17 @@ fn without_version(folder: &str) -> Option<String> {
 
 impl HashPrefix {
     /// The one module of `entries` whose hash begins so. It may have an entry for each of many engines.
-    fn only_one_of<T: Listed>(&self, entries: &[T]) -> Result<ModuleHash, String> {
+    fn only_one_of(&self, place: Place, entries: &[ListedEntry]) -> Result<ModuleHash, String> {
         let mut modules: Vec<_> = entries
             .iter()
-            .map(Listed::module)
+            .map(|entry| entry.hash)
             .filter(|module| module.to_string().starts_with(&self.0))
             .collect();
         modules.sort_unstable();
         modules.dedup();
         match modules[..] {
             [module] => Ok(module),
-            [] => Err(T::NO_MODULE.into()),
+            [] => Err(place.no_module().into()),
             _ => Err(format!(
                 "the hashes of {} modules begin so; give more digits",
                 modules.len()

@@ -5,10 +5,10 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use module_cache::{SigningKey, Trust};
+use module_cache::backend::{SigningKey, Trust};
 
-use crate::args::TrustArgs;
-use crate::{environment, messages};
+use crate::args::{SIGNING_KEY, TrustArgs, variable};
+use crate::messages;
 
 /// What the command line says, or else the environment.
 ///
@@ -22,8 +22,8 @@ pub(crate) fn trust(args: &TrustArgs) -> Result<Trust> {
     if args.unauthenticated {
         return Ok(unauthenticated());
     }
-    match environment::get(environment::SIGNING_KEY) {
-        Some(value) => parse(value.as_encoded_bytes()).context(environment::SIGNING_KEY),
+    match variable(SIGNING_KEY) {
+        Some(value) => parse(value.as_encoded_bytes()).context(SIGNING_KEY),
         None => bail!("neither --signing-key nor --unauthenticated was given"),
     }
 }

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::Result;
-use module_cache::Usage;
+use module_cache::filesystem::Usage;
 use serde::Serialize;
 
 use crate::args::SizeArgs;
-use crate::{cache_folder, foreign, json, messages, output, units};
+use crate::{cache_folder, messages, output, units};
 
 /// Runs the command and returns its exit code.
 ///
@@ -20,9 +20,9 @@ pub(crate) fn size(args: &SizeArgs) -> Result<u8> {
         Some(folder) => folder.usage()?,
         None => Usage::default(),
     };
-    foreign::note(&usage.foreign);
+    messages::note_unknown_files(&usage.unknown_files);
     if args.json {
-        json::print(&Record::of(&root, &usage))?;
+        output::print_json(&Record::of(&root, &usage))?;
     } else {
         print_for_people(&root, &usage)?;
     }
@@ -37,7 +37,7 @@ struct Record<'a> {
     entries: u64,
     bytes: u64,
     engines: Vec<EngineRecord<'a>>,
-    foreign: Vec<String>,
+    unknown_files: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,7 +59,7 @@ impl<'a> Record<'a> {
             entries: usage.entries,
             bytes: usage.bytes,
             engines: engines.collect(),
-            foreign: foreign::names(&usage.foreign),
+            unknown_files: output::names(&usage.unknown_files),
         }
     }
 }

@@ -23,8 +23,7 @@ struct Warnings {
 
 impl Subscriber for Warnings {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // The loader's warnings are about errors of the cache, which `ReportingCache` keeps and each
-        // command reports in its own way.
+        // The loader's warnings are about errors of the cache, which each command reports in its own way.
         let target = metadata.target();
         let is_told = self.storage_failures_are_told
             && target.starts_with("module_cache_remote")

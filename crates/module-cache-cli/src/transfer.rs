@@ -7,11 +7,13 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
-use module_cache::{CacheError, ModuleHash, SaveOutcome, SkipReason};
+use module_cache::{
+    CacheError, ModuleHash,
+    backend::{ListedEntry, SaveOutcome, SkipReason},
+};
 use serde::Serialize;
 
-use crate::selection::Listed;
-use crate::{json, messages, output, progress, units};
+use crate::{messages, output, progress, units};
 
 /// So many entries are on their way at a time: more than one, because a storage is far away.
 const JOBS: usize = 4;
@@ -34,9 +36,9 @@ pub(crate) enum Copied {
 /// # Errors
 ///
 /// When nothing can be printed.
-pub(crate) fn transfer<T: Listed + Sync>(
-    entries: &[T],
-    copy: impl Fn(&T) -> Copied + Sync,
+pub(crate) fn transfer(
+    entries: &[ListedEntry],
+    copy: impl Fn(&ListedEntry) -> Copied + Sync,
     done: &str,
     json: bool,
 ) -> Result<u8> {
@@ -69,14 +71,14 @@ pub(crate) fn text_of(error: &CacheError) -> String {
     messages::one_line(&messages::with_causes(error))
 }
 
-struct Work<'a, T, C> {
-    entries: &'a [T],
+struct Work<'a, C> {
+    entries: &'a [ListedEntry],
     copy: C,
     next: AtomicUsize,
     stopped: AtomicBool,
 }
 
-impl<T: Listed + Sync, C: Fn(&T) -> Copied + Sync> Work<'_, T, C> {
+impl<C: Fn(&ListedEntry) -> Copied + Sync> Work<'_, C> {
     fn run(&self, report: &mut Report) -> Result<()> {
         let (sender, receiver) = mpsc::channel();
         thread::scope(|scope| {
@@ -119,7 +121,7 @@ impl<T: Listed + Sync, C: Fn(&T) -> Copied + Sync> Work<'_, T, C> {
 #[derive(Debug, Serialize)]
 struct Failure<'a> {
     engine: &'a str,
-    #[serde(serialize_with = "json::as_text")]
+    #[serde(serialize_with = "output::as_text")]
     hash: ModuleHash,
     error: &'a str,
 }
@@ -155,7 +157,7 @@ impl Report {
         }
     }
 
-    fn print(&mut self, at: usize, entry: &impl Listed, copied: Copied) -> Result<()> {
+    fn print(&mut self, at: usize, entry: &ListedEntry, copied: Copied) -> Result<()> {
         let summary = &mut self.summary;
         let printed = match copied {
             Copied::Stored { bytes } => {
@@ -200,7 +202,7 @@ impl Report {
         }
         let summary = &self.summary;
         if self.json {
-            json::print(summary)?;
+            output::print_json(summary)?;
         } else {
             let line = format!(
                 "{done} {} ({}); {} present before, {} failed",
@@ -216,10 +218,10 @@ impl Report {
     }
 }
 
-fn print_failure(entry: &impl Listed, error: &str, json: bool) -> Result<()> {
-    let (engine, hash) = (entry.engine(), entry.module());
+fn print_failure(entry: &ListedEntry, error: &str, json: bool) -> Result<()> {
+    let (engine, hash) = (entry.engine.as_str(), entry.hash);
     if json {
-        return json::print(&Failure {
+        return output::print_json(&Failure {
             engine,
             hash,
             error,

@@ -4,11 +4,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use module_cache::{Fault, FileSystemCache, VerifyReport};
+use module_cache::{
+    FileSystemCache,
+    filesystem::{Fault, VerifyReport},
+};
 use serde::Serialize;
 
 use crate::args::VerifyArgs;
-use crate::{cache_folder, json, messages, output, progress, units};
+use crate::{cache_folder, messages, output, progress, units};
 
 /// Runs the command and returns its exit code: 0 if nothing is wrong, or is any more.
 ///
@@ -26,9 +29,9 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<u8> {
     let summary = Summary::of(&report, elapsed);
     if args.json {
         for fault in &report.faults {
-            json::print(&Record::of(fault))?;
+            output::print_json(&Record::of(fault))?;
         }
-        json::print(&summary)?;
+        output::print_json(&summary)?;
     } else {
         for fault in &report.faults {
             // What is still there is what fails the command.
@@ -45,7 +48,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<u8> {
 }
 
 fn with_progress(folder: &FileSystemCache, repair: bool) -> Result<(VerifyReport, Duration)> {
-    let total = folder.list()?.iter().map(|entry| entry.len).sum();
+    let total = folder.list()?.iter().map(|entry| entry.bytes).sum();
     let bar = progress::bar(
         total,
         "{bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {elapsed}",

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use crate::hex;
-
 /// Says which stored code an engine can run: equal ids mean interchangeable code.
 ///
 /// The 32-byte digest covers everything that compiled code depends on: the engine and its version, the
@@ -84,7 +82,7 @@ impl Hash for EngineId {
 impl fmt::Display for EngineId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}-", self.label())?;
-        hex::write(&self.digest[..8], out)
+        out.write_str(&blake3::Hash::from_bytes(self.digest).to_hex()[..16])
     }
 }
 

@@ -10,19 +10,19 @@ use crate::{EngineId, ModuleHash};
 /// storage: letters, digits, `.`, `_`, `-`, and one `/`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct EntryKey {
-    module: ModuleHash,
+    hash: ModuleHash,
     engine: EngineId,
 }
 
 impl EntryKey {
-    /// The key of `module` as compiled by engines with id `engine`.
-    pub fn new(module: ModuleHash, engine: EngineId) -> Self {
-        Self { module, engine }
+    /// The key of the module of this hash as compiled by engines with id `engine`.
+    pub fn new(hash: ModuleHash, engine: EngineId) -> Self {
+        Self { hash, engine }
     }
 
-    /// The module.
-    pub fn module(&self) -> ModuleHash {
-        self.module
+    /// The module's hash.
+    pub fn hash(&self) -> ModuleHash {
+        self.hash
     }
 
     /// The engine.
@@ -33,6 +33,6 @@ impl EntryKey {
 
 impl fmt::Display for EntryKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}/{}", self.engine, self.module)
+        write!(out, "{}/{}", self.engine, self.hash)
     }
 }

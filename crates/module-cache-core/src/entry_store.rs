@@ -39,21 +39,21 @@ pub trait EntryStore: Debug {
     /// # Errors
     ///
     /// When the storage cannot work.
-    fn contains(&self, key: &EntryKey) -> Result<bool, CacheError>;
+    fn exists(&self, key: &EntryKey) -> Result<bool, CacheError>;
 
     /// Deletes an entry and says whether there was one.
     ///
     /// # Errors
     ///
     /// When the storage cannot work.
-    fn remove(&self, key: &EntryKey) -> Result<bool, CacheError>;
+    fn delete(&self, key: &EntryKey) -> Result<bool, CacheError>;
 
     /// As [`ModuleCache::compile_permit`](crate::ModuleCache::compile_permit).
     ///
     /// # Errors
     ///
     /// When the storage cannot say.
-    fn compile_permit(&self, _key: &EntryKey) -> Result<CompilePermit, CacheError> {
+    fn permit(&self, _key: &EntryKey) -> Result<CompilePermit, CacheError> {
         Ok(CompilePermit::Uncoordinated)
     }
 
@@ -66,7 +66,7 @@ pub trait EntryStore: Debug {
     /// # Errors
     ///
     /// When something could not be written.
-    fn flush(&self) -> Result<(), CacheError> {
+    fn sync(&self) -> Result<(), CacheError> {
         Ok(())
     }
 }

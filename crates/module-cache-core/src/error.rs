@@ -17,6 +17,7 @@ use crate::{EntryKey, KeyId};
 pub enum CacheError {
     /// The operating system refused a file operation.
     #[error("cannot {operation} {}", path.display())]
+    #[non_exhaustive]
     Io {
         /// What was attempted, as a verb.
         operation: &'static str,
@@ -27,6 +28,7 @@ pub enum CacheError {
     },
     /// A directory that others control cannot hold code that will be executed.
     #[error("refusing {}: {reason}", path.display())]
+    #[non_exhaustive]
     Untrusted {
         /// The directory.
         path: PathBuf,
@@ -38,6 +40,7 @@ pub enum CacheError {
     Engine(#[from] EngineError),
     /// Both sides of a fallback failed.
     #[error("both caches failed: {primary}; {fallback}")]
+    #[non_exhaustive]
     Both {
         /// The first cache's error.
         #[source]
@@ -47,6 +50,7 @@ pub enum CacheError {
     },
     /// A backend of another kind failed.
     #[error("cannot {operation} in {backend}")]
+    #[non_exhaustive]
     Backend {
         /// Name of the backend.
         backend: &'static str,
@@ -67,6 +71,22 @@ impl CacheError {
         }
     }
 
+    /// A refusal of a directory: what is wrong with it and what to do, in a few words.
+    pub fn untrusted(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
+        Self::Untrusted {
+            path: path.as_ref().to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The errors of both sides of a fallback.
+    pub fn both(primary: Self, fallback: Self) -> Self {
+        Self::Both {
+            primary: Box::new(primary),
+            fallback: Box::new(fallback),
+        }
+    }
+
     /// An error of some other storage.
     pub fn backend(
         backend: &'static str,
@@ -82,18 +102,28 @@ impl CacheError {
 }
 
 /// An engine could not compile, serialize or load a module.
+///
+/// It displays with all causes, in one line, and so has no [`source`](Error::source), like an error that was made by
+/// [`io::Error::other`].
+///
+/// ```
+/// use module_cache_core::EngineError;
+///
+/// let error = EngineError::new("cannot compile the module", "unexpected end");
+/// assert_eq!(error.to_string(), "cannot compile the module: unexpected end");
+/// ```
 #[derive(Clone)]
 pub struct EngineError {
     message: Arc<str>,
-    source: Option<Arc<dyn Error + Send + Sync>>,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl EngineError {
     /// What was attempted (as in "cannot compile the module") and what the engine said.
-    pub fn new(message: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub fn new(message: &str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             message: message.into(),
-            source: Some(Arc::from(source.into())),
+            cause: Some(Arc::from(cause.into())),
         }
     }
 
@@ -101,47 +131,53 @@ impl EngineError {
     pub fn refused(message: &str) -> Self {
         Self {
             message: message.into(),
-            source: None,
+            cause: None,
         }
+    }
+
+    /// What the engine said, to be downcast to the engine's own type.
+    pub fn get_ref(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &dyn Error)
     }
 
     /// A panic that was caught, as [`std::panic::catch_unwind`] or a thread's `join` returned it.
     pub fn panicked(panic: &(dyn Any + Send)) -> Self {
-        let text = panic
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("no message");
-        Self::refused(&format!("the engine panicked: {text}"))
+        Self::refused(&format!("the engine panicked: {}", panic_message(panic)))
     }
 }
 
-/// With all causes, because this is what is printed of an error that `main` returns.
+/// What a panic said that was caught, as [`std::panic::catch_unwind`] or a thread's `join` returned it.
+///
+/// ```
+/// let panic = std::panic::catch_unwind(|| panic!("no such thing")).unwrap_err();
+/// assert_eq!(module_cache_core::panic_message(&*panic), "no such thing");
+/// ```
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+/// As it displays, because this is what is printed of an error that `main` returns.
 impl fmt::Debug for EngineError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = self.message.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        out.debug_tuple("EngineError").field(&text).finish()
+        write!(out, "EngineError({:?})", self.to_string())
     }
 }
 
 impl fmt::Display for EngineError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.message)
+        out.write_str(&self.message)?;
+        let mut cause = self.get_ref();
+        while let Some(error) = cause {
+            write!(out, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 
-impl Error for EngineError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source
-            .as_ref()
-            .map(|source| &**source as &(dyn Error + 'static))
-    }
-}
+impl Error for EngineError {}
 
 /// Why stored bytes are not an entry that may be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -160,14 +196,14 @@ pub enum InvalidEntry {
     },
     /// An entry, but not the one that was asked for.
     #[error("entry of {0} in the place of another")]
-    Misplaced(Box<EntryKey>),
+    KeyMismatch(Box<EntryKey>),
     /// No signing key was used, and the reader demands one.
     #[error("entry is not signed, and only signed ones are accepted")]
     Unsigned,
     /// Signed with a key that the reader does not accept.
     #[error("entry is signed with key {0}, which is not among the accepted ones")]
     UnknownKey(KeyId),
-    /// Compressed, where it must be usable as it lies.
+    /// Compressed, where it must be usable in place.
     #[error("entry is compressed, which this storage does not use")]
     Compressed,
 }
@@ -184,13 +220,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_main_prints_of_an_engine_error_has_all_causes() {
+    fn what_is_printed_of_an_engine_error_has_all_causes() {
         let cause = EngineError::new("cannot parse", "unexpected end");
         let error = EngineError::new("cannot compile the module", cause);
         assert_eq!(
             format!("{error:?}"),
             "EngineError(\"cannot compile the module: cannot parse: unexpected end\")"
         );
-        assert_eq!(error.to_string(), "cannot compile the module");
+        assert_eq!(
+            error.to_string(),
+            "cannot compile the module: cannot parse: unexpected end"
+        );
+        assert!(error.source().is_none() && error.get_ref().is_some());
     }
 }

@@ -114,7 +114,7 @@ impl Footer {
         bytes.extend([0; 4]);
         bytes.extend(self.stored_len.to_le_bytes());
         bytes.extend(self.artifact_len.to_le_bytes());
-        bytes.extend(self.key.module().as_bytes());
+        bytes.extend(self.key.hash().as_bytes());
         bytes.extend(self.key.engine().digest());
         bytes.extend(label);
         bytes.extend(self.key_id.map_or([0; 16], |id| id.0));
@@ -145,7 +145,7 @@ impl Footer {
     }
 
     /// Checks that an entry of `entry_len` bytes with this footer is whole, is of `key`, and can be used
-    /// as it lies.
+    /// in place.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ impl Footer {
     pub fn check_stored(&self, key: &EntryKey, entry_len: u64) -> Result<(), InvalidEntry> {
         self.sealed_len_of(entry_len)?;
         if self.key != *key {
-            return Err(InvalidEntry::Misplaced(Box::new(self.key)));
+            return Err(InvalidEntry::KeyMismatch(Box::new(self.key)));
         }
         Ok(())
     }

@@ -13,33 +13,33 @@ macro_rules! forward {
         // A default method that is not forwarded would silently lose what the pointee does.
         #[deny(clippy::missing_trait_methods)]
         impl<E: Engine, C: ModuleCache<E> + ?Sized> ModuleCache<E> for $pointer {
-            fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
-                (**self).load(key, engine)
+            fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+                (**self).load(hash, engine)
             }
 
-            fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-                (**self).contains(key, engine)
+            fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+                (**self).contains(hash, engine)
             }
 
             fn save(
                 &self,
-                key: ModuleHash,
+                hash: ModuleHash,
                 engine: &E,
                 module: &E::Module,
             ) -> Result<SaveOutcome, CacheError> {
-                (**self).save(key, engine, module)
+                (**self).save(hash, engine, module)
             }
 
-            fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-                (**self).remove(key, engine)
+            fn remove(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+                (**self).remove(hash, engine)
             }
 
-            fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
-                (**self).load_resident(key, engine)
+            fn load_resident(&self, hash: ModuleHash, engine: &E) -> Option<E::Module> {
+                (**self).load_resident(hash, engine)
             }
 
-            fn compile_permit(&self, key: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
-                (**self).compile_permit(key, engine)
+            fn compile_permit(&self, hash: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
+                (**self).compile_permit(hash, engine)
             }
 
             fn entries(&self) -> Option<&dyn EntryStore> {
@@ -48,11 +48,11 @@ macro_rules! forward {
 
             fn load_sealed(
                 &self,
-                key: ModuleHash,
+                hash: ModuleHash,
                 engine: &E,
                 entry: SealedEntry<'static>,
             ) -> Result<Option<E::Module>, CacheError> {
-                (**self).load_sealed(key, engine, entry)
+                (**self).load_sealed(hash, engine, entry)
             }
 
             fn flush(&self) -> Result<(), CacheError> {
@@ -70,24 +70,24 @@ macro_rules! forward {
                 (**self).put(key, entry)
             }
 
-            fn contains(&self, key: &EntryKey) -> Result<bool, CacheError> {
-                (**self).contains(key)
+            fn exists(&self, key: &EntryKey) -> Result<bool, CacheError> {
+                (**self).exists(key)
             }
 
-            fn remove(&self, key: &EntryKey) -> Result<bool, CacheError> {
-                (**self).remove(key)
+            fn delete(&self, key: &EntryKey) -> Result<bool, CacheError> {
+                (**self).delete(key)
             }
 
-            fn compile_permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
-                (**self).compile_permit(key)
+            fn permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
+                (**self).permit(key)
             }
 
             fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {
                 (**self).rejected(key, reason);
             }
 
-            fn flush(&self) -> Result<(), CacheError> {
-                (**self).flush()
+            fn sync(&self) -> Result<(), CacheError> {
+                (**self).sync()
             }
         }
     )*};

@@ -14,17 +14,17 @@ use crate::{
 /// When the store cannot work.
 pub fn load_entry<E: ArtifactEngine>(
     store: &(impl EntryStore + ?Sized),
-    key: ModuleHash,
+    hash: ModuleHash,
     engine: &E,
 ) -> Result<Option<E::Module>, CacheError> {
-    let entry_key = EntryKey::new(key, *engine.id());
-    let Some(entry) = store.get(&entry_key)? else {
+    let key = EntryKey::new(hash, *engine.id());
+    let Some(entry) = store.get(&key)? else {
         return Ok(None);
     };
-    match open_entry(key, engine, entry) {
+    match open_entry(hash, engine, entry) {
         Ok(module) => Ok(Some(module)),
         Err(error) => {
-            store.rejected(&entry_key, &error);
+            store.rejected(&key, &error);
             Ok(None)
         }
     }
@@ -36,14 +36,15 @@ pub fn load_entry<E: ArtifactEngine>(
 /// # Errors
 ///
 /// When the entry is of another module or engine, or the engine refuses it.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn open_entry<E: ArtifactEngine>(
-    key: ModuleHash,
+    hash: ModuleHash,
     engine: &E,
     entry: SealedEntry<'static>,
 ) -> Result<E::Module, EngineError> {
-    if *entry.key() != EntryKey::new(key, *engine.id()) {
-        let misplaced = InvalidEntry::Misplaced(Box::new(*entry.key()));
-        return Err(EngineError::new("cannot load the entry", misplaced));
+    if *entry.key() != EntryKey::new(hash, *engine.id()) {
+        let mismatch = InvalidEntry::KeyMismatch(Box::new(*entry.key()));
+        return Err(EngineError::new("cannot load the entry", mismatch));
     }
     // SAFETY: a `SealedEntry` of this key exists only if its artifact was made by `serialize` on an engine
     // with the key's engine id and stays unchanged: that is the type's invariant, promised to or checked
@@ -60,15 +61,15 @@ pub fn open_entry<E: ArtifactEngine>(
 /// When the engine cannot serialize the module, or the store cannot work.
 pub fn save_entry<E: ArtifactEngine>(
     store: &(impl EntryStore + ?Sized),
-    key: ModuleHash,
+    hash: ModuleHash,
     engine: &E,
     module: &E::Module,
 ) -> Result<SaveOutcome, CacheError> {
-    let key = EntryKey::new(key, *engine.id());
-    if store.contains(&key)? {
+    let key = EntryKey::new(hash, *engine.id());
+    if store.exists(&key)? {
         return Ok(SaveOutcome::Skipped(SkipReason::AlreadyStored));
     }
-    put_entry(store, key.module(), engine, module)
+    put_entry(store, key.hash(), engine, module)
 }
 
 /// Stores a module as an entry of `store`, whether it is there already or not: for a store that has to
@@ -79,11 +80,11 @@ pub fn save_entry<E: ArtifactEngine>(
 /// As for [`save_entry`].
 pub fn put_entry<E: ArtifactEngine>(
     store: &(impl EntryStore + ?Sized),
-    key: ModuleHash,
+    hash: ModuleHash,
     engine: &E,
     module: &E::Module,
 ) -> Result<SaveOutcome, CacheError> {
-    let key = EntryKey::new(key, *engine.id());
+    let key = EntryKey::new(hash, *engine.id());
     let artifact = engine.serialize(module)?;
     // SAFETY: the artifact comes from `serialize` on the engine whose id is in the key, which by the
     // contract of `ArtifactEngine` emits only what the engine made.

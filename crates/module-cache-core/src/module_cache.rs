@@ -28,14 +28,14 @@ pub trait ModuleCache<E: Engine>: Debug {
     /// # Errors
     ///
     /// When the cache cannot work, as when a disk fails; never because of one bad entry.
-    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError>;
+    fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError>;
 
     /// Whether a load would probably succeed. A hint: the entry may be gone or prove bad a moment later.
     ///
     /// # Errors
     ///
     /// As for [`load`](Self::load).
-    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError>;
+    fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError>;
 
     /// Keeps the module for later loads.
     ///
@@ -46,7 +46,7 @@ pub trait ModuleCache<E: Engine>: Debug {
     /// [`flush`](Self::flush).
     fn save(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         module: &E::Module,
     ) -> Result<SaveOutcome, CacheError>;
@@ -56,11 +56,11 @@ pub trait ModuleCache<E: Engine>: Debug {
     /// # Errors
     ///
     /// When the cache cannot work.
-    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError>;
+    fn remove(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError>;
 
     /// Like [`load`](Self::load), but only what needs no input or output and no waiting: a module that is
     /// alive in this process. The default has none.
-    fn load_resident(&self, _key: ModuleHash, _engine: &E) -> Option<E::Module> {
+    fn load_resident(&self, _hash: ModuleHash, _engine: &E) -> Option<E::Module> {
         None
     }
 
@@ -70,7 +70,7 @@ pub trait ModuleCache<E: Engine>: Debug {
     /// # Errors
     ///
     /// When the storage cannot say; the caller then compiles without.
-    fn compile_permit(&self, _key: ModuleHash, _engine: &E) -> Result<CompilePermit, CacheError> {
+    fn compile_permit(&self, _hash: ModuleHash, _engine: &E) -> Result<CompilePermit, CacheError> {
         Ok(CompilePermit::Uncoordinated)
     }
 
@@ -91,7 +91,7 @@ pub trait ModuleCache<E: Engine>: Debug {
     /// When the entry is of another module or engine, or the engine refuses it.
     fn load_sealed(
         &self,
-        _key: ModuleHash,
+        _hash: ModuleHash,
         _engine: &E,
         _entry: SealedEntry<'static>,
     ) -> Result<Option<E::Module>, CacheError> {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use blake3::hazmat::Mode;
 
-use crate::{hex, parallel_hash};
+use crate::parallel_hash;
 
 /// Names a WebAssembly module by its contents: the BLAKE3 of the wasm, 32 bytes.
 ///
@@ -82,7 +82,7 @@ impl ModuleHash {
 
 impl fmt::Display for ModuleHash {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hex::write(&self.0, out)
+        out.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
     }
 }
 
@@ -96,7 +96,8 @@ impl FromStr for ModuleHash {
     type Err = ParseHashError;
 
     fn from_str(text: &str) -> Result<Self, ParseHashError> {
-        hex::parse(text).map(Self).ok_or(ParseHashError)
+        let hash = blake3::Hash::from_hex(text).map_err(|_| ParseHashError)?;
+        Ok(Self(hash.into()))
     }
 }
 

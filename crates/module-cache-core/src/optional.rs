@@ -9,46 +9,46 @@ use crate::{
 /// not open.
 #[deny(clippy::missing_trait_methods)]
 impl<E: Engine, C: ModuleCache<E>> ModuleCache<E> for Option<C> {
-    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+    fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
         match self {
-            Some(cache) => cache.load(key, engine),
+            Some(cache) => cache.load(hash, engine),
             None => Ok(None),
         }
     }
 
-    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+    fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
         match self {
-            Some(cache) => cache.contains(key, engine),
+            Some(cache) => cache.contains(hash, engine),
             None => Ok(false),
         }
     }
 
     fn save(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         module: &E::Module,
     ) -> Result<SaveOutcome, CacheError> {
         match self {
-            Some(cache) => cache.save(key, engine, module),
+            Some(cache) => cache.save(hash, engine, module),
             None => Ok(SaveOutcome::Skipped(SkipReason::Absent)),
         }
     }
 
-    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+    fn remove(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
         match self {
-            Some(cache) => cache.remove(key, engine),
+            Some(cache) => cache.remove(hash, engine),
             None => Ok(false),
         }
     }
 
-    fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
-        self.as_ref()?.load_resident(key, engine)
+    fn load_resident(&self, hash: ModuleHash, engine: &E) -> Option<E::Module> {
+        self.as_ref()?.load_resident(hash, engine)
     }
 
-    fn compile_permit(&self, key: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
+    fn compile_permit(&self, hash: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
         match self {
-            Some(cache) => cache.compile_permit(key, engine),
+            Some(cache) => cache.compile_permit(hash, engine),
             None => Ok(CompilePermit::Uncoordinated),
         }
     }
@@ -59,12 +59,12 @@ impl<E: Engine, C: ModuleCache<E>> ModuleCache<E> for Option<C> {
 
     fn load_sealed(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         entry: SealedEntry<'static>,
     ) -> Result<Option<E::Module>, CacheError> {
         match self {
-            Some(cache) => cache.load_sealed(key, engine, entry),
+            Some(cache) => cache.load_sealed(hash, engine, entry),
             None => Ok(None),
         }
     }

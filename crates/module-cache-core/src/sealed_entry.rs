@@ -360,10 +360,10 @@ mod tests {
         let bytes = sealed(b"code", &unauthenticated());
         for other in [
             EntryKey::new(ModuleHash::of(b"other"), *key().engine()),
-            EntryKey::new(key().module(), EngineId::builder("other").build()),
+            EntryKey::new(key().hash(), EngineId::builder("other").build()),
         ] {
             let error = SealedEntry::open(bytes.clone(), &other, &unauthenticated()).unwrap_err();
-            assert_eq!(error, InvalidEntry::Misplaced(Box::new(key())));
+            assert_eq!(error, InvalidEntry::KeyMismatch(Box::new(key())));
         }
     }
 

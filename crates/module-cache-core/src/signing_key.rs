@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::hex;
-
 /// A secret of 32 bytes, shared by those who may write entries for each other.
 ///
 /// An entry that is sealed with it was written by somebody who has it. Keep it as you would keep the
@@ -51,7 +49,8 @@ impl FromStr for SigningKey {
 
     /// Reads 64 hexadecimal digits, with white space around them, as a key file has.
     fn from_str(text: &str) -> Result<Self, ParseKeyError> {
-        hex::parse(text.trim()).map(Self).ok_or(ParseKeyError)
+        let secret = blake3::Hash::from_hex(text.trim()).map_err(|_| ParseKeyError)?;
+        Ok(Self(secret.into()))
     }
 }
 
@@ -66,7 +65,7 @@ pub struct KeyId(pub(crate) [u8; 16]);
 
 impl fmt::Display for KeyId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hex::write(&self.0, out)
+        write!(out, "{:032x}", u128::from_be_bytes(self.0))
     }
 }
 

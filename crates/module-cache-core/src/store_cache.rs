@@ -23,33 +23,33 @@ pub struct StoreCache<S>(
 
 #[deny(clippy::missing_trait_methods)]
 impl<E: ArtifactEngine, S: EntryStore> ModuleCache<E> for StoreCache<S> {
-    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
-        load_entry(&self.0, key, engine)
+    fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        load_entry(&self.0, hash, engine)
     }
 
-    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        self.0.contains(&EntryKey::new(key, *engine.id()))
+    fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        self.0.exists(&EntryKey::new(hash, *engine.id()))
     }
 
     fn save(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         module: &E::Module,
     ) -> Result<SaveOutcome, CacheError> {
-        save_entry(&self.0, key, engine, module)
+        save_entry(&self.0, hash, engine, module)
     }
 
-    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        self.0.remove(&EntryKey::new(key, *engine.id()))
+    fn remove(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        self.0.delete(&EntryKey::new(hash, *engine.id()))
     }
 
     fn load_resident(&self, _: ModuleHash, _: &E) -> Option<E::Module> {
         None
     }
 
-    fn compile_permit(&self, key: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
-        self.0.compile_permit(&EntryKey::new(key, *engine.id()))
+    fn compile_permit(&self, hash: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
+        self.0.permit(&EntryKey::new(hash, *engine.id()))
     }
 
     fn entries(&self) -> Option<&dyn EntryStore> {
@@ -58,14 +58,14 @@ impl<E: ArtifactEngine, S: EntryStore> ModuleCache<E> for StoreCache<S> {
 
     fn load_sealed(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         entry: SealedEntry<'static>,
     ) -> Result<Option<E::Module>, CacheError> {
-        Ok(Some(open_entry(key, engine, entry)?))
+        Ok(Some(open_entry(hash, engine, entry)?))
     }
 
     fn flush(&self) -> Result<(), CacheError> {
-        self.0.flush()
+        self.0.sync()
     }
 }

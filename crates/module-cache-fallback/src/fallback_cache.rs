@@ -50,37 +50,37 @@ impl<P, F> FallbackCache<P, F> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for FallbackCache<P, F> {
-    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
-        let above = self.primary.load(key, engine);
+    fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        let above = self.primary.load(hash, engine);
         if let Ok(Some(_)) = above {
             return above;
         }
-        let span = tracing::debug_span!("fallback", hash = %key).entered();
+        let span = tracing::debug_span!("fallback", %hash).entered();
         let below = match (self.primary.entries(), self.fallback.entries()) {
-            (Some(to), Some(from)) => self.load_through_entries(key, engine, to, from),
-            _ => self.load_through_module(key, engine),
+            (Some(to), Some(from)) => self.load_through_entries(hash, engine, to, from),
+            _ => self.load_through_module(hash, engine),
         };
         // Here, and not at the end: a module on its way out would leak if a subscriber panicked then.
         drop(span);
         either(above, below, Option::is_some)
     }
 
-    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        let above = self.primary.contains(key, engine);
+    fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        let above = self.primary.contains(hash, engine);
         if let Ok(true) = above {
             return above;
         }
-        either(above, self.fallback.contains(key, engine), |&found| found)
+        either(above, self.fallback.contains(hash, engine), |&found| found)
     }
 
     fn save(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         module: &E::Module,
     ) -> Result<SaveOutcome, CacheError> {
-        let above = self.primary.save(key, engine, module);
-        let below = self.fallback.save(key, engine, module);
+        let above = self.primary.save(hash, engine, module);
+        let below = self.fallback.save(hash, engine, module);
         let (above, below) = both(above, below)?;
         Ok(if kept(above) >= kept(below) {
             above
@@ -89,31 +89,31 @@ impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for Fallbac
         })
     }
 
-    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        let above = self.primary.remove(key, engine);
-        let (above, below) = both(above, self.fallback.remove(key, engine))?;
+    fn remove(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        let above = self.primary.remove(hash, engine);
+        let (above, below) = both(above, self.fallback.remove(hash, engine))?;
         Ok(above || below)
     }
 
-    fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
+    fn load_resident(&self, hash: ModuleHash, engine: &E) -> Option<E::Module> {
         self.primary
-            .load_resident(key, engine)
-            .or_else(|| self.fallback.load_resident(key, engine))
+            .load_resident(hash, engine)
+            .or_else(|| self.fallback.load_resident(hash, engine))
     }
 
-    fn compile_permit(&self, key: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
-        let above = self.primary.compile_permit(key, engine);
+    fn compile_permit(&self, hash: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
+        let above = self.primary.compile_permit(hash, engine);
         if let Ok(CompilePermit::Held(_)) = above {
             return above;
         }
-        match (above, self.fallback.compile_permit(key, engine)) {
+        match (above, self.fallback.compile_permit(hash, engine)) {
             (Ok(above), Ok(below)) => Ok(above.and(below)),
             // A side that cannot say coordinates nothing; the other one's permit still counts.
             (Ok(permit), Err(error)) | (Err(error), Ok(permit)) => {
-                tracing::warn!(hash = %key, %error, "one of two caches cannot give permits");
+                tracing::warn!(%hash, %error, "one of two caches cannot give permits");
                 Ok(permit)
             }
-            (Err(above), Err(below)) => Err(both_failed(above, below)),
+            (Err(above), Err(below)) => Err(CacheError::both(above, below)),
         }
     }
 
@@ -127,16 +127,16 @@ impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for Fallbac
 
     fn load_sealed(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         entry: SealedEntry<'static>,
     ) -> Result<Option<E::Module>, CacheError> {
         if self.primary.entries().is_some() {
-            return self.primary.load_sealed(key, engine, entry);
+            return self.primary.load_sealed(hash, engine, entry);
         }
-        let loaded = self.fallback.load_sealed(key, engine, entry)?;
+        let loaded = self.fallback.load_sealed(hash, engine, entry)?;
         if let Some(module) = &loaded {
-            log_promotion(key, &self.primary.save(key, engine, module));
+            log_promotion(hash, &self.primary.save(hash, engine, module));
         }
         Ok(loaded)
     }
@@ -150,7 +150,7 @@ impl<P, F> FallbackCache<P, F> {
     /// Moves the sealed bytes up, then loads them from above; or from the entry in hand, if above it is not.
     fn load_through_entries<E: Engine>(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         to: &dyn EntryStore,
         from: &dyn EntryStore,
@@ -159,27 +159,33 @@ impl<P, F> FallbackCache<P, F> {
         P: ModuleCache<E>,
         F: ModuleCache<E>,
     {
-        let entry_key = EntryKey::new(key, *engine.id());
-        let Some(entry) = from.get(&entry_key)? else {
+        let key = EntryKey::new(hash, *engine.id());
+        let Some(entry) = from.get(&key)? else {
             return Ok(None);
         };
-        let promoted = to.put(&entry_key, &entry);
-        log_promotion(key, &promoted);
+        let promoted = to.put(&key, &entry);
+        log_promotion(hash, &promoted);
+        if let Ok(SaveOutcome::Skipped(
+            reason @ (SkipReason::NoSpace | SkipReason::TooLarge | SkipReason::Occupied),
+        )) = promoted
+        {
+            tracing::warn!(%hash, %reason, "an entry that was fetched cannot be kept");
+        }
         if let Ok(SaveOutcome::Stored { .. } | SaveOutcome::Skipped(SkipReason::AlreadyStored)) =
             promoted
         {
-            match self.primary.load(key, engine) {
+            match self.primary.load(hash, engine) {
                 Ok(Some(module)) => return Ok(Some(module)),
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::debug!(hash = %key, %error, "cannot load what was just promoted");
+                    tracing::debug!(%hash, %error, "cannot load what was just promoted");
                 }
             }
         }
         self.primary
-            .load_sealed(key, engine, entry)
+            .load_sealed(hash, engine, entry)
             .or_else(|error| {
-                from.rejected(&entry_key, &error);
+                from.rejected(&key, &error);
                 Ok(None)
             })
     }
@@ -187,27 +193,27 @@ impl<P, F> FallbackCache<P, F> {
     /// Loads from below and saves the module above.
     fn load_through_module<E: Engine>(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
     ) -> Result<Option<E::Module>, CacheError>
     where
         P: ModuleCache<E>,
         F: ModuleCache<E>,
     {
-        let found = self.fallback.load(key, engine)?;
+        let found = self.fallback.load(hash, engine)?;
         if let Some(module) = &found {
-            log_promotion(key, &self.primary.save(key, engine, module));
+            log_promotion(hash, &self.primary.save(hash, engine, module));
         }
         Ok(found)
     }
 }
 
 /// All that comes of a promotion: a failed one never fails a hit.
-fn log_promotion(key: ModuleHash, outcome: &Result<SaveOutcome, CacheError>) {
+fn log_promotion(hash: ModuleHash, outcome: &Result<SaveOutcome, CacheError>) {
     match outcome {
-        Ok(SaveOutcome::Stored { bytes }) => tracing::debug!(hash = %key, bytes, "promoted"),
-        Ok(SaveOutcome::Skipped(reason)) => tracing::debug!(hash = %key, %reason, "not promoted"),
-        Err(error) => tracing::debug!(hash = %key, %error, "cannot promote"),
+        Ok(SaveOutcome::Stored { bytes }) => tracing::debug!(%hash, bytes, "promoted"),
+        Ok(SaveOutcome::Skipped(reason)) => tracing::debug!(%hash, %reason, "not promoted"),
+        Err(error) => tracing::debug!(%hash, %error, "cannot promote"),
     }
 }
 
@@ -218,7 +224,7 @@ fn either<T>(
     found: impl FnOnce(&T) -> bool,
 ) -> Result<T, CacheError> {
     match (above, below) {
-        (Err(above), Err(below)) => Err(both_failed(above, below)),
+        (Err(above), Err(below)) => Err(CacheError::both(above, below)),
         (Err(above), Ok(below)) if !found(&below) => Err(above),
         (_, below) => below,
     }
@@ -240,14 +246,7 @@ fn both<T>(
 ) -> Result<(T, T), CacheError> {
     match (above, below) {
         (Ok(above), Ok(below)) => Ok((above, below)),
-        (Err(above), Err(below)) => Err(both_failed(above, below)),
+        (Err(above), Err(below)) => Err(CacheError::both(above, below)),
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
-    }
-}
-
-fn both_failed(primary: CacheError, fallback: CacheError) -> CacheError {
-    CacheError::Both {
-        primary: Box::new(primary),
-        fallback: Box::new(fallback),
     }
 }

@@ -129,7 +129,7 @@ fn between_stores_bytes_move_up_and_no_module_is_serialized() {
     assert_eq!(engine.serializes(), serialized);
     assert!(
         above
-            .contains(&EntryKey::new(key, *module_cache_core::Engine::id(&engine)))
+            .exists(&EntryKey::new(key, *module_cache_core::Engine::id(&engine)))
             .unwrap()
     );
 }
@@ -229,11 +229,11 @@ impl EntryStore for Empty {
         (self.0)()
     }
 
-    fn contains(&self, _: &EntryKey) -> Result<bool, CacheError> {
+    fn exists(&self, _: &EntryKey) -> Result<bool, CacheError> {
         Ok(false)
     }
 
-    fn remove(&self, _: &EntryKey) -> Result<bool, CacheError> {
+    fn delete(&self, _: &EntryKey) -> Result<bool, CacheError> {
         Ok(false)
     }
 }

@@ -3,18 +3,21 @@
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use module_cache_core::{CacheError, Trust};
+use module_cache_core::{CacheError, Counters, Trust};
 
 use crate::directory::Directory;
-use crate::file_system_cache::{FileSystemCache, Policy};
+use crate::file_system_cache::FileSystemCache;
+use crate::folder::{Folder, Policy, Verify};
+use crate::heartbeat::Silent;
 use crate::hints::Hints;
 use crate::ledger::Ledger;
 use crate::{Verification, layout, trust_check};
 
 /// What is left free on a large disk.
-const DEFAULT_FLOOR: u64 = 256 << 20;
+const DEFAULT_RESERVE: u64 = 256 << 20;
 
 /// Options for opening a [`FileSystemCache`]; made by [`FileSystemCache::builder`].
 ///
@@ -37,28 +40,37 @@ pub struct FileSystemCacheBuilder {
     trust: Option<Trust>,
     verify: Verify,
     strict: bool,
-    trust_folder: bool,
+    skip_permission_checks: bool,
     read_only: bool,
     max_size: u64,
     min_free: Option<u64>,
     max_age: Option<Duration>,
 }
 
-/// [`Verification`], and what it takes an unsafe call to choose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verify {
-    When(Verification),
-    Never,
+impl FileSystemCache {
+    /// Opens the folder `root` with default options, creating it if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// As for [`FileSystemCacheBuilder::open`].
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, CacheError> {
+        Self::builder(root).open()
+    }
+
+    /// Options for opening the folder `root`.
+    pub fn builder(root: impl Into<PathBuf>) -> FileSystemCacheBuilder {
+        FileSystemCacheBuilder::new(root.into())
+    }
 }
 
 impl FileSystemCacheBuilder {
-    pub(crate) fn new(root: PathBuf) -> Self {
+    fn new(root: PathBuf) -> Self {
         Self {
             root,
             trust: None,
             verify: Verify::When(Verification::default()),
             strict: false,
-            trust_folder: false,
+            skip_permission_checks: false,
             read_only: false,
             max_size: 10 << 30,
             min_free: None,
@@ -138,8 +150,8 @@ impl FileSystemCacheBuilder {
     ///
     /// Everybody who can write to the folder, or to a directory above it, may run code in this process:
     /// what lies there will be executed.
-    pub unsafe fn trust_folder(mut self) -> Self {
-        self.trust_folder = true;
+    pub unsafe fn skip_permission_checks(mut self) -> Self {
+        self.skip_permission_checks = true;
         self
     }
 
@@ -163,27 +175,24 @@ impl FileSystemCacheBuilder {
         let attributes = directory
             .attributes()
             .map_err(|error| CacheError::io("examine the folder", directory.path(), error))?;
-        if !self.trust_folder
+        if !self.skip_permission_checks
             && let Some(reason) = trust_check::objection(&attributes, user)
         {
-            return Err(CacheError::Untrusted {
-                path: directory.path().to_owned(),
-                reason,
-            });
+            return Err(CacheError::untrusted(directory.path(), reason));
         }
-        if !self.trust_folder {
+        if !self.skip_permission_checks {
             examine_ancestors(&root, user, self.strict)?;
         }
 
         // Root's folder is read by everybody and written by root alone.
-        let owned = attributes.owner == user || self.trust_folder;
+        let owned = attributes.owner == user || self.skip_permission_checks;
         let writable = owned && !self.read_only && directory.is_writable();
         if writable {
             write_markers(&root);
         }
         // SAFETY: without a key, what this folder holds is believed because of who can write to it: the
         // owner of `v1` is this user or root, its mode lets nobody else write, and every entry is checked
-        // for the same when it is opened. Or the caller promised it, by `trust_folder`.
+        // for the same when it is opened. Or the caller promised it, by `skip_permission_checks`.
         let trust = self
             .trust
             .unwrap_or_else(|| unsafe { Trust::unauthenticated() });
@@ -191,7 +200,7 @@ impl FileSystemCacheBuilder {
         let hints = writable.then(|| Hints::open(&directory, user)).flatten();
         let ledger = writable.then(|| open_ledger(&directory)).flatten();
         let min_free = self.min_free.unwrap_or_else(|| {
-            fs4::total_space(&root).map_or(DEFAULT_FLOOR, |total| DEFAULT_FLOOR.min(total / 20))
+            fs4::total_space(&root).map_or(DEFAULT_RESERVE, |total| DEFAULT_RESERVE.min(total / 20))
         });
         let policy = Policy {
             trust,
@@ -200,9 +209,19 @@ impl FileSystemCacheBuilder {
             min_free,
             max_age: self.max_age,
             verify: self.verify,
-            owner_check: (!self.trust_folder).then_some(user),
+            owner_check: (!self.skip_permission_checks).then_some(user),
         };
-        Ok(FileSystemCache::new(root, directory, policy, hints, ledger))
+        Ok(FileSystemCache {
+            folder: Arc::new(Folder {
+                root,
+                directory,
+                policy,
+                hints,
+                ledger,
+                silent: Silent::default(),
+                counters: Counters::default(),
+            }),
+        })
     }
 }
 
@@ -263,14 +282,12 @@ fn refuse_root_below_another(
     if !trust_check::is_root_below_another(parent, user) {
         return Ok(());
     }
-    Err(CacheError::Untrusted {
-        path: path.to_owned(),
-        reason: format!(
-            "it belongs to user {}, and root creates nothing there; run as that user, or choose a \
-             folder of root's own",
-            parent.owner
-        ),
-    })
+    let reason = format!(
+        "it belongs to user {}, and root creates nothing there; run as that user, or choose a folder \
+         of root's own",
+        parent.owner
+    );
+    Err(CacheError::untrusted(path, reason))
 }
 
 fn examine_ancestors(root: &Path, user: u32, strict: bool) -> Result<(), CacheError> {
@@ -279,10 +296,7 @@ fn examine_ancestors(root: &Path, user: u32, strict: bool) -> Result<(), CacheEr
     };
     let reason = "others can replace what lies in it; `chmod go-w` it, or choose another folder";
     if strict || weak == root {
-        return Err(CacheError::Untrusted {
-            path: weak.to_owned(),
-            reason: reason.into(),
-        });
+        return Err(CacheError::untrusted(weak, reason));
     }
     tracing::warn!(path = %weak.display(), reason, "the cache lies below a directory that others control");
     Ok(())

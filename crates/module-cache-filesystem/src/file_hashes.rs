@@ -65,12 +65,12 @@ impl FileSystemCache {
 
     /// The table, where it can be relied on.
     fn file_hashes(&self) -> Option<File> {
-        let policy = &self.inner.policy;
+        let policy = &self.folder.policy;
         let user = policy.owner_check?;
         if !policy.map || !self.is_writable() {
             return None;
         }
-        match table::open(&self.inner.directory, layout::FILES_FILE, user) {
+        match table::open(&self.folder.directory, layout::FILES_FILE, user) {
             Ok(opened) => opened.map(|(file, _)| file),
             Err(error) => {
                 tracing::debug!(%error, "no table of files: every file is hashed");

@@ -5,10 +5,13 @@
 //! for long goes on without. The waiter compares what it sees with its own monotonic clock, never two
 //! clocks with each other.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
 
 use crate::directory::Directory;
 
@@ -85,5 +88,25 @@ impl Watch {
             };
         }
         self.since.elapsed()
+    }
+}
+
+/// Holders that fell silent, by the name of their lock, with the last sign of life that was seen: they are not waited
+/// for again.
+#[derive(Debug, Default)]
+pub(crate) struct Silent(Mutex<HashMap<String, Option<i64>>>);
+
+impl Silent {
+    pub(crate) fn has(&self, name: &str, lock: &File) -> bool {
+        let seen = self.0.lock().get(name).copied();
+        seen == Some(last_beat(lock))
+    }
+
+    pub(crate) fn note(&self, name: String, last_beat: Option<i64>) {
+        self.0.lock().insert(name, last_beat);
+    }
+
+    pub(crate) fn forget(&self, name: &str) {
+        self.0.lock().remove(name);
     }
 }

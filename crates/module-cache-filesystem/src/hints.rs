@@ -21,7 +21,7 @@ use module_cache_core::{EntryKey, ModuleHash};
 
 use crate::directory::{Attributes, Directory};
 use crate::positional::{read_exact_at, write_all_at};
-use crate::{boot, clock, layout, table};
+use crate::{clock, layout, table};
 
 const SLOT: usize = 64;
 const WAYS: usize = 4;
@@ -43,7 +43,7 @@ impl Hints {
     /// Opens the table, creating it if necessary. `None` where it cannot be relied on: then every load
     /// verifies.
     pub(crate) fn open(directory: &Directory, user: u32) -> Option<Self> {
-        let boot = boot::boot_id()?;
+        let boot = clock::boot_id()?;
         let open = || -> io::Result<Option<File>> {
             let Some((file, attributes)) = table::open(directory, layout::HINTS_FILE, user)? else {
                 return Ok(None);
@@ -65,7 +65,7 @@ impl Hints {
 
     /// What is remembered of `key`.
     pub(crate) fn find(&self, key: &EntryKey) -> Hint {
-        self.find_tag(tag(key.module(), &key.engine().digest()[..8]))
+        self.find_tag(tag(key.hash(), &key.engine().digest()[..8]))
     }
 
     /// When an entry was last used, since 1970; zero if that is not known. The engine is known by its folder,

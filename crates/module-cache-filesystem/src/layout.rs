@@ -62,7 +62,7 @@ pub(crate) fn is_own(name: &str) -> bool {
 
 /// The lock of a key. Each later generation stands in for one whose holder fell silent.
 pub(crate) fn lock(key: &EntryKey, generation: u32) -> String {
-    lock_of(&engine_dir(key), key.module(), generation)
+    lock_of(&engine_dir(key), key.hash(), generation)
 }
 
 /// The same, where the engine is known by its folder.

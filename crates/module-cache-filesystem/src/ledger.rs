@@ -33,7 +33,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::directory::{Directory, Kind};
 use crate::positional::{read_exact_at, write_all_at};
-use crate::{boot, layout, scan};
+use crate::{clock, layout, scan};
 
 const RECORD: usize = 256;
 const NAME_AT: usize = 64;
@@ -62,12 +62,15 @@ impl Ledger {
         let file = directory.open_or_create(layout::LEDGER_FILE)?;
         Ok(Self {
             file: Mutex::new(file),
-            boot: boot::boot_id().unwrap_or(0),
+            boot: clock::boot_id().unwrap_or(0),
         })
     }
 
-    /// Takes the lock and brings the books up to date. `None` if others held it for too long.
-    pub(crate) fn lock<'a>(&'a self, directory: &'a Directory) -> io::Result<Option<Books<'a>>> {
+    /// Takes the lock and brings the ledger up to date. `None` if others held it for too long.
+    pub(crate) fn lock<'a>(
+        &'a self,
+        directory: &'a Directory,
+    ) -> io::Result<Option<LedgerGuard<'a>>> {
         self.lock_until(directory, Instant::now() + PATIENCE)
     }
 
@@ -75,7 +78,7 @@ impl Ledger {
     pub(crate) fn lock_now<'a>(
         &'a self,
         directory: &'a Directory,
-    ) -> io::Result<Option<Books<'a>>> {
+    ) -> io::Result<Option<LedgerGuard<'a>>> {
         self.lock_until(directory, Instant::now())
     }
 
@@ -83,42 +86,42 @@ impl Ledger {
         &'a self,
         directory: &'a Directory,
         deadline: Instant,
-    ) -> io::Result<Option<Books<'a>>> {
+    ) -> io::Result<Option<LedgerGuard<'a>>> {
         let Some(file) = self.file.try_lock_until(deadline) else {
             return Ok(None);
         };
         if !lock_until(&file, deadline)? {
             return Ok(None);
         }
-        let mut books = Books {
+        let mut guard = LedgerGuard {
             directory,
             file,
             boot: self.boot,
             total: 0,
         };
-        match read(&books.file, self.boot) {
+        match read(&guard.file, self.boot) {
             Some((total, intent)) => {
-                books.total = total;
+                guard.total = total;
                 if let Some(intent) = intent {
-                    books.settle(&intent);
+                    guard.recover(&intent);
                 }
             }
-            None => books.recount()?,
+            None => guard.recount()?,
         }
-        Ok(Some(books))
+        Ok(Some(guard))
     }
 }
 
-/// The books, open and locked until dropped.
+/// The ledger, open and locked until dropped.
 #[derive(Debug)]
-pub(crate) struct Books<'a> {
+pub(crate) struct LedgerGuard<'a> {
     directory: &'a Directory,
     file: MutexGuard<'a, File>,
     boot: u64,
     total: u64,
 }
 
-impl Books<'_> {
+impl LedgerGuard<'_> {
     /// Bytes published, in whole blocks.
     pub(crate) fn total(&self) -> u64 {
         self.total
@@ -202,8 +205,8 @@ impl Books<'_> {
         self.write(None)
     }
 
-    /// Finds out whether what a dead process had announced came to pass.
-    fn settle(&mut self, intent: &Intent<String>) {
+    /// Finds out whether the journaled change came to pass whose process died.
+    fn recover(&mut self, intent: &Intent<String>) {
         let found = self
             .directory
             .attributes_of(&intent.name)
@@ -216,7 +219,11 @@ impl Books<'_> {
                 .saturating_sub(intent.takes)
                 .saturating_add(intent.adds);
         }
-        tracing::debug!(name = intent.name, done, "settled what a dead process left");
+        tracing::debug!(
+            name = intent.name,
+            done,
+            "recovered the change of a process that died"
+        );
     }
 
     fn taken_by(&self, name: &str) -> u64 {
@@ -246,7 +253,7 @@ impl Books<'_> {
     }
 }
 
-impl Drop for Books<'_> {
+impl Drop for LedgerGuard<'_> {
     fn drop(&mut self) {
         // Closing releases the lock too, but not while a forked child has the descriptor.
         let _ = FileExt::unlock(&*self.file);
@@ -354,7 +361,7 @@ mod tests {
     }
 
     impl Fixture {
-        fn books(&self) -> Books<'_> {
+        fn lock(&self) -> LedgerGuard<'_> {
             self.ledger.lock(&self.directory).unwrap().unwrap()
         }
 
@@ -368,8 +375,8 @@ mod tests {
     /// Publishes and dies: before the rename, or behind it.
     fn die_publishing(fixture: &Fixture, after_rename: bool) {
         let inode = fixture.file("temporary", 5000);
-        let mut books = fixture.books();
-        let outcome = books.publish(NAME, inode, 5000, || {
+        let mut guard = fixture.lock();
+        let outcome = guard.publish(NAME, inode, 5000, || {
             if after_rename {
                 fixture.directory.rename("temporary", NAME)?;
             }
@@ -379,23 +386,23 @@ mod tests {
     }
 
     #[test]
-    fn what_a_process_announced_and_did_not_do_is_not_counted() {
+    fn what_a_process_journaled_and_did_not_do_is_not_counted() {
         let fixture = fixture();
         die_publishing(&fixture, false);
-        assert_eq!(fixture.books().total(), 0);
+        assert_eq!(fixture.lock().total(), 0);
     }
 
     #[test]
     fn what_a_process_did_and_did_not_write_down_is_counted() {
         let fixture = fixture();
         die_publishing(&fixture, true);
-        assert_eq!(fixture.books().total(), 8192);
+        assert_eq!(fixture.lock().total(), 8192);
         // And once only.
-        let mut books = fixture.books();
-        let total = books.total();
-        books.correct(total).unwrap();
-        drop(books);
-        assert_eq!(fixture.books().total(), 8192);
+        let mut guard = fixture.lock();
+        let total = guard.total();
+        guard.correct(total).unwrap();
+        drop(guard);
+        assert_eq!(fixture.lock().total(), 8192);
     }
 
     #[test]
@@ -403,18 +410,18 @@ mod tests {
         let fixture = fixture();
         die_publishing(&fixture, true);
         let inode = fixture.file("temporary", 100);
-        let mut books = fixture.books();
-        assert_eq!(books.total_with(NAME, 100), 4096);
-        books
+        let mut guard = fixture.lock();
+        assert_eq!(guard.total_with(NAME, 100), 4096);
+        guard
             .publish(NAME, inode, 100, || {
                 fixture.directory.rename("temporary", NAME)
             })
             .unwrap();
-        assert_eq!(books.total(), 4096);
-        assert!(books.remove(NAME).unwrap());
-        assert!(!books.remove(NAME).unwrap());
-        drop(books);
-        assert_eq!(fixture.books().total(), 0);
+        assert_eq!(guard.total(), 4096);
+        assert!(guard.remove(NAME).unwrap());
+        assert!(!guard.remove(NAME).unwrap());
+        drop(guard);
+        assert_eq!(fixture.lock().total(), 0);
     }
 
     #[test]
@@ -423,16 +430,16 @@ mod tests {
         fixture.file(NAME, 5000);
         let path = fixture.keep.path().join(layout::LEDGER_FILE);
         for at in [0, 10, 20, 100, 255] {
-            drop(fixture.books());
+            drop(fixture.lock());
             let mut record = std::fs::read(&path).unwrap();
             record[at] ^= 1;
             std::fs::write(&path, record).unwrap();
-            assert_eq!(fixture.books().total(), 8192, "byte {at}");
+            assert_eq!(fixture.lock().total(), 8192, "byte {at}");
         }
-        fixture.books().correct(1 << 40).unwrap();
-        assert_eq!(fixture.books().total(), 1 << 40);
+        fixture.lock().correct(1 << 40).unwrap();
+        assert_eq!(fixture.lock().total(), 1 << 40);
         fixture.ledger.boot ^= 1;
-        assert_eq!(fixture.books().total(), 8192);
+        assert_eq!(fixture.lock().total(), 8192);
     }
 
     #[test]
@@ -443,14 +450,14 @@ mod tests {
             for ledger in [&fixture.ledger, &fixture.ledger, &other, &other] {
                 scope.spawn(|| {
                     for _ in 0..100 {
-                        let mut books = ledger.lock(&fixture.directory).unwrap().unwrap();
-                        let total = books.total();
+                        let mut guard = ledger.lock(&fixture.directory).unwrap().unwrap();
+                        let total = guard.total();
                         std::thread::yield_now();
-                        books.correct(total + 1).unwrap();
+                        guard.correct(total + 1).unwrap();
                     }
                 });
             }
         });
-        assert_eq!(fixture.books().total(), 400);
+        assert_eq!(fixture.lock().total(), 400);
     }
 }

@@ -22,7 +22,7 @@
 //! # Limits
 //!
 //! The entries never take more than [`max_size`](FileSystemCacheBuilder::max_size), at any moment, with any
-//! number of processes, of which any may be killed at any time: the ledger announces each change before it
+//! number of processes, of which any may be killed at any time: each change is journaled in the ledger before it
 //! is made. Knowing the total takes no scan. Making room scans once, and removes the least recently used
 //! entries down to 90 %, so that this is rare.
 //!
@@ -38,13 +38,14 @@ compile_error!(
      depend on module-cache-memory there"
 );
 
-mod boot;
 mod builder;
 mod bundle;
 mod clock;
+mod default_dir;
 mod directory;
 mod file_hashes;
 mod file_system_cache;
+mod folder;
 mod heartbeat;
 mod hints;
 mod layout;
@@ -67,6 +68,6 @@ pub use builder::FileSystemCacheBuilder;
 pub use bundle::{ExportReport, ImportReport, Refused};
 pub use file_system_cache::FileSystemCache;
 pub use prune::{PruneOptions, PruneReport};
-pub use usage::{EngineUsage, EntryInfo, Usage};
+pub use usage::{EngineUsage, Usage};
 pub use verification::Verification;
 pub use verify::{Fault, VerifyReport};

@@ -2,15 +2,16 @@
 //! beside running programs.
 
 use std::io::{Read, Write};
+use std::time::UNIX_EPOCH;
 
-use module_cache_core::{CacheError, EntryStore, SealedEntry, Trust};
+use module_cache_core::{CacheError, EntryStore, ListedEntry, SealedEntry, Trust};
 
 use crate::bundle::{self, ExportReport, ImportReport};
 use crate::file_system_cache::FileSystemCache;
-use crate::ledger::Books;
+use crate::ledger::LedgerGuard;
 use crate::prune::{self, Limits, PruneOptions, PruneReport};
-use crate::scan::{self, Listing};
-use crate::usage::{EntryInfo, Usage};
+use crate::scan::{self, Listed, Listing};
+use crate::usage::Usage;
 use crate::verify::{self, VerifyReport};
 use crate::{clock, layout, open_entry};
 
@@ -20,27 +21,43 @@ impl FileSystemCache {
     /// Loads go on meanwhile, and modules that are in use stay usable; saves wait, and may be skipped. Only
     /// names that this crate makes are deleted. Takes time in proportion to the number of entries.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use module_cache_filesystem::{FileSystemCache, PruneOptions};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let cache = FileSystemCache::open(folder.path().join("cache"))?;
+    ///
+    /// let report = cache.prune(&PruneOptions {
+    ///     max_age: Some(Duration::from_hours(30 * 24)),
+    ///     ..PruneOptions::default()
+    /// })?;
+    /// println!("removed {} entries, {} bytes", report.removed, report.removed_bytes);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the folder is not writable, cannot be listed, or is locked by others for long. A dry run only
     /// needs to list it.
     pub fn prune(&self, options: &PruneOptions) -> Result<PruneReport, CacheError> {
-        let inner = &*self.inner;
+        let folder = &*self.folder;
         let limits = Limits {
-            size: options.max_size.unwrap_or(inner.policy.max_size),
-            age: options.max_age.or(inner.policy.max_age),
+            size: options.max_size.unwrap_or(folder.policy.max_size),
+            age: options.max_age.or(folder.policy.max_age),
         };
-        let prune = |books: Option<&mut Books<'_>>| {
-            let mut report = prune::shrink(&inner.directory, inner.hints.as_ref(), books, limits)?;
-            report.leftovers = prune::clear_leftovers(&inner.directory, options.dry_run)?;
+        let prune = |guard: Option<&mut LedgerGuard<'_>>| {
+            let mut report =
+                prune::shrink(&folder.directory, folder.hints.as_ref(), guard, limits)?;
+            report.stale_files = prune::remove_stale_files(&folder.directory, options.dry_run)?;
             Ok(report)
         };
         let pruned = if options.dry_run {
             prune(None)
         } else {
-            inner.with_books(|books| prune(Some(books)))
+            folder.with_ledger(|guard| prune(Some(guard)))
         };
-        pruned.map_err(|error| inner.error("prune", "", error))
+        pruned.map_err(|error| folder.error("prune", "", error))
     }
 
     /// Counts what is in the folder, by looking. Takes time in proportion to the number of entries.
@@ -49,19 +66,28 @@ impl FileSystemCache {
     ///
     /// When the folder cannot be listed.
     pub fn usage(&self) -> Result<Usage, CacheError> {
-        Ok(Usage::of(&self.listing()?, self.inner.directory.path()))
+        Ok(Usage::of(&self.listing()?, self.folder.directory.path()))
     }
 
     /// The entries in the folder, in no order. Takes time in proportion to their number, and opens none.
     ///
+    /// When one was last used is known to half a minute, as far as that is remembered; else it is when it was stored.
+    ///
     /// # Errors
     ///
     /// When the folder cannot be listed.
-    pub fn list(&self) -> Result<Vec<EntryInfo>, CacheError> {
-        let hints = self.inner.hints.as_ref();
+    pub fn list(&self) -> Result<Vec<ListedEntry>, CacheError> {
+        let hints = self.folder.hints.as_ref();
         let now = clock::now();
-        let info = |entry| EntryInfo::of(entry, prune::last_use(hints, entry, now));
-        Ok(self.listing()?.entries.iter().map(info).collect())
+        let listed = |entry: Listed| {
+            let last_use = UNIX_EPOCH + prune::last_use(hints, &entry, now);
+            let mut listed = ListedEntry::new(entry.engine, entry.hash, entry.attributes.size);
+            let stored = clock::from_nanoseconds(entry.attributes.modified);
+            listed.stored = Some(UNIX_EPOCH + stored);
+            listed.last_use = Some(last_use);
+            listed
+        };
+        Ok(self.listing()?.entries.into_iter().map(listed).collect())
     }
 
     /// Reads one entry that [`list`](Self::list) returned, verified as [`get`](EntryStore::get) does. `None` if
@@ -79,7 +105,7 @@ impl FileSystemCache {
     ///
     /// for listed in cache.list()? {
     ///     if let Some(entry) = cache.get_listed(&listed)? {
-    ///         assert_eq!(entry.key().module(), listed.module);
+    ///         assert_eq!(entry.key().hash(), listed.hash);
     ///         assert_eq!(entry.key().engine().to_string(), listed.engine);
     ///     }
     /// }
@@ -91,17 +117,17 @@ impl FileSystemCache {
     /// When the folder cannot be read; never because of one bad entry.
     pub fn get_listed(
         &self,
-        listed: &EntryInfo,
+        listed: &ListedEntry,
     ) -> Result<Option<SealedEntry<'static>>, CacheError> {
-        let inner = &*self.inner;
-        let name = layout::entry_of(&listed.engine, listed.module);
-        match open_entry::key_of(&inner.directory, &name, inner.policy.owner_check) {
+        let folder = &*self.folder;
+        let name = layout::entry_of(&listed.engine, listed.hash);
+        match open_entry::key_of(&folder.directory, &name, folder.policy.owner_check) {
             Ok(Ok(key)) => self.get(&key),
             Ok(Err(refusal)) => {
-                inner.refused(&name, &refusal);
+                folder.refused(&name, &refusal);
                 Ok(None)
             }
-            Err(error) => Err(inner.error("read the entry", &name, error)),
+            Err(error) => Err(folder.error("read the entry", &name, error)),
         }
     }
 
@@ -110,6 +136,18 @@ impl FileSystemCache {
     /// With `repair`, what cannot be used is removed: damaged entries, and those in the place of another.
     /// Entries signed with an unknown key, and others' property, stay. `progress` is called with the length
     /// of each entry when it is done, from several threads.
+    ///
+    /// ```
+    /// use module_cache_filesystem::FileSystemCache;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let cache = FileSystemCache::open(folder.path().join("cache"))?;
+    ///
+    /// let report = cache.verify(false, &|_len| ())?;
+    /// for fault in &report.faults {
+    ///     eprintln!("{fault}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -120,23 +158,28 @@ impl FileSystemCache {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<VerifyReport, CacheError> {
         Ok(verify::verify(
-            &self.inner,
+            &self.folder,
             &self.listing()?,
             repair,
             progress,
         ))
     }
 
-    /// Removes one entry that [`list`](Self::list) returned, and says whether it was still there.
+    /// Removes one entry that [`list`](Self::list) returned. Returns how many bytes that freed, in whole blocks of
+    /// 4 KiB: 0 if the entry was gone.
     ///
     /// # Errors
     ///
     /// When the folder is not writable, or is locked by others for long.
-    pub fn remove_entry(&self, entry: &EntryInfo) -> Result<bool, CacheError> {
-        let name = layout::entry_of(&entry.engine, entry.module);
-        self.inner
-            .with_books(|books| books.remove(&name))
-            .map_err(|error| self.inner.error("remove the entry", &name, error))
+    pub fn remove_listed(&self, listed: &ListedEntry) -> Result<u64, CacheError> {
+        let name = layout::entry_of(&listed.engine, listed.hash);
+        self.folder
+            .with_ledger(|guard| {
+                let before = guard.total();
+                guard.remove(&name)?;
+                Ok(before.saturating_sub(guard.total()))
+            })
+            .map_err(|error| self.folder.error("remove the entry", &name, error))
     }
 
     /// Writes the entries that `select` chooses to one tar stream, sealed under `trust`, for
@@ -145,18 +188,35 @@ impl FileSystemCache {
     /// Each entry is verified first, and one that cannot be used is left out and reported. Equal entries
     /// under an equal trust give the same bytes. Memory is taken for one entry at a time.
     ///
+    /// ```
+    /// use module_cache_core::{Compile, ModuleCache, ModuleHash, SigningKey, Trust};
+    /// # use module_cache_filesystem::FileSystemCache;
+    /// # use module_cache_testkit::{TestEngine, wasm};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let here = FileSystemCache::open(folder.path().join("here"))?;
+    /// # let there = FileSystemCache::open(folder.path().join("there"))?;
+    /// # let (engine, wasm) = (TestEngine::new("doc"), wasm(1, 100));
+    /// # here.save(ModuleHash::of(&wasm), &engine, &engine.compile(&wasm)?)?;
+    ///
+    /// let trust = Trust::signed(SigningKey::from_bytes([7; 32]));
+    /// let mut bundle = Vec::new();
+    /// here.export(&|entry| entry.bytes < 64 << 20, &trust, &mut bundle)?;
+    /// assert_eq!(there.import(&mut &bundle[..], &trust)?.stored, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the folder cannot be listed, or `out` fails; what was written is then no whole bundle.
     pub fn export(
         &self,
-        select: &dyn Fn(&EntryInfo) -> bool,
+        select: &dyn Fn(&ListedEntry) -> bool,
         trust: &Trust,
         out: &mut dyn Write,
     ) -> Result<ExportReport, CacheError> {
         let mut chosen = self.list()?;
         chosen.retain(select);
-        bundle::export(&self.inner, chosen, trust, out)
+        bundle::export(&self.folder, chosen, trust, out)
     }
 
     /// Stores the entries of a tar stream that [`export`](Self::export) wrote, each verified under `trust`
@@ -178,6 +238,6 @@ impl FileSystemCache {
     }
 
     fn listing(&self) -> Result<Listing, CacheError> {
-        scan::list(&self.inner.directory).map_err(|error| self.inner.error("list", "", error))
+        scan::list(&self.folder.directory).map_err(|error| self.folder.error("list", "", error))
     }
 }

@@ -36,7 +36,7 @@ impl OpenEntry {
     ///
     /// # Errors
     ///
-    /// The outer error is one of the system; the inner one, of this entry alone.
+    /// The outer error is one of the system; the folder one, of this entry alone.
     pub(crate) fn open(
         directory: &Directory,
         name: &str,
@@ -137,7 +137,7 @@ pub(crate) fn key_of(
         if layout::entry(footer.key()) == name {
             Ok(*footer.key())
         } else {
-            Err(InvalidEntry::Misplaced(Box::new(*footer.key())))
+            Err(InvalidEntry::KeyMismatch(Box::new(*footer.key())))
         }
     });
     Ok(key.map_err(|reason| Refusal::Invalid {
@@ -152,7 +152,7 @@ pub(crate) fn key_of(
 ///
 /// # Errors
 ///
-/// The outer error is one of the system; the inner one, of this entry alone.
+/// The outer error is one of the system; the folder one, of this entry alone.
 pub(crate) fn open_file(
     directory: &Directory,
     name: &str,

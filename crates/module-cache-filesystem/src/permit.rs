@@ -3,7 +3,6 @@
 //! The lock is `flock` on a file per key, which the system releases when its holder dies. Those who do not get it
 //! wait for a shared lock, so that all of them go on at the same moment.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -12,10 +11,9 @@ use std::time::Duration;
 
 use fs4::{FileExt, TryLockError};
 use module_cache_core::{CompilePermit, EntryKey, ModuleHash};
-use parking_lot::Mutex;
 
 use crate::directory::Directory;
-use crate::file_system_cache::Inner;
+use crate::folder::Folder;
 use crate::heartbeat::{self, Heartbeat, Watch};
 use crate::layout;
 
@@ -28,28 +26,23 @@ const LONGEST_WAIT: Duration = Duration::from_millis(10);
 /// How many silent holders of one key to step over before compiling without a permit.
 const GENERATIONS: u32 = 4;
 
-/// Holders that fell silent, by the name of their lock, with the last sign of life that was seen: they are not waited
-/// for again.
-#[derive(Debug, Default)]
-pub(crate) struct Silent(Mutex<HashMap<String, Option<i64>>>);
-
 /// Asks for the permit, without waiting for another holder.
 ///
 /// Behind a holder that fell silent the key has another lock: of those who waited, one compiles and the rest wait for
 /// that one.
-pub(crate) fn ask(inner: &Arc<Inner>, key: &EntryKey) -> io::Result<CompilePermit> {
+pub(crate) fn ask(folder: &Arc<Folder>, key: &EntryKey) -> io::Result<CompilePermit> {
     for generation in 0..GENERATIONS {
         let name = layout::lock(key, generation);
-        match attempt(&inner.directory, &name)? {
+        match attempt(&folder.directory, &name)? {
             Attempt::Acquired(guard) => {
-                inner.silent.0.lock().remove(&name);
+                folder.silent.forget(&name);
                 return Ok(CompilePermit::exclusive(guard));
             }
-            Attempt::Held(lock) if inner.silent.has(&name, &lock) => {}
+            Attempt::Held(lock) if folder.silent.has(&name, &lock) => {}
             Attempt::Held(lock) => {
-                let (inner, key) = (Arc::clone(inner), *key);
+                let (folder, key) = (Arc::clone(folder), *key);
                 return Ok(CompilePermit::held(move || {
-                    outlast(&inner, &key, name, &lock);
+                    outlast(&folder, &key, name, &lock);
                 }));
             }
             Attempt::Unsupported => break,
@@ -58,31 +51,24 @@ pub(crate) fn ask(inner: &Arc<Inner>, key: &EntryKey) -> io::Result<CompilePermi
     Ok(CompilePermit::Uncoordinated)
 }
 
-impl Silent {
-    fn has(&self, name: &str, lock: &File) -> bool {
-        let seen = self.0.lock().get(name).copied();
-        seen == Some(heartbeat::last_beat(lock))
-    }
-}
-
 /// Waits for the holder of `lock`, and takes note if it falls silent.
-fn outlast(inner: &Inner, key: &EntryKey, name: String, lock: &File) {
+fn outlast(folder: &Folder, key: &EntryKey, name: String, lock: &File) {
     let last_beat = match wait(lock) {
         Ok(Ended::Released) => return,
         Ok(Ended::Silent(last_beat)) => {
             tracing::warn!(
-                hash = %key.module(),
+                hash = %key.hash(),
                 engine = %key.engine(),
                 "the holder of a permit fell silent; going on without it"
             );
             last_beat
         }
         Err(error) => {
-            tracing::debug!(hash = %key.module(), %error, "cannot wait for a permit; going on without it");
+            tracing::debug!(hash = %key.hash(), %error, "cannot wait for a permit; going on without it");
             heartbeat::last_beat(lock)
         }
     };
-    inner.silent.0.lock().insert(name, last_beat);
+    folder.silent.note(name, last_beat);
 }
 
 /// Whether somebody has the permit of this key at the moment.

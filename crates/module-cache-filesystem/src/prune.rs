@@ -12,7 +12,7 @@ use fs4::FileExt;
 
 use crate::directory::{Directory, Kind};
 use crate::hints::Hints;
-use crate::ledger::{Books, blocks};
+use crate::ledger::{LedgerGuard, blocks};
 use crate::scan::{self, Listed, Listing};
 use crate::{clock, layout, permit};
 
@@ -41,9 +41,9 @@ pub struct PruneReport {
     /// The bytes that they take, in whole blocks.
     pub kept_bytes: u64,
     /// Files that dead processes left behind: half-written entries and locks of nobody.
-    pub leftovers: u64,
+    pub stale_files: u64,
     /// What this crate did not make. It is left alone.
-    pub foreign: Vec<PathBuf>,
+    pub unknown_files: Vec<PathBuf>,
 }
 
 /// A file that is not in use may be the beginning of something: its maker has not locked it yet.
@@ -56,27 +56,29 @@ pub(crate) struct Limits {
     pub(crate) age: Option<Duration>,
 }
 
-/// Removes entries until the limits hold, and corrects the books by what was found. Without books it only
+/// Removes entries until the limits hold, and corrects the ledger by what was found. Without it this only
 /// finds out what would be removed.
 pub(crate) fn shrink(
     directory: &Directory,
     hints: Option<&Hints>,
-    mut books: Option<&mut Books<'_>>,
+    mut guard: Option<&mut LedgerGuard<'_>>,
     limits: Limits,
 ) -> io::Result<PruneReport> {
     let Listing {
-        entries, foreign, ..
+        entries,
+        unknown_files,
+        ..
     } = scan::list(directory)?;
     let mut kept_bytes = entries
         .iter()
         .map(|entry| blocks(entry.attributes.size))
         .sum();
-    if let Some(books) = &mut books {
-        books.correct(kept_bytes)?;
+    if let Some(guard) = &mut guard {
+        guard.correct(kept_bytes)?;
     }
     let mut report = PruneReport {
         kept: entries.len() as u64,
-        foreign: foreign
+        unknown_files: unknown_files
             .iter()
             .map(|name| directory.path().join(name))
             .collect(),
@@ -91,8 +93,8 @@ pub(crate) fn shrink(
         if kept_bytes <= limits.size && !expired {
             continue;
         }
-        if let Some(books) = &mut books
-            && !books.remove(&entry.name())?
+        if let Some(guard) = &mut guard
+            && !guard.remove(&entry.name())?
         {
             continue;
         }
@@ -107,7 +109,7 @@ pub(crate) fn shrink(
 }
 
 /// Removes what dead processes left, and folders of engines that are empty. Returns how many files went.
-pub(crate) fn clear_leftovers(directory: &Directory, dry_run: bool) -> io::Result<u64> {
+pub(crate) fn remove_stale_files(directory: &Directory, dry_run: bool) -> io::Result<u64> {
     let mut cleared = 0;
     for folder in [layout::TEMPORARY_DIR, layout::LOCK_DIR] {
         let names = match directory.names(folder) {
@@ -159,10 +161,10 @@ fn by_last_use(
         .into_iter()
         .map(|entry| (last_use(hints, &entry, now), entry))
         .collect();
-    entries.sort_by_cached_key(|(last_use, entry)| (*last_use, entry.module));
+    entries.sort_by_cached_key(|(last_use, entry)| (*last_use, entry.hash));
     let (wanted, mut rest): (Vec<_>, Vec<_>) = entries
         .into_iter()
-        .partition(|(_, entry)| permit::is_held(directory, &entry.engine, entry.module));
+        .partition(|(_, entry)| permit::is_held(directory, &entry.engine, entry.hash));
     rest.extend(wanted);
     rest
 }
@@ -171,7 +173,7 @@ fn by_last_use(
 /// clock, and counts as now.
 pub(crate) fn last_use(hints: Option<&Hints>, entry: &Listed, now: Duration) -> Duration {
     hints
-        .map(|hints| hints.last_use(&entry.engine, entry.module))
+        .map(|hints| hints.last_use(&entry.engine, entry.hash))
         .filter(|last_use| !last_use.is_zero())
         .unwrap_or_else(|| clock::from_nanoseconds(entry.attributes.modified))
         .min(now)

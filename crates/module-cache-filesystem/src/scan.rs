@@ -12,7 +12,7 @@ use crate::layout;
 pub(crate) struct Listing {
     pub(crate) entries: Vec<Listed>,
     /// Names that this crate does not make, below the folder of the version.
-    pub(crate) foreign: Vec<String>,
+    pub(crate) unknown_files: Vec<String>,
 }
 
 /// A file in the place of an entry.
@@ -20,14 +20,14 @@ pub(crate) struct Listing {
 pub(crate) struct Listed {
     /// The folder of its engine.
     pub(crate) engine: String,
-    pub(crate) module: ModuleHash,
+    pub(crate) hash: ModuleHash,
     pub(crate) attributes: Attributes,
 }
 
 impl Listed {
     /// Its name below the folder of the version.
     pub(crate) fn name(&self) -> String {
-        layout::entry_of(&self.engine, self.module)
+        layout::entry_of(&self.engine, self.hash)
     }
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn list(directory: &Directory) -> io::Result<Listing> {
         if layout::is_engine_dir(&name) && kind == Kind::Directory {
             list_engine(directory, &name, &mut listing)?;
         } else if !layout::is_own(&name) {
-            listing.foreign.push(name);
+            listing.unknown_files.push(name);
         }
     }
     Ok(listing)
@@ -51,20 +51,20 @@ fn list_engine(directory: &Directory, engine: &str, listing: &mut Listing) -> io
     for file in directory.names(engine)? {
         let name = format!("{engine}/{file}");
         // Only the spelling that this crate writes: upper case is somebody else's.
-        let module = file
+        let hash = file
             .parse::<ModuleHash>()
             .ok()
             .filter(|hash| hash.to_string() == file);
-        match (module, directory.attributes_of(&name)) {
-            (Some(module), Ok(attributes)) if attributes.kind == Kind::File => {
+        match (hash, directory.attributes_of(&name)) {
+            (Some(hash), Ok(attributes)) if attributes.kind == Kind::File => {
                 listing.entries.push(Listed {
                     engine: engine.to_owned(),
-                    module,
+                    hash,
                     attributes,
                 });
             }
             (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            _ => listing.foreign.push(name),
+            _ => listing.unknown_files.push(name),
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use memmap2::MmapOptions;
 use module_cache_core::{Footer, InvalidEntry};
 use parking_lot::Mutex;
 
-use crate::file_system_cache::Inner;
+use crate::folder::Folder;
 use crate::open_entry::{Refusal, open_file};
 use crate::scan::{Listed, Listing};
 
@@ -46,7 +46,7 @@ impl fmt::Display for Fault {
 }
 
 pub(crate) fn verify(
-    inner: &Inner,
+    folder: &Folder,
     listing: &Listing,
     repair: bool,
     progress: &(dyn Fn(u64) + Sync),
@@ -57,8 +57,10 @@ pub(crate) fn verify(
     let faults = Mutex::new(Vec::new());
     let work = || {
         while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(fault) = check(inner, entry) {
-                faults.lock().push(fault.settled(inner, entry, repair));
+            if let Err(failure) = check(folder, entry) {
+                faults
+                    .lock()
+                    .push(failure.into_fault(folder, entry, repair));
             }
             bytes.fetch_add(entry.attributes.size, Ordering::Relaxed);
             progress(entry.attributes.size);
@@ -88,18 +90,18 @@ struct Failure {
 }
 
 impl Failure {
-    fn settled(self, inner: &Inner, entry: &Listed, repair: bool) -> Fault {
+    fn into_fault(self, folder: &Folder, entry: &Listed, repair: bool) -> Fault {
         let name = entry.name();
         let removed = repair
             && self.useless
-            && inner
-                .with_books(|books| books.remove(&name))
+            && folder
+                .with_ledger(|guard| guard.remove(&name))
                 .unwrap_or_else(|error| {
-                    inner.error("remove the entry", &name, error);
+                    folder.error("remove the entry", &name, error);
                     false
                 });
         Fault {
-            path: inner.directory.path().join(name),
+            path: folder.directory.path().join(name),
             reason: self.reason,
             removed,
         }
@@ -117,7 +119,7 @@ impl From<io::Error> for Failure {
 
 impl From<InvalidEntry> for Failure {
     fn from(reason: InvalidEntry) -> Self {
-        let useless = reason.is_corrupt() || matches!(reason, InvalidEntry::Misplaced(_));
+        let useless = reason.is_corrupt() || matches!(reason, InvalidEntry::KeyMismatch(_));
         Self {
             reason: reason.to_string(),
             useless,
@@ -126,8 +128,8 @@ impl From<InvalidEntry> for Failure {
 }
 
 /// Reads an entry as a load does, and its contents in any case.
-fn check(inner: &Inner, entry: &Listed) -> Result<(), Failure> {
-    let opened = open_file(&inner.directory, &entry.name(), inner.policy.owner_check)?;
+fn check(folder: &Folder, entry: &Listed) -> Result<(), Failure> {
+    let opened = open_file(&folder.directory, &entry.name(), folder.policy.owner_check)?;
     let (file, attributes) = match opened {
         Ok(opened) => opened,
         // Removed since it was listed.
@@ -144,9 +146,9 @@ fn check(inner: &Inner, entry: &Listed) -> Result<(), Failure> {
     let bytes = unsafe { MmapOptions::new().len(len).map(&file)? };
     let footer = Footer::parse(&bytes)?;
     // The name tells the module in full, and enough of the engine.
-    if footer.key().module() != entry.module || footer.key().engine().to_string() != entry.engine {
-        return Err(InvalidEntry::Misplaced(Box::new(*footer.key())).into());
+    if footer.key().hash() != entry.hash || footer.key().engine().to_string() != entry.engine {
+        return Err(InvalidEntry::KeyMismatch(Box::new(*footer.key())).into());
     }
     footer.check(footer.key(), attributes.size)?;
-    Ok(inner.policy.trust.verify(&footer, &bytes)?)
+    Ok(folder.policy.trust.verify(&footer, &bytes)?)
 }

@@ -56,8 +56,8 @@ impl Folder {
         self.entry_of(&self.engine, self.key())
     }
 
-    fn entry_of(&self, engine: &TestEngine, key: ModuleHash) -> PathBuf {
-        self.root.join(format!("v1/{}/{key}", engine.id()))
+    fn entry_of(&self, engine: &TestEngine, hash: ModuleHash) -> PathBuf {
+        self.root.join(format!("v1/{}/{hash}", engine.id()))
     }
 
     /// Puts other bytes in the place of the entry, as a disk, a restored backup or a mistake would.

@@ -49,7 +49,7 @@ fn only_what_was_chosen_is_exported() {
     let report = source
         .cache
         .export(
-            &|entry| entry.module == wanted,
+            &|entry| entry.hash == wanted,
             &unauthenticated(),
             &mut bundle,
         )
@@ -633,7 +633,7 @@ impl Folder {
             .list()
             .unwrap()
             .iter()
-            .map(|entry| PathBuf::from(format!("{}/{}", entry.engine, entry.module)))
+            .map(|entry| PathBuf::from(format!("{}/{}", entry.engine, entry.hash)))
             .map(|name| (name.clone(), fs::read(self.version().join(name)).unwrap()))
             .collect();
         files.sort();
@@ -641,7 +641,7 @@ impl Folder {
     }
 
     fn entries_len(&self) -> u64 {
-        self.cache.list().unwrap().iter().map(|e| e.len).sum()
+        self.cache.list().unwrap().iter().map(|e| e.bytes).sum()
     }
 
     fn overwrite(&self, name: &Path, bytes: &[u8]) {
@@ -652,7 +652,7 @@ impl Folder {
 
     fn clear(&self) {
         for entry in self.cache.list().unwrap() {
-            assert!(self.cache.remove_entry(&entry).unwrap());
+            assert!(self.cache.remove_listed(&entry).unwrap() > 0);
         }
     }
 
@@ -669,7 +669,10 @@ impl Folder {
             names(self.cache.root()),
             [".gitignore", "CACHEDIR.TAG", "v1"]
         );
-        assert_eq!(self.cache.usage().unwrap().foreign, Vec::<PathBuf>::new());
+        assert_eq!(
+            self.cache.usage().unwrap().unknown_files,
+            Vec::<PathBuf>::new()
+        );
         assert_eq!(names(&self.version().join("tmp")), [""; 0]);
     }
 }

@@ -131,7 +131,7 @@ fn run(name: &str, kill_every: Option<Duration>) {
         "the cap was never near: {peak} of {CAP} bytes"
     );
 
-    // Whoever saves next settles what the dead left. From then on the books are exact.
+    // Whoever saves next recovers what the dead left. From then on the ledger is exact.
     let cache = open(root.to_str().unwrap());
     let engine = TestEngine::new("cap");
     let last = engine.compile(&wasm(1_000_000, 1000)).unwrap();
@@ -150,7 +150,7 @@ fn sixteen_processes_never_publish_more_than_the_cap() {
 }
 
 #[test]
-fn with_one_killed_every_tenth_of_a_second_the_cap_holds_and_the_books_are_right() {
-    let name = "with_one_killed_every_tenth_of_a_second_the_cap_holds_and_the_books_are_right";
+fn with_one_killed_every_tenth_of_a_second_the_cap_holds_and_the_ledger_is_right() {
+    let name = "with_one_killed_every_tenth_of_a_second_the_cap_holds_and_the_ledger_is_right";
     run(name, Some(Duration::from_millis(100)));
 }

@@ -55,14 +55,14 @@ impl Scene {
 }
 
 /// No program can set a file's time of change, so that it is old enough takes waiting.
-fn settle() {
+fn let_it_age() {
     thread::sleep(Duration::from_millis(2100));
 }
 
 #[test]
 fn a_settled_file_is_hashed_once_by_all_processes() {
     let scene = Scene::new();
-    settle();
+    let_it_age();
     assert_eq!(scene.hash(), ModuleHash::of(b"wasm"));
     let marked = scene.mark();
     assert_eq!(scene.hash(), marked, "it is looked up");
@@ -86,7 +86,7 @@ fn a_file_that_just_changed_is_not_remembered() {
 #[test]
 fn a_file_that_changed_is_hashed_anew_whatever_its_times_pretend() {
     let scene = Scene::new();
-    settle();
+    let_it_age();
     scene.hash();
     scene.mark();
     let modified = fs::metadata(&scene.wasm).unwrap().modified().unwrap();
@@ -105,7 +105,7 @@ fn a_file_that_changed_is_hashed_anew_whatever_its_times_pretend() {
 #[test]
 fn a_damaged_table_costs_a_hash() {
     let scene = Scene::new();
-    settle();
+    let_it_age();
     scene.hash();
     scene.mark();
     let mut bytes = fs::read(scene.table()).unwrap();
@@ -129,7 +129,7 @@ fn a_folder_with_a_key_remembers_nothing() {
         .trust(trust)
         .open()
         .unwrap();
-    settle();
+    let_it_age();
     assert_eq!(
         cache.hash_of_file(&scene.wasm).unwrap(),
         ModuleHash::of(b"wasm")

@@ -84,7 +84,7 @@ fn a_folder_that_others_can_write_to_is_refused_and_says_what_to_do() {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
     }
     // SAFETY: this test alone writes to the folder.
-    let cache = unsafe { FileSystemCache::builder(&root).trust_folder() }
+    let cache = unsafe { FileSystemCache::builder(&root).skip_permission_checks() }
         .open()
         .unwrap();
     assert!(cache.is_writable());

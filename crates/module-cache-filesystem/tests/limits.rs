@@ -1,4 +1,4 @@
-//! The cap, the floor, and what leaves when.
+//! The cap, the reserve, and what leaves when.
 
 use std::fs;
 use std::path::Path;
@@ -128,7 +128,7 @@ fn a_use_is_remembered_however_entries_are_verified() {
         assert!(folder.save(&folder.open(way), 1).is_stored());
         folder.age(1, days(9));
         let cache = folder.open(way);
-        let last_use = || cache.list().unwrap()[0].last_use;
+        let last_use = || cache.list().unwrap()[0].last_use.unwrap();
         assert!(last_use() < SystemTime::now() - days(8));
         let key = ModuleHash::of(&wasm(1, 1000));
         assert!(cache.load(key, &folder.engine).unwrap().is_some());
@@ -141,7 +141,7 @@ fn a_copy_of_the_folder_remembers_when_entries_were_used() {
     let folder = Folder::new();
     let cache = folder.open(|options| options);
     assert!(folder.save(&cache, 1).is_stored());
-    let used = cache.list().unwrap()[0].last_use;
+    let used = cache.list().unwrap()[0].last_use.unwrap();
     std::thread::sleep(Duration::from_millis(2100));
     let copy = folder.keep.path().join("copy");
     let mut cp = std::process::Command::new("cp");
@@ -154,8 +154,8 @@ fn a_copy_of_the_folder_remembers_when_entries_were_used() {
             .success()
     );
     let copied = FileSystemCache::open(copy).unwrap().list().unwrap();
-    assert!(copied[0].stored > used, "the copy itself is newer");
-    assert_eq!(copied[0].last_use, used);
+    assert!(copied[0].stored > Some(used), "the copy itself is newer");
+    assert_eq!(copied[0].last_use, Some(used));
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_module_larger_than_the_cap_is_not_stored_and_removes_nothing() {
 }
 
 #[test]
-fn a_floor_that_cannot_be_kept_skips_the_save_and_removes_nothing() {
+fn a_reserve_that_cannot_be_kept_skips_the_save_and_removes_nothing() {
     let folder = Folder::new();
     let cache = folder.open(|options| options);
     assert!(folder.save(&cache, 1).is_stored());
@@ -305,7 +305,7 @@ fn a_use_in_the_future_does_not_protect_an_entry_for_ever() {
         .list()
         .unwrap()
         .into_iter()
-        .map(|entry| entry.last_use)
+        .filter_map(|entry| entry.last_use)
         .max()
         .unwrap();
     assert!(used <= SystemTime::now(), "{used:?}");
@@ -333,11 +333,11 @@ fn pruning_leaves_what_it_did_not_make_and_says_so() {
         ..PruneOptions::default()
     };
     let report = cache.prune(&nothing).unwrap();
-    let mut foreign = report.foreign.clone();
-    foreign.sort();
+    let mut unknown_files = report.unknown_files.clone();
+    unknown_files.sort();
     let mut expected: Vec<_> = strangers.iter().map(|name| version.join(name)).collect();
     expected.sort();
-    assert_eq!(foreign, expected);
+    assert_eq!(unknown_files, expected);
     assert!(expected.iter().all(|path| path.exists()));
     assert_eq!(report.removed, 1);
     assert!(
@@ -361,7 +361,10 @@ fn pruning_clears_what_dead_processes_left_and_nothing_that_is_new() {
     let (old, new) = (Duration::from_mins(2), Duration::ZERO);
     let gone = [make("tmp/1-dead-0", old), make("locks/dead.0", old)];
     let kept = [make("tmp/2-new-0", new), make("locks/new.0", new)];
-    assert_eq!(cache.prune(&PruneOptions::default()).unwrap().leftovers, 2);
+    assert_eq!(
+        cache.prune(&PruneOptions::default()).unwrap().stale_files,
+        2
+    );
     assert!(
         gone.iter()
             .all(|path: &std::path::PathBuf| !Path::exists(path))

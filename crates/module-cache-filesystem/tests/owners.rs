@@ -273,24 +273,24 @@ fn on_a_full_disk_saves_are_skipped_and_what_is_there_still_loads() {
 }
 
 #[test]
-fn a_floor_that_can_be_kept_by_removing_entries_is() {
+fn a_reserve_that_can_be_kept_by_removing_entries_is() {
     if let Some(root) = role::role() {
         let root = Path::new(&root).join("cache");
         let engine = engine();
-        let save = |floor, n| {
-            let options = FileSystemCache::builder(&root).min_free(floor);
+        let save = |reserve, n| {
+            let options = FileSystemCache::builder(&root).min_free(reserve);
             let cache = options.open().unwrap();
-            let (key, module) = module(&engine, n);
-            let outcome = cache.save(key, &engine, &module).unwrap();
+            let (hash, module) = module(&engine, n);
+            let outcome = cache.save(hash, &engine, &module).unwrap();
             assert!(outcome.is_stored(), "module {n}: {outcome:?}");
             cache.stats().evictions
         };
         for n in 0..8 {
             assert_eq!(save(0, n), 0);
         }
-        let floor = fs4::available_space(&root).unwrap() + 100_000;
-        assert!(save(floor, 8) >= 1);
-        assert!(fs4::available_space(&root).unwrap() >= floor);
+        let reserve = fs4::available_space(&root).unwrap() + 100_000;
+        assert!(save(reserve, 8) >= 1);
+        assert!(fs4::available_space(&root).unwrap() >= reserve);
         return;
     }
     need_root();
@@ -298,6 +298,6 @@ fn a_floor_that_can_be_kept_by_removing_entries_is() {
     on_mount(
         "-t tmpfs -o size=1m,mode=700",
         Path::new("none"),
-        "a_floor_that_can_be_kept_by_removing_entries_is",
+        "a_reserve_that_can_be_kept_by_removing_entries_is",
     );
 }

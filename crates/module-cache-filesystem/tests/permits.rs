@@ -23,7 +23,7 @@ fn key() -> EntryKey {
 /// Asks, and waits while another holder has it; `None` when that is over.
 fn ask(cache: &FileSystemCache) -> (Option<PermitGuard>, Duration) {
     let asked = Instant::now();
-    let guard = match EntryStore::compile_permit(cache, &key()).unwrap() {
+    let guard = match cache.permit(&key()).unwrap() {
         CompilePermit::Exclusive(guard) => Some(guard),
         CompilePermit::Held(wait) => {
             wait.wait();

@@ -16,6 +16,9 @@ use crate::in_flight::Outcome;
 use crate::single_flight::Lead;
 use crate::{LoadError, ModuleLoader, Source};
 
+/// What becomes of a save.
+type Saved = Result<SaveOutcome, CacheError>;
+
 /// What a leader hands out.
 pub(crate) struct Found<M> {
     module: M,
@@ -100,13 +103,13 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
     /// compiled.
     ///
     /// Much of this is other people's code: engine, cache, module, subscriber. A panic in it is an error of this
-    /// load, or, once the load is completed, of the save alone.
+    /// load, or, once the load is completed, of the save alone, of which this says what became, too.
     pub(crate) fn lead(
         &self,
         lead: Lead<E::Module>,
         span: Span,
         work: impl FnOnce() -> Result<Found<E::Module>, LoadError>,
-    ) -> Outcome<E::Module> {
+    ) -> (Outcome<E::Module>, Option<Saved>) {
         let hash = lead.hash();
         let mut permit = None;
         let outcome = panic_as_error(hash, || {
@@ -114,47 +117,52 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
             permit = found.permit;
             let outcome = (found.module, found.source);
             // Where a module cannot be cloned, nobody gets it.
-            lead.complete(Ok(outcome.clone()));
+            let for_others = outcome.clone();
+            // Before anybody who has the module can ask for the count.
+            self.counters.loaded(outcome.1);
+            lead.complete(Ok(for_others));
             Ok(outcome)
         });
-        match &outcome {
-            Ok((_, source)) => self.counters.loaded(*source),
-            Err(error) => lead.complete(Err(error.clone())),
+        if let Err(error) = &outcome {
+            lead.complete(Err(error.clone()));
         }
         let finished = panic_as_error(hash, || {
             let _span = span.enter();
-            self.finish(hash, &outcome, &span);
+            let saved = self.finish(hash, &outcome, &span);
             // Those who share the storage wait until it is there.
             drop(permit);
-            Ok(())
+            Ok(saved)
         });
-        if let Err(error) = finished {
+        let saved = finished.unwrap_or_else(|error| {
             self.counters.cache_error();
             let _ = panic_as_error(hash, || {
                 error!(%hash, %error, "the module may not be stored");
                 Ok(())
             });
-        }
+            let error = CacheError::backend("the cache", "save the module", error);
+            outcome.is_ok().then_some(Err(error))
+        });
         // Until now, those who asked got the module from this load.
         drop(lead);
         let _ = panic_as_error(hash, || {
             drop(span);
             Ok(())
         });
-        outcome
+        (outcome, saved)
     }
 
     /// What comes after everybody has the outcome.
-    fn finish(&self, hash: ModuleHash, outcome: &Outcome<E::Module>, span: &Span) {
+    fn finish(&self, hash: ModuleHash, outcome: &Outcome<E::Module>, span: &Span) -> Option<Saved> {
         match outcome {
             Ok((module, source)) => {
                 span.record("source", field::display(source));
                 debug!(%hash, %source, "loaded");
-                if *source == Source::Compiled {
-                    self.save(hash, module);
-                }
+                (*source == Source::Compiled).then(|| self.save(hash, module))
             }
-            Err(error) => debug!(%hash, error = error as &dyn Error, "not loaded"),
+            Err(error) => {
+                debug!(%hash, error = error as &dyn Error, "not loaded");
+                None
+            }
         }
     }
 
@@ -195,13 +203,15 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         })
     }
 
-    fn save(&self, hash: ModuleHash, module: &E::Module) {
+    fn save(&self, hash: ModuleHash, module: &E::Module) -> Saved {
         let _span = debug_span!("save").entered();
-        match self.cache.save(hash, &self.engine, module) {
+        let saved = self.cache.save(hash, &self.engine, module);
+        match &saved {
             Ok(SaveOutcome::Stored { bytes }) => debug!(%hash, bytes, "saved"),
             Ok(SaveOutcome::Skipped(reason)) => debug!(%hash, %reason, "not saved"),
-            Err(error) => self.cache_error(hash, &error),
+            Err(error) => self.cache_error(hash, error),
         }
+        saved
     }
 
     /// Counts an error of the cache. The first is worth a warning; a disk that is gone would make

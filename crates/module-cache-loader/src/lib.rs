@@ -17,6 +17,7 @@
 //! `compile` and `save`, each where it happens, on whatever thread. A resident hit makes no span and no event.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "tokio")]
 mod async_module_loader;

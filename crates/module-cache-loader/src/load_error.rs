@@ -4,7 +4,7 @@ use std::any::Any;
 use std::error::Error;
 use std::sync::Arc;
 
-use module_cache_core::{EngineError, ModuleHash};
+use module_cache_core::{EngineError, ModuleHash, panic_message};
 
 /// A module could not be loaded. Cloneable, because everybody who waited for it gets it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -45,11 +45,7 @@ impl LoadError {
     }
 
     pub(crate) fn panicked(hash: ModuleHash, panic: &(dyn Any + Send)) -> Self {
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(ToString::to_string)
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".into());
+        let message = panic_message(panic).to_owned();
         Self::Panicked { hash, message }
     }
 }

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use module_cache_core::{CacheError, SaveOutcome};
+
 /// The answer to a load.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Loaded<M> {
     /// The module, ready to be instantiated.
     pub module: M,
@@ -13,11 +16,45 @@ pub struct Loaded<M> {
     /// From the call to the answer, waiting included. Zero for a resident module: reading the clock twice would take
     /// longer than the load.
     pub elapsed: Duration,
+    /// What became of the save, where this call compiled the module and saved it: on threads, not in tasks, which get
+    /// the module before it is saved. A save that failed was counted and logged, too.
+    pub saved: Option<Result<SaveOutcome, CacheError>>,
+}
+
+impl<M> Loaded<M> {
+    /// A module that this call did not save.
+    pub const fn new(module: M, source: Source, elapsed: Duration) -> Self {
+        Self {
+            module,
+            source,
+            elapsed,
+            saved: None,
+        }
+    }
+
+    /// The answer with another module, made of this one.
+    ///
+    /// ```
+    /// use module_cache_loader::{Loaded, Source};
+    /// use std::time::Duration;
+    ///
+    /// let loaded = Loaded::new(7, Source::Stored, Duration::from_micros(300));
+    /// assert_eq!(loaded.map(|module| module + 1).module, 8);
+    /// ```
+    pub fn map<T>(self, make: impl FnOnce(M) -> T) -> Loaded<T> {
+        Loaded {
+            module: make(self.module),
+            source: self.source,
+            elapsed: self.elapsed,
+            saved: self.saved,
+        }
+    }
 }
 
 /// Where a module came from. A load that joined another one, which it can until the module is saved, has that load's
 /// source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Source {
     /// It was alive in this process.
     Resident,

@@ -123,11 +123,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
     pub(crate) fn resident(&self, hash: ModuleHash) -> Option<Loaded<E::Module>> {
         let module = self.cache.load_resident(hash, &self.engine)?;
         self.counters.resident();
-        Some(Loaded {
-            module,
-            source: Source::Resident,
-            elapsed: Duration::ZERO,
-        })
+        Some(Loaded::new(module, Source::Resident, Duration::ZERO))
     }
 
     /// Loads a module; if it is not resident, and nobody else is loading it, by `work`.
@@ -140,11 +136,13 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
             return Ok(loaded);
         }
         let started = Instant::now();
-        let outcome = match self.join(hash).lead_or_wait() {
+        let (outcome, saved) = match self.join(hash).lead_or_wait() {
             Ok(lead) => self.lead(lead, self.span(hash), work),
-            Err(outcome) => outcome,
+            Err(outcome) => (outcome, None),
         };
-        self.answer(started, outcome)
+        let mut loaded = self.answer(started, outcome)?;
+        loaded.saved = saved;
+        Ok(loaded)
     }
 
     /// What the leader does who has the wasm.
@@ -180,11 +178,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
                 let elapsed = started.elapsed();
                 #[cfg(feature = "metrics")]
                 crate::metrics_export::load_took(source, elapsed);
-                Ok(Loaded {
-                    module,
-                    source,
-                    elapsed,
-                })
+                Ok(Loaded::new(module, source, elapsed))
             }
             Err(error) => {
                 self.counters.failed();

@@ -207,8 +207,23 @@ fn a_broken_cache_costs_a_compilation_and_not_the_load() {
     for _ in 0..2 {
         assert_eq!(loader.load(&module()).unwrap().source, Source::Compiled);
     }
-    // Looking up, asking leave and saving failed, each time.
+    // Looking up, asking for a permit and saving failed, each time.
     assert_eq!(loader.stats().cache_errors, 6);
+}
+
+#[test]
+fn an_answer_says_what_became_of_the_save() {
+    let loader = loader();
+    let loaded = loader.load(&module()).unwrap();
+    assert!(loaded.saved.unwrap().unwrap().is_stored());
+    // It was there, and nothing was saved.
+    assert!(loader.load(&module()).unwrap().saved.is_none());
+
+    loader.cache().inject(Method::Save, Fault::Panic);
+    let other = HashedModule::new(wasm(2, 1000));
+    assert!(loader.load(&other).unwrap().saved.unwrap().is_err());
+    let broken = ModuleLoader::new(TestEngine::new("loader"), FailingCache::new());
+    assert!(broken.load(&module()).unwrap().saved.unwrap().is_err());
 }
 
 #[test]
@@ -250,8 +265,8 @@ fn a_module_of_one_engine_is_never_handed_to_another_of_equal_id() {
 }
 
 #[test]
-fn a_second_lookup_follows_even_leave_that_came_at_once() {
-    // Between the loader's miss and its leave, another process stores the module.
+fn a_second_lookup_follows_even_a_permit_that_came_at_once() {
+    // Between the loader's miss and its permit, another process stores the module.
     let store = ReferenceStore::new();
     let cache = Observed::new(StoreCache(store.clone()));
     let loader = ModuleLoader::new(TestEngine::new("loader"), cache);

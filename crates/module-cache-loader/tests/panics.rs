@@ -105,41 +105,45 @@ unsafe impl ArtifactEngine for FragileEngine {
 struct FragileCache<C>(Fuse, C);
 
 impl<C: ModuleCache<FragileEngine>> ModuleCache<FragileEngine> for FragileCache<C> {
-    fn load(&self, key: ModuleHash, engine: &FragileEngine) -> Result<Option<Fragile>, CacheError> {
+    fn load(
+        &self,
+        hash: ModuleHash,
+        engine: &FragileEngine,
+    ) -> Result<Option<Fragile>, CacheError> {
         self.0.call("load");
-        self.1.load(key, engine)
+        self.1.load(hash, engine)
     }
 
-    fn contains(&self, key: ModuleHash, engine: &FragileEngine) -> Result<bool, CacheError> {
-        self.1.contains(key, engine)
+    fn contains(&self, hash: ModuleHash, engine: &FragileEngine) -> Result<bool, CacheError> {
+        self.1.contains(hash, engine)
     }
 
     fn save(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &FragileEngine,
         module: &Fragile,
     ) -> Result<SaveOutcome, CacheError> {
         self.0.call("save");
-        self.1.save(key, engine, module)
+        self.1.save(hash, engine, module)
     }
 
-    fn remove(&self, key: ModuleHash, engine: &FragileEngine) -> Result<bool, CacheError> {
-        self.1.remove(key, engine)
+    fn remove(&self, hash: ModuleHash, engine: &FragileEngine) -> Result<bool, CacheError> {
+        self.1.remove(hash, engine)
     }
 
-    fn load_resident(&self, key: ModuleHash, engine: &FragileEngine) -> Option<Fragile> {
+    fn load_resident(&self, hash: ModuleHash, engine: &FragileEngine) -> Option<Fragile> {
         self.0.call("load_resident");
-        self.1.load_resident(key, engine)
+        self.1.load_resident(hash, engine)
     }
 
     fn compile_permit(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &FragileEngine,
     ) -> Result<CompilePermit, CacheError> {
         self.0.call("compile_permit");
-        let permit = self.1.compile_permit(key, engine)?;
+        let permit = self.1.compile_permit(hash, engine)?;
         Ok(permit.and(CompilePermit::exclusive(FragileGuard(self.0.clone()))))
     }
 }

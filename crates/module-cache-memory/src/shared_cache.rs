@@ -89,13 +89,13 @@ impl<E: Engine> SharedCache<E> {
     /// It still counts toward the weight. Where pinned modules leave too little room, a save is skipped
     /// for [`NoSpace`](module_cache_core::SkipReason::NoSpace). Pins are not counted: one
     /// [`unpin`](Self::unpin) undoes many.
-    pub fn pin(&self, key: ModuleHash, engine: &E) -> bool {
-        self.state.accounting.lock().pin(&Key::new(key, engine))
+    pub fn pin(&self, hash: ModuleHash, engine: &E) -> bool {
+        self.state.accounting.lock().pin(&Key::new(hash, engine))
     }
 
     /// Lets a pinned module be evicted again, as the newest of all, and says whether it was pinned.
-    pub fn unpin(&self, key: ModuleHash, engine: &E) -> bool {
-        let key = Key::new(key, engine);
+    pub fn unpin(&self, hash: ModuleHash, engine: &E) -> bool {
+        let key = Key::new(hash, engine);
         self.state.accounting.lock().unpin(&key)
     }
 
@@ -138,21 +138,21 @@ impl<E: Engine> SharedCache<E> {
 }
 
 impl<E: Engine<Module: Send + Sync>> ModuleCache<E> for SharedCache<E> {
-    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
-        let found = self.load_resident(key, engine);
+    fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        let found = self.load_resident(hash, engine);
         if found.is_none() {
             self.state.misses.add_one(ThreadSlot::current());
         }
         Ok(found)
     }
 
-    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        Ok(self.state.contains(&Key::new(key, engine)))
+    fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        Ok(self.state.contains(&Key::new(hash, engine)))
     }
 
     fn save(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         module: &E::Module,
     ) -> Result<SaveOutcome, CacheError> {
@@ -160,20 +160,20 @@ impl<E: Engine<Module: Send + Sync>> ModuleCache<E> for SharedCache<E> {
             weight: engine.weight(module).unwrap_or(0),
             descriptors: engine.descriptors(module).into(),
         };
-        let key = Key::new(key, engine);
+        let key = Key::new(hash, engine);
         Ok(self
             .state
             .insert(key, cost, engine.instance(), module.clone()))
     }
 
-    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        let removed = self.state.remove(&Key::new(key, engine));
+    fn remove(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        let removed = self.state.remove(&Key::new(hash, engine));
         Ok(removed.is_some())
     }
 
-    fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
+    fn load_resident(&self, hash: ModuleHash, engine: &E) -> Option<E::Module> {
         let slot = ThreadSlot::current();
-        let module = self.state.get(&Key::new(key, engine), slot)?;
+        let module = self.state.get(&Key::new(hash, engine), slot)?;
         self.state.hits.add_one(slot);
         Some(module)
     }

@@ -158,8 +158,8 @@ impl<E: Engine> ThreadLocalCache<E> {
 }
 
 impl<E: Engine> ModuleCache<E> for ThreadLocalCache<E> {
-    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
-        let key = Key::new(key, engine);
+    fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        let key = Key::new(hash, engine);
         let Some(modules) = self.look_first() else {
             // The first load of this thread, or it ends.
             self.change(|modules| *modules.misses.get_mut() += 1);
@@ -172,15 +172,15 @@ impl<E: Engine> ModuleCache<E> for ThreadLocalCache<E> {
         Ok(found)
     }
 
-    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        let key = Key::new(key, engine);
+    fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        let key = Key::new(hash, engine);
         let found = self.look(|modules| modules.map.contains_key(&key));
         Ok(found == Some(true))
     }
 
     fn save(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         module: &E::Module,
     ) -> Result<SaveOutcome, CacheError> {
@@ -188,7 +188,7 @@ impl<E: Engine> ModuleCache<E> for ThreadLocalCache<E> {
             weight: engine.weight(module).unwrap_or(0),
             descriptors: engine.descriptors(module).into(),
         };
-        let key = Key::new(key, engine);
+        let key = Key::new(hash, engine);
         let module = module.clone();
         let instance = engine.instance();
         let saved = self.change(|modules| modules.insert(key, cost, instance, module));
@@ -204,14 +204,14 @@ impl<E: Engine> ModuleCache<E> for ThreadLocalCache<E> {
         Ok(outcome)
     }
 
-    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        let key = Key::new(key, engine);
+    fn remove(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        let key = Key::new(hash, engine);
         let removed = self.change(|modules| modules.remove(&key));
         Ok(removed.flatten().is_some())
     }
 
-    fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
-        let key = Key::new(key, engine);
+    fn load_resident(&self, hash: ModuleHash, engine: &E) -> Option<E::Module> {
+        let key = Key::new(hash, engine);
         self.look_first()?.get(&key)
     }
 }

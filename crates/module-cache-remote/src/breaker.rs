@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-const SHORTEST_REST: Duration = Duration::from_secs(1);
-const LONGEST_REST: Duration = Duration::from_mins(1);
+const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// So many bad entries in a row, with no good answer between them, count as a failure: what answers is not
 /// the storage, or is the storage no more.
@@ -22,7 +22,7 @@ pub(crate) struct Breaker {
     open: AtomicBool,
     state: Mutex<State>,
     outages: AtomicU64,
-    unasked: AtomicU64,
+    short_circuited: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -31,17 +31,19 @@ struct State {
     probe_at: Option<Instant>,
     probing: bool,
     /// How long to wait after the next failure.
-    rest: Duration,
+    backoff: Duration,
     garbage: u32,
 }
 
 /// The answer to "may I use the storage?".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
-    Granted,
-    Refused,
-    /// Refused, and the one who hears this is to see whether the storage works again.
-    Probe,
+    /// Yes: it works.
+    Closed,
+    /// No.
+    Open,
+    /// No, and the one who hears this is to see whether the storage works again.
+    HalfOpen,
 }
 
 impl Breaker {
@@ -51,28 +53,28 @@ impl Breaker {
             state: Mutex::new(State {
                 probe_at: None,
                 probing: false,
-                rest: SHORTEST_REST,
+                backoff: SHORTEST_BACKOFF,
                 garbage: 0,
             }),
             outages: AtomicU64::new(0),
-            unasked: AtomicU64::new(0),
+            short_circuited: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn admit(&self) -> Admission {
         if !self.is_open() {
-            return Admission::Granted;
+            return Admission::Closed;
         }
         let mut state = self.state.lock();
         let Some(probe_at) = state.probe_at else {
-            return Admission::Granted;
+            return Admission::Closed;
         };
-        self.unasked.fetch_add(1, Ordering::Relaxed);
+        self.short_circuited.fetch_add(1, Ordering::Relaxed);
         if state.probing || Instant::now() < probe_at {
-            return Admission::Refused;
+            return Admission::Open;
         }
         state.probing = true;
-        Admission::Probe
+        Admission::HalfOpen
     }
 
     /// The storage did what it was asked.
@@ -80,7 +82,7 @@ impl Breaker {
         let mut state = self.state.lock();
         state.garbage = 0;
         if state.probe_at.is_none() {
-            state.rest = SHORTEST_REST;
+            state.backoff = SHORTEST_BACKOFF;
         }
     }
 
@@ -96,7 +98,7 @@ impl Breaker {
         self.open_in(&mut self.state.lock())
     }
 
-    /// What a probe found. The rest stays long until something real worked: a server that answers a probe
+    /// What a probe found. The backoff stays long until something real worked: a server that answers a probe
     /// and nothing else is not asked every second.
     pub(crate) fn probed(&self, works: bool) {
         let mut state = self.state.lock();
@@ -105,7 +107,7 @@ impl Breaker {
             state.probe_at = None;
             self.open.store(false, Ordering::Release);
         } else {
-            state.rest_again();
+            state.back_off();
         }
     }
 
@@ -119,8 +121,8 @@ impl Breaker {
     }
 
     /// How many calls were answered without asking the storage.
-    pub(crate) fn unasked(&self) -> u64 {
-        self.unasked.load(Ordering::Relaxed)
+    pub(crate) fn short_circuited(&self) -> u64 {
+        self.short_circuited.load(Ordering::Relaxed)
     }
 
     fn open_in(&self, state: &mut State) -> bool {
@@ -128,7 +130,7 @@ impl Breaker {
             return false;
         }
         state.garbage = 0;
-        state.rest_again();
+        state.back_off();
         self.outages.fetch_add(1, Ordering::Relaxed);
         self.open.store(true, Ordering::Release);
         true
@@ -136,9 +138,9 @@ impl Breaker {
 }
 
 impl State {
-    fn rest_again(&mut self) {
-        self.probe_at = Some(Instant::now() + self.rest);
-        self.rest = (self.rest * 2).min(LONGEST_REST);
+    fn back_off(&mut self) {
+        self.probe_at = Some(Instant::now() + self.backoff);
+        self.backoff = (self.backoff * 2).min(LONGEST_BACKOFF);
     }
 }
 
@@ -146,7 +148,7 @@ impl State {
 mod tests {
     use super::*;
 
-    /// A breaker whose rest is over.
+    /// A breaker whose backoff is over.
     fn rested() -> Breaker {
         let breaker = Breaker::new();
         assert!(breaker.failed());
@@ -157,38 +159,38 @@ mod tests {
     #[test]
     fn the_first_failure_opens_it_and_is_the_only_news() {
         let breaker = Breaker::new();
-        assert_eq!(breaker.admit(), Admission::Granted);
+        assert_eq!(breaker.admit(), Admission::Closed);
         assert!(breaker.failed());
         assert!(!breaker.failed());
-        assert_eq!(breaker.admit(), Admission::Refused);
-        assert_eq!((breaker.outages(), breaker.unasked()), (1, 1));
+        assert_eq!(breaker.admit(), Admission::Open);
+        assert_eq!((breaker.outages(), breaker.short_circuited()), (1, 1));
     }
 
     #[test]
     fn after_a_rest_one_is_told_to_probe() {
         let breaker = rested();
-        assert_eq!(breaker.admit(), Admission::Probe);
-        assert_eq!(breaker.admit(), Admission::Refused);
+        assert_eq!(breaker.admit(), Admission::HalfOpen);
+        assert_eq!(breaker.admit(), Admission::Open);
         breaker.probed(true);
-        assert_eq!(breaker.admit(), Admission::Granted);
+        assert_eq!(breaker.admit(), Admission::Closed);
     }
 
     #[test]
     fn the_rest_grows_until_something_worked() {
         let breaker = rested();
-        assert_eq!(breaker.admit(), Admission::Probe);
+        assert_eq!(breaker.admit(), Admission::HalfOpen);
         breaker.probed(false);
-        assert_eq!(breaker.admit(), Admission::Refused);
-        assert_eq!(breaker.state.lock().rest, 4 * SHORTEST_REST);
+        assert_eq!(breaker.admit(), Admission::Open);
+        assert_eq!(breaker.state.lock().backoff, 4 * SHORTEST_BACKOFF);
         breaker.probed(true);
-        assert_eq!(breaker.state.lock().rest, 4 * SHORTEST_REST);
+        assert_eq!(breaker.state.lock().backoff, 4 * SHORTEST_BACKOFF);
         breaker.worked();
-        assert_eq!(breaker.state.lock().rest, SHORTEST_REST);
+        assert_eq!(breaker.state.lock().backoff, SHORTEST_BACKOFF);
         for _ in 0..20 {
             breaker.failed();
             breaker.probed(true);
         }
-        assert_eq!(breaker.state.lock().rest, LONGEST_REST);
+        assert_eq!(breaker.state.lock().backoff, LONGEST_BACKOFF);
     }
 
     #[test]
@@ -202,6 +204,6 @@ mod tests {
         assert!(!breaker.returned_garbage());
         assert!(!breaker.returned_garbage());
         assert!(breaker.returned_garbage());
-        assert_eq!(breaker.admit(), Admission::Refused);
+        assert_eq!(breaker.admit(), Admission::Open);
     }
 }

@@ -5,9 +5,7 @@ use std::time::Duration;
 use module_cache_core::Trust;
 use opendal::Operator;
 
-use crate::RemoteCache;
-
-/// Options for a [`RemoteCache`]; made by [`RemoteCache::builder`] or [`RemoteCache::from_uri`].
+/// Options for a [`RemoteCache`](crate::RemoteCache); made by [`RemoteCache::builder`](crate::RemoteCache::builder) or [`RemoteCache::from_uri`](crate::RemoteCache::from_uri).
 ///
 /// ```
 /// use std::time::Duration;
@@ -87,10 +85,10 @@ impl RemoteCacheBuilder {
         self
     }
 
-    /// For how long a [lease](RemoteCache#leases) is believed that its holder does not renew; 10 seconds
+    /// For how long a [lease](crate::RemoteCache#leases) is believed that its holder does not renew; 10 seconds
     /// by default. All who share the storage should agree. A holder that died delays the others by this,
     /// once; one that is cut off from the storage for longer loses its lease. Who has waited for sixty terms
-    /// compiles without leave, however alive the holder looks.
+    /// compiles without a permit, however alive the holder looks.
     pub fn lease_term(mut self, term: Duration) -> Self {
         self.lease_term = term;
         self
@@ -105,7 +103,7 @@ impl RemoteCacheBuilder {
     }
 
     /// Keeps leases in Redis, with names that begin with `prefix`, whatever entries are kept in.
-    /// [`RemoteCache::from_uri`] does this for `redis://` by itself.
+    /// [`RemoteCache::from_uri`](crate::RemoteCache::from_uri) does this for `redis://` by itself.
     #[cfg(feature = "redis")]
     pub fn redis_leases(mut self, client: redis::Client, prefix: impl Into<String>) -> Self {
         let (client, prefix) = (Box::new(client), prefix.into());
@@ -117,10 +115,5 @@ impl RemoteCacheBuilder {
     pub fn flush_limit(mut self, limit: Duration) -> Self {
         self.flush_limit = limit;
         self
-    }
-
-    /// The cache. Nothing is asked of the storage yet.
-    pub fn build(self) -> RemoteCache {
-        RemoteCache::with_options(self)
     }
 }

@@ -10,6 +10,7 @@
 //! not proven to come from a holder of the key is decompressed or given to an engine.
 
 #![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 compile_error!(
@@ -35,7 +36,6 @@ mod uploads;
 mod uri;
 
 pub use builder::RemoteCacheBuilder;
-pub use list::RemoteEntry;
 /// The version that operators for this crate are made with.
 pub use opendal;
 pub use remote_cache::RemoteCache;

@@ -3,27 +3,14 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use module_cache_core::{EntryKey, ModuleHash};
+use module_cache_core::{EntryKey, ListedEntry};
 
 use crate::failure::Failure;
 use crate::shared::Shared;
 use crate::{fetch, io_thread, layout};
 
-/// An entry as its name describes it; see [`RemoteCache::list`](crate::RemoteCache::list).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RemoteEntry {
-    /// The engine's label, a dash, and the first 16 digits of its digest, as
-    /// [`EngineId`](module_cache_core::EngineId) displays it.
-    pub engine: String,
-    /// The module.
-    pub module: ModuleHash,
-    /// What it takes in the storage, in bytes; 0 where a listing does not say.
-    pub bytes: u64,
-}
-
 /// Lists all entries. Each page of the answer has the time limit.
-pub(crate) fn list(shared: &Arc<Shared>) -> Result<Vec<RemoteEntry>, Failure> {
+pub(crate) fn list(shared: &Arc<Shared>) -> Result<Vec<ListedEntry>, Failure> {
     let shared = Arc::clone(shared);
     io_thread::run_unlimited(async move {
         let lister = shared.operator.lister_with(layout::ROOT).recursive(true);
@@ -34,12 +21,9 @@ pub(crate) fn list(shared: &Arc<Shared>) -> Result<Vec<RemoteEntry>, Failure> {
             let Some(found) = io_thread::in_time(shared.time_limit, next).await? else {
                 return Ok(entries);
             };
-            if let Some((engine, module)) = layout::parse_entry(found.path()) {
-                entries.push(RemoteEntry {
-                    engine: engine.to_owned(),
-                    module,
-                    bytes: found.metadata().content_length(),
-                });
+            if let Some((engine, hash)) = layout::parse_entry(found.path()) {
+                let bytes = found.metadata().content_length();
+                entries.push(ListedEntry::new(engine, hash, bytes));
             }
         }
     })
@@ -48,9 +32,9 @@ pub(crate) fn list(shared: &Arc<Shared>) -> Result<Vec<RemoteEntry>, Failure> {
 /// The whole key of an entry, from its footer; `None` where there is no entry that its name describes.
 pub(crate) fn key_of(
     shared: &Arc<Shared>,
-    listed: &RemoteEntry,
+    listed: &ListedEntry,
 ) -> Result<Option<EntryKey>, Failure> {
-    let name = format!("{}/{}", listed.engine, listed.module);
+    let name = format!("{}/{}", listed.engine, listed.hash);
     let path = format!("{}{name}", layout::ROOT);
     let footer = shared.ask("look at an entry", async move |shared| {
         fetch::footer(&shared.operator, &path).await

@@ -12,8 +12,21 @@ use crate::shared::Shared;
 use crate::uploads::Ticket;
 use crate::{io_thread, layout};
 
-/// Asks for the permit, without waiting for another holder.
-pub(crate) async fn ask(shared: &Arc<Shared>, key: EntryKey) -> Result<CompilePermit, Failure> {
+impl Shared {
+    /// Asks for a permit to compile, without waiting for another host.
+    pub(crate) fn permit(self: &Arc<Self>, key: &EntryKey) -> CompilePermit {
+        if self.leases.is_none() || self.read_only() || !self.admit() {
+            return CompilePermit::Uncoordinated;
+        }
+        let (shared, key) = (Arc::clone(self), *key);
+        io_thread::run_unlimited(async move { ask(&shared, key).await }).unwrap_or_else(|failure| {
+            self.write_failed("take a lease", &failure);
+            CompilePermit::Uncoordinated
+        })
+    }
+}
+
+async fn ask(shared: &Arc<Shared>, key: EntryKey) -> Result<CompilePermit, Failure> {
     let Some(leases) = &shared.leases else {
         return Ok(CompilePermit::Uncoordinated);
     };
@@ -62,7 +75,7 @@ fn keep(
     tokio::spawn(async move {
         let uploaded = async {
             let ticket: Option<Ticket> = dropped.await.ok();
-            holder.uploads.settled(&key).await;
+            holder.uploads.finished(&key).await;
             ticket
         };
         let ticket = lease.keep_until(uploaded).await;

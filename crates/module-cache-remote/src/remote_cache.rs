@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use module_cache_core::{
-    ArtifactEngine, CacheError, CacheStats, CompilePermit, EntryKey, EntryStore, ModuleCache,
-    ModuleHash, SaveOutcome, SealedEntry, SigningKey, Trust, load_entry, open_entry, put_entry,
+    ArtifactEngine, CacheError, CacheStats, CompilePermit, EntryKey, EntryStore, ListedEntry,
+    ModuleCache, ModuleHash, SaveOutcome, SealedEntry, SigningKey, Trust, load_entry, open_entry,
+    put_entry,
 };
 use opendal::Operator;
 
 use crate::builder::RemoteCacheBuilder;
 use crate::shared::Shared;
 use crate::stats::RemoteStats;
-use crate::{RemoteEntry, io_thread, list};
+use crate::{io_thread, list};
 
 /// A cache of modules on object storage, Redis, or whatever else [`OpenDAL`](opendal) reaches.
 ///
@@ -44,6 +45,13 @@ use crate::{RemoteEntry, io_thread, list};
 #[derive(Debug, Clone)]
 pub struct RemoteCache {
     handle: Arc<Handle>,
+}
+
+impl RemoteCacheBuilder {
+    /// The cache. Nothing is asked of the storage yet.
+    pub fn build(self) -> RemoteCache {
+        RemoteCache::with_options(self)
+    }
 }
 
 /// Waits for uploads when the last clone is dropped.
@@ -89,7 +97,7 @@ impl RemoteCache {
         RemoteCacheBuilder::new(operator, trust)
     }
 
-    pub(crate) fn with_options(options: RemoteCacheBuilder) -> Self {
+    fn with_options(options: RemoteCacheBuilder) -> Self {
         // The HTTP client, where no other one was chosen for the process.
         opendal::install_default();
         let flush_limit = options.flush_limit;
@@ -130,7 +138,7 @@ impl RemoteCache {
     /// # Errors
     ///
     /// When the storage does not work, or cannot be listed: Redis, memcached and plain HTTP cannot.
-    pub fn list(&self) -> Result<Vec<RemoteEntry>, CacheError> {
+    pub fn list(&self) -> Result<Vec<ListedEntry>, CacheError> {
         self.admitted("list the entries")?;
         list::list(self.shared()).map_err(|failure| failure.into_cache_error("list the entries"))
     }
@@ -142,7 +150,7 @@ impl RemoteCache {
     /// As for [`try_get`](Self::try_get).
     pub fn get_listed(
         &self,
-        listed: &RemoteEntry,
+        listed: &ListedEntry,
     ) -> Result<Option<SealedEntry<'static>>, CacheError> {
         self.admitted("load the entry")?;
         match list::key_of(self.shared(), listed) {
@@ -167,7 +175,7 @@ impl RemoteCache {
             failed_uploads: shared.remote.failed_uploads.get(),
             dropped_uploads: shared.remote.dropped_uploads.get(),
             outages: shared.breaker.outages(),
-            unasked: shared.breaker.unasked(),
+            short_circuited: shared.breaker.short_circuited(),
             retries: shared.remote.retries.get(),
             takeovers: shared.remote.takeovers.get(),
         }
@@ -188,8 +196,8 @@ impl RemoteCache {
 }
 
 impl<E: ArtifactEngine> ModuleCache<E> for RemoteCache {
-    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
-        let loaded = load_entry(self, key, engine);
+    fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        let loaded = load_entry(self, hash, engine);
         match &loaded {
             Ok(Some(_)) => self.shared().counters.hit(),
             Ok(None) => self.shared().counters.miss(),
@@ -198,26 +206,26 @@ impl<E: ArtifactEngine> ModuleCache<E> for RemoteCache {
         loaded
     }
 
-    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        EntryStore::contains(self, &EntryKey::new(key, *engine.id()))
+    fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        self.exists(&EntryKey::new(hash, *engine.id()))
     }
 
     /// Does not ask whether the module is there: the upload does, later.
     fn save(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         module: &E::Module,
     ) -> Result<SaveOutcome, CacheError> {
-        put_entry(self, key, engine, module)
+        put_entry(self, hash, engine, module)
     }
 
-    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        EntryStore::remove(self, &EntryKey::new(key, *engine.id()))
+    fn remove(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        self.delete(&EntryKey::new(hash, *engine.id()))
     }
 
-    fn compile_permit(&self, key: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
-        EntryStore::compile_permit(self, &EntryKey::new(key, *engine.id()))
+    fn compile_permit(&self, hash: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
+        self.permit(&EntryKey::new(hash, *engine.id()))
     }
 
     fn entries(&self) -> Option<&dyn EntryStore> {
@@ -226,15 +234,15 @@ impl<E: ArtifactEngine> ModuleCache<E> for RemoteCache {
 
     fn load_sealed(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         entry: SealedEntry<'static>,
     ) -> Result<Option<E::Module>, CacheError> {
-        Ok(Some(open_entry(key, engine, entry)?))
+        Ok(Some(open_entry(hash, engine, entry)?))
     }
 
     fn flush(&self) -> Result<(), CacheError> {
-        EntryStore::flush(self)
+        self.sync()
     }
 }
 
@@ -262,18 +270,18 @@ impl EntryStore for RemoteCache {
         })
     }
 
-    fn contains(&self, key: &EntryKey) -> Result<bool, CacheError> {
+    fn exists(&self, key: &EntryKey) -> Result<bool, CacheError> {
         Ok(self.shared().admit() && self.shared().contains(key).unwrap_or(false))
     }
 
-    fn remove(&self, key: &EntryKey) -> Result<bool, CacheError> {
+    fn delete(&self, key: &EntryKey) -> Result<bool, CacheError> {
         self.admitted("remove the entry")?;
         self.shared()
             .remove(key)
             .map_err(|failure| failure.into_cache_error("remove the entry"))
     }
 
-    fn compile_permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
+    fn permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
         Ok(self.shared().permit(key))
     }
 
@@ -282,7 +290,7 @@ impl EntryStore for RemoteCache {
         self.shared().warn_of_entry(key, &reason);
     }
 
-    fn flush(&self) -> Result<(), CacheError> {
+    fn sync(&self) -> Result<(), CacheError> {
         self.shared()
             .flush()
             .map_err(|failure| failure.into_cache_error("upload an entry"))

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use module_cache_core::{
-    CompilePermit, Counters, EntryKey, InvalidEntry, SaveOutcome, SealedEntry, SkipReason,
-};
+use module_cache_core::{Counters, EntryKey, InvalidEntry, SaveOutcome, SealedEntry, SkipReason};
 use opendal::layers::{RetryEvent, RetryLayer};
 use opendal::{ErrorKind, Operator};
 use parking_lot::Mutex;
@@ -26,7 +24,7 @@ use crate::lease::{Leases, ObjectRecords, Records};
 use crate::local_locks::LocalLocks;
 use crate::stats::RemoteCounters;
 use crate::uploads::{Admitted, Ticket, Uploads};
-use crate::{codec, io_thread, layout, permit};
+use crate::{codec, io_thread, layout};
 
 /// Uploads that run at a time, so that one large entry does not hold up the rest.
 const CONCURRENT_UPLOADS: usize = 4;
@@ -35,7 +33,7 @@ const CONCURRENT_UPLOADS: usize = 4;
 const SLOWEST_UPLOAD: u64 = 1 << 20;
 
 /// For so long nothing is written to a storage that refused it: rights and credentials change.
-const REFUSAL_REST: Duration = Duration::from_mins(1);
+const REFUSAL_BACKOFF: Duration = Duration::from_mins(1);
 
 /// Entries found bad that are remembered, so that a save replaces them.
 const MOST_SUSPECTS: usize = 1000;
@@ -110,9 +108,9 @@ impl Shared {
     /// Whether the storage may be asked. It is left alone for a while after it did not work.
     pub(crate) fn admit(self: &Arc<Self>) -> bool {
         match self.breaker.admit() {
-            Admission::Granted => return true,
-            Admission::Refused => {}
-            Admission::Probe => {
+            Admission::Closed => return true,
+            Admission::Open => {}
+            Admission::HalfOpen => {
                 let shared = Arc::clone(self);
                 if io_thread::spawn(async move { shared.probe().await }).is_err() {
                     self.breaker.probed(false);
@@ -199,7 +197,7 @@ impl Shared {
         let shared = Arc::clone(self);
         // What is on its way would be there again.
         io_thread::run_unlimited(async move {
-            shared.uploads.settled(&key).await;
+            shared.uploads.finished(&key).await;
             Ok(())
         })?;
         self.ask("remove an entry", async move |shared| {
@@ -255,20 +253,6 @@ impl Shared {
             Ok(())
         })?;
         self.upload_failure.lock().take().map_or(Ok(()), Err)
-    }
-
-    /// Asks for a permit to compile, without waiting for another host.
-    pub(crate) fn permit(self: &Arc<Self>, key: &EntryKey) -> CompilePermit {
-        if self.leases.is_none() || self.read_only() || !self.admit() {
-            return CompilePermit::Uncoordinated;
-        }
-        let (shared, key) = (Arc::clone(self), *key);
-        io_thread::run_unlimited(async move { permit::ask(&shared, key).await }).unwrap_or_else(
-            |failure| {
-                self.write_failed("take a lease", &failure);
-                CompilePermit::Uncoordinated
-            },
-        )
     }
 
     async fn upload(self: Arc<Self>, entry: SealedEntry<'static>, ticket: Ticket) {
@@ -428,10 +412,10 @@ impl Shared {
         }
     }
 
-    fn read_only(&self) -> bool {
+    pub(crate) fn read_only(&self) -> bool {
         let refused = *self.write_refused.lock();
         !self.operator.info().capability().write
-            || refused.is_some_and(|at| at.elapsed() < REFUSAL_REST)
+            || refused.is_some_and(|at| at.elapsed() < REFUSAL_BACKOFF)
     }
 
     fn is_suspect(&self, key: &EntryKey) -> bool {

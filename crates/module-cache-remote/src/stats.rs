@@ -19,7 +19,7 @@ pub struct RemoteStats {
     /// How often the storage was found not to work.
     pub outages: u64,
     /// Calls that were answered without asking a storage that did not work lately.
-    pub unasked: u64,
+    pub short_circuited: u64,
     /// Requests that were repeated because they failed for a transient reason.
     pub retries: u64,
     /// Leases of other hosts that had died, and were taken over.

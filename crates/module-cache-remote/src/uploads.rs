@@ -82,7 +82,7 @@ impl Uploads {
     }
 
     /// Waits until no upload of this key is on its way.
-    pub(crate) async fn settled(&self, key: &EntryKey) {
+    pub(crate) async fn finished(&self, key: &EntryKey) {
         self.wait_for(|state| state.pending.values().all(|pending| pending.key != *key))
             .await;
     }
@@ -182,13 +182,13 @@ mod tests {
         let key_one = key(1);
         let first = ticket(uploads.admit(&key_one, 1));
         let mut drained = std::pin::pin!(uploads.drained());
-        let mut settled = std::pin::pin!(uploads.settled(&key_one));
+        let mut finished = std::pin::pin!(uploads.finished(&key_one));
         assert!(futures_util::poll!(&mut drained).is_pending());
-        assert!(futures_util::poll!(&mut settled).is_pending());
+        assert!(futures_util::poll!(&mut finished).is_pending());
         let _later = ticket(uploads.admit(&key(2), 1));
         drop(first);
         drained.await;
-        settled.await;
+        finished.await;
         assert!(!uploads.is_idle());
     }
 }

@@ -24,7 +24,7 @@ pub struct Capabilities {
     pub resident: bool,
     /// [`entries`](module_cache_core::ModuleCache::entries) is there, and holds what was saved.
     pub entries: bool,
-    /// [`compile_permit`](module_cache_core::ModuleCache::compile_permit) gives leave to one at a time.
+    /// [`compile_permit`](module_cache_core::ModuleCache::compile_permit) permits one at a time.
     /// The only claim that counts for a bare store.
     pub permits: bool,
     /// Each thread sees only what it saved itself.

@@ -19,25 +19,25 @@
 //! struct MyCache<M>(Mutex<HashMap<(ModuleHash, InstanceId), M>>);
 //!
 //! impl<E: Engine<Module: std::fmt::Debug>> ModuleCache<E> for MyCache<E::Module> {
-//!     fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
-//!         Ok(self.0.lock().unwrap().get(&(key, engine.instance().id())).cloned())
+//!     fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+//!         Ok(self.0.lock().unwrap().get(&(hash, engine.instance().id())).cloned())
 //!     }
 //!
-//!     fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-//!         Ok(self.load(key, engine)?.is_some())
+//!     fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+//!         Ok(self.load(hash, engine)?.is_some())
 //!     }
 //!
-//!     fn save(&self, key: ModuleHash, engine: &E, module: &E::Module) -> Result<SaveOutcome, CacheError> {
-//!         self.0.lock().unwrap().insert((key, engine.instance().id()), module.clone());
+//!     fn save(&self, hash: ModuleHash, engine: &E, module: &E::Module) -> Result<SaveOutcome, CacheError> {
+//!         self.0.lock().unwrap().insert((hash, engine.instance().id()), module.clone());
 //!         Ok(SaveOutcome::Stored { bytes: engine.weight(module).unwrap_or(0) })
 //!     }
 //!
-//!     fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-//!         Ok(self.0.lock().unwrap().remove(&(key, engine.instance().id())).is_some())
+//!     fn remove(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+//!         Ok(self.0.lock().unwrap().remove(&(hash, engine.instance().id())).is_some())
 //!     }
 //!
-//!     fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
-//!         self.load(key, engine).ok().flatten()
+//!     fn load_resident(&self, hash: ModuleHash, engine: &E) -> Option<E::Module> {
+//!         self.load(hash, engine).ok().flatten()
 //!     }
 //! }
 //!

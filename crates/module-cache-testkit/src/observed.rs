@@ -43,17 +43,17 @@ pub enum Method {
     Load,
     /// [`ModuleCache::load_resident`]. Broken by an error, it answers `None`.
     LoadResident,
-    /// [`ModuleCache::contains`] and [`EntryStore::contains`].
+    /// [`ModuleCache::contains`] and [`EntryStore::exists`].
     Contains,
     /// [`ModuleCache::save`] and [`EntryStore::put`].
     Save,
-    /// [`ModuleCache::remove`] and [`EntryStore::remove`].
+    /// [`ModuleCache::remove`] and [`EntryStore::delete`].
     Remove,
-    /// [`ModuleCache::compile_permit`] and [`EntryStore::compile_permit`].
+    /// [`ModuleCache::compile_permit`] and [`EntryStore::permit`].
     CompilePermit,
     /// [`EntryStore::rejected`]. Broken by an error, it is not passed on.
     Rejected,
-    /// [`ModuleCache::flush`] and [`EntryStore::flush`].
+    /// [`ModuleCache::flush`] and [`EntryStore::sync`].
     Flush,
 }
 
@@ -134,39 +134,39 @@ struct Point {
 
 #[deny(clippy::missing_trait_methods)]
 impl<E: Engine, C: ModuleCache<E>> ModuleCache<E> for Observed<C> {
-    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+    fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
         self.enter(Method::Load)?;
-        self.inner.load(key, engine)
+        self.inner.load(hash, engine)
     }
 
-    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+    fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
         self.enter(Method::Contains)?;
-        self.inner.contains(key, engine)
+        self.inner.contains(hash, engine)
     }
 
     fn save(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         module: &E::Module,
     ) -> Result<SaveOutcome, CacheError> {
         self.enter(Method::Save)?;
-        self.inner.save(key, engine, module)
+        self.inner.save(hash, engine, module)
     }
 
-    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+    fn remove(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
         self.enter(Method::Remove)?;
-        self.inner.remove(key, engine)
+        self.inner.remove(hash, engine)
     }
 
-    fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
+    fn load_resident(&self, hash: ModuleHash, engine: &E) -> Option<E::Module> {
         self.enter(Method::LoadResident).ok()?;
-        self.inner.load_resident(key, engine)
+        self.inner.load_resident(hash, engine)
     }
 
-    fn compile_permit(&self, key: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
+    fn compile_permit(&self, hash: ModuleHash, engine: &E) -> Result<CompilePermit, CacheError> {
         self.enter(Method::CompilePermit)?;
-        self.inner.compile_permit(key, engine)
+        self.inner.compile_permit(hash, engine)
     }
 
     fn entries(&self) -> Option<&dyn EntryStore> {
@@ -175,11 +175,11 @@ impl<E: Engine, C: ModuleCache<E>> ModuleCache<E> for Observed<C> {
 
     fn load_sealed(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         entry: SealedEntry<'static>,
     ) -> Result<Option<E::Module>, CacheError> {
-        self.inner.load_sealed(key, engine, entry)
+        self.inner.load_sealed(hash, engine, entry)
     }
 
     fn flush(&self) -> Result<(), CacheError> {
@@ -200,19 +200,19 @@ impl<S: EntryStore> EntryStore for Observed<S> {
         self.inner.put(key, entry)
     }
 
-    fn contains(&self, key: &EntryKey) -> Result<bool, CacheError> {
+    fn exists(&self, key: &EntryKey) -> Result<bool, CacheError> {
         self.enter(Method::Contains)?;
-        self.inner.contains(key)
+        self.inner.exists(key)
     }
 
-    fn remove(&self, key: &EntryKey) -> Result<bool, CacheError> {
+    fn delete(&self, key: &EntryKey) -> Result<bool, CacheError> {
         self.enter(Method::Remove)?;
-        self.inner.remove(key)
+        self.inner.delete(key)
     }
 
-    fn compile_permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
+    fn permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
         self.enter(Method::CompilePermit)?;
-        self.inner.compile_permit(key)
+        self.inner.permit(key)
     }
 
     fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {
@@ -221,8 +221,8 @@ impl<S: EntryStore> EntryStore for Observed<S> {
         }
     }
 
-    fn flush(&self) -> Result<(), CacheError> {
+    fn sync(&self) -> Result<(), CacheError> {
         self.enter(Method::Flush)?;
-        self.inner.flush()
+        self.inner.sync()
     }
 }

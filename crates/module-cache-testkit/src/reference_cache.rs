@@ -34,20 +34,20 @@ impl<E: Engine> ReferenceCache<E> {
 }
 
 impl<E: Engine> ModuleCache<E> for ReferenceCache<E> {
-    fn load(&self, key: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
-        Ok(self.load_resident(key, engine))
+    fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        Ok(self.load_resident(hash, engine))
     }
 
-    fn contains(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+    fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
         Ok(self
             .modules
             .lock()
-            .contains_key(&(key, engine.instance().id())))
+            .contains_key(&(hash, engine.instance().id())))
     }
 
     fn save(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &E,
         module: &E::Module,
     ) -> Result<SaveOutcome, CacheError> {
@@ -55,22 +55,22 @@ impl<E: Engine> ModuleCache<E> for ReferenceCache<E> {
         let before = self
             .modules
             .lock()
-            .insert((key, engine.instance().id()), module.clone());
+            .insert((hash, engine.instance().id()), module.clone());
         Ok(match before {
             None => SaveOutcome::Stored { bytes },
             Some(_) => SaveOutcome::Skipped(SkipReason::AlreadyStored),
         })
     }
 
-    fn remove(&self, key: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        let removed = self.modules.lock().remove(&(key, engine.instance().id()));
+    fn remove(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
+        let removed = self.modules.lock().remove(&(hash, engine.instance().id()));
         Ok(removed.is_some())
     }
 
-    fn load_resident(&self, key: ModuleHash, engine: &E) -> Option<E::Module> {
+    fn load_resident(&self, hash: ModuleHash, engine: &E) -> Option<E::Module> {
         self.modules
             .lock()
-            .get(&(key, engine.instance().id()))
+            .get(&(hash, engine.instance().id()))
             .cloned()
     }
 }

@@ -91,10 +91,10 @@ impl EntryStore for ReferenceStore {
         };
         if entry.key() != key {
             return Err(failed(
-                InvalidEntry::Misplaced(Box::new(*entry.key())).into(),
+                InvalidEntry::KeyMismatch(Box::new(*entry.key())).into(),
             ));
         }
-        if self.contains(key)? {
+        if self.exists(key)? {
             return Ok(SaveOutcome::Skipped(SkipReason::AlreadyStored));
         }
         let mut stored = Vec::new();
@@ -107,17 +107,17 @@ impl EntryStore for ReferenceStore {
     }
 
     /// Verifies too: what cannot be used may be replaced.
-    fn contains(&self, key: &EntryKey) -> Result<bool, CacheError> {
+    fn exists(&self, key: &EntryKey) -> Result<bool, CacheError> {
         Ok(self
             .stored_bytes(key)
             .is_some_and(|bytes| SealedEntry::open(bytes, key, &Self::trust()).is_ok()))
     }
 
-    fn remove(&self, key: &EntryKey) -> Result<bool, CacheError> {
+    fn delete(&self, key: &EntryKey) -> Result<bool, CacheError> {
         Ok(self.0.entries.lock().remove(key).is_some())
     }
 
-    fn compile_permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
+    fn permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
         if self.0.permits.lock().insert(*key) {
             return Ok(CompilePermit::exclusive(Permit {
                 storage: self.0.clone(),

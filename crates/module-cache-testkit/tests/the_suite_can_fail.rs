@@ -123,7 +123,7 @@ fn every_case_for_stores_finds_what_it_is_there_for() {
         store,
         &[
             (
-                Flaw::AcceptsMisplaced,
+                Flaw::AcceptsKeyMismatch,
                 &["an_entry_is_never_returned_under_another_key"],
             ),
             (Flaw::AlwaysContains, &["contains_agrees_with_get"]),

@@ -34,7 +34,7 @@ use crate::{Wasm, WebEngine};
 /// It is a handle: clones share the cache, the loads under way and the statistics.
 ///
 /// Caches here are of live modules, so it asks none of them for
-/// [leave to compile](ModuleCache::compile_permit), which would have to block.
+/// [a permit to compile](ModuleCache::compile_permit), which would have to block.
 pub struct WebModuleLoader<C>(Rc<State<C>>);
 
 impl<C: ModuleCache<WebEngine> + 'static> WebModuleLoader<C> {
@@ -42,7 +42,7 @@ impl<C: ModuleCache<WebEngine> + 'static> WebModuleLoader<C> {
     pub fn new(cache: C) -> Self {
         Self(Rc::new(State {
             cache,
-            flights: RefCell::default(),
+            in_flight: RefCell::default(),
             fetching: RefCell::default(),
             stats: Cell::default(),
         }))
@@ -81,14 +81,10 @@ impl<C: ModuleCache<WebEngine> + 'static> WebModuleLoader<C> {
         let started = Instant::now();
         let outcome = match self.0.find(hash) {
             Some(found) => Ok(found),
-            None => self.board(hash, fetch).await,
+            None => self.join(hash, fetch).await,
         };
         match outcome {
-            Ok((module, source)) => Ok(Loaded {
-                module,
-                source,
-                elapsed: started.elapsed(),
-            }),
+            Ok((module, source)) => Ok(Loaded::new(module, source, started.elapsed())),
             Err(error) => {
                 self.0.count(|stats| stats.failed += 1);
                 Err(error)
@@ -106,8 +102,8 @@ impl<C: ModuleCache<WebEngine> + 'static> WebModuleLoader<C> {
         self.0.stats.get()
     }
 
-    /// Joins the flight of this module, or starts one.
-    async fn board<Fetch, W, F>(
+    /// Joins the load of this module, or starts one.
+    async fn join<Fetch, W, F>(
         &self,
         hash: ModuleHash,
         fetch: impl FnOnce() -> Fetch,
@@ -120,35 +116,35 @@ impl<C: ModuleCache<WebEngine> + 'static> WebModuleLoader<C> {
         if self.0.fetching.borrow().contains(&hash) {
             return Err(LoadError::Recursive(hash));
         }
-        let under_way = self.0.flights.borrow().get(&hash).cloned();
-        let flight = match under_way {
-            Some(flight) => {
+        let under_way = self.0.in_flight.borrow().get(&hash).cloned();
+        let load = match under_way {
+            Some(load) => {
                 self.0.count(|stats| stats.coalesced += 1);
-                flight
+                load
             }
             None => self.start(hash, fetch()),
         };
-        Ok((flight.await?, Source::Compiled))
+        Ok((load.await?, Source::Compiled))
     }
 
-    fn start<Fetch, W, F>(&self, hash: ModuleHash, fetch: Fetch) -> Flight
+    fn start<Fetch, W, F>(&self, hash: ModuleHash, fetch: Fetch) -> InFlight
     where
         Fetch: Future<Output = Result<W, F>> + 'static,
         W: Into<Wasm>,
         F: Into<Box<dyn Error + Send + Sync>>,
     {
         let state = Rc::clone(&self.0);
-        let flight = async move {
+        let load = async move {
             let compiled = state.compile(hash, fetch).await;
-            state.flights.borrow_mut().remove(&hash);
+            state.in_flight.borrow_mut().remove(&hash);
             compiled
         }
         .boxed_local()
         .shared();
-        self.0.flights.borrow_mut().insert(hash, flight.clone());
+        self.0.in_flight.borrow_mut().insert(hash, load.clone());
         // Whoever asked may stop waiting, and others may have joined.
-        spawn_local(flight.clone().map(drop));
-        flight
+        spawn_local(load.clone().map(drop));
+        load
     }
 }
 
@@ -168,11 +164,11 @@ impl<C: fmt::Debug> fmt::Debug for WebModuleLoader<C> {
 }
 
 /// A load under way, of which everybody gets the outcome.
-type Flight = Shared<LocalBoxFuture<'static, Result<Module, LoadError>>>;
+type InFlight = Shared<LocalBoxFuture<'static, Result<Module, LoadError>>>;
 
 struct State<C> {
     cache: C,
-    flights: RefCell<HashMap<ModuleHash, Flight>>,
+    in_flight: RefCell<HashMap<ModuleHash, InFlight>>,
     /// The modules whose `fetch` is running at this moment: one that asks for its own would wait for itself.
     fetching: RefCell<Vec<ModuleHash>>,
     stats: Cell<LoaderStats>,
@@ -185,7 +181,7 @@ impl<C: ModuleCache<WebEngine>> State<C> {
             return Some((module, Source::Resident));
         }
         // While it is under way, the cache does not have it.
-        if self.flights.borrow().contains_key(&hash) {
+        if self.in_flight.borrow().contains_key(&hash) {
             return None;
         }
         let module = self.look_up(hash)?;

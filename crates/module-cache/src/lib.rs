@@ -5,18 +5,18 @@
 //!
 //! | feature | brings |
 //! |---|---|
-//! | (always) | [`ModuleCache`], [`ModuleHash`], [`Engine`] and the other words of `module-cache-core` |
-//! | `memory` (default) | [`SharedCache`], [`ThreadLocalCache`], [`in_memory`] |
-//! | `filesystem` | `FileSystemCache` |
-//! | `fallback` | `FallbackCache` and `.with_fallback()` |
-//! | `remote` | `RemoteCache`; each service is a feature of `module-cache-remote` |
-//! | `loader` | `ModuleLoader`: load-or-compile, once per key |
-//! | `tokio` | `AsyncModuleLoader`: the same for async callers |
-//! | `metrics` | what the loader counts, through the `metrics` crate |
+//! | (always) | [`ModuleCache`], [`ModuleHash`], [`HashedModule`]; in [`backend`], what backends and engines are made of |
+//! | `memory` (default) | `SharedCache`, `ThreadLocalCache`, `in_memory()` |
+//! | `filesystem` (default) | `FileSystemCache`, and more in `filesystem` |
+//! | `fallback` (default) | `FallbackCache` and `.with_fallback()` |
+//! | `loader` (default) | `ModuleLoader`: load-or-compile, once per key; its answers are in `loader` |
+//! | `tokio` | `loader::AsyncModuleLoader`: the same for async callers |
+//! | `metrics` | in `loader`, what is counted, through the `metrics` crate |
+//! | `remote` | `remote::RemoteCache`; each service is a feature of `module-cache-remote` |
 //! | `wasmtime` | `WasmtimeEngine`, `WasmtimeComponentEngine` |
 //! | `wasmer` | `WasmerEngine` |
 //! | `wasix` | the module `wasix`: any cache as a module cache of wasmer-wasix |
-//! | `web` | `WebEngine`, `WebModuleLoader`: `WebAssembly.Module`s in a browser |
+//! | `web` | `web::WebEngine`, `web::WebModuleLoader`, in a browser: `WebAssembly.Module`s |
 //!
 #![cfg_attr(
     all(
@@ -44,6 +44,7 @@ println!("{} in {:?}", loaded.source, loaded.elapsed);
 "#
 )]
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(all(
     doctest,
@@ -56,21 +57,84 @@ println!("{} in {:?}", loaded.source, loaded.elapsed);
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use module_cache_core::*;
+pub use module_cache_core::{CacheError, HashedModule, ModuleCache, ModuleHash};
 
 #[cfg(feature = "fallback")]
-pub use module_cache_fallback::*;
+pub use module_cache_fallback::{FallbackCache, FallbackExt};
 #[cfg(feature = "filesystem")]
-pub use module_cache_filesystem::*;
+pub use module_cache_filesystem::FileSystemCache;
 #[cfg(feature = "loader")]
-pub use module_cache_loader::*;
+pub use module_cache_loader::ModuleLoader;
 #[cfg(feature = "memory")]
-pub use module_cache_memory::*;
-#[cfg(feature = "remote")]
-pub use module_cache_remote::*;
+pub use module_cache_memory::{SharedCache, ThreadLocalCache, in_memory};
 #[cfg(feature = "wasmer")]
-pub use module_cache_wasmer::*;
+pub use module_cache_wasmer::WasmerEngine;
+#[cfg(feature = "wasix")]
+pub use module_cache_wasmer::wasix;
 #[cfg(feature = "wasmtime")]
-pub use module_cache_wasmtime::*;
-#[cfg(feature = "web")]
-pub use module_cache_web::*;
+pub use module_cache_wasmtime::{WasmtimeComponentEngine, WasmtimeEngine};
+
+/// The usual chain: modules that are alive, in front of a folder. `in_memory().with_fallback(folder)` is one.
+///
+/// ```no_run
+/// use module_cache::{FallbackExt, FileSystemCache, ModuleLoader, TieredCache, in_memory};
+/// # use module_cache::{CacheError, backend::{ArtifactEngine, Compile}};
+///
+/// struct Host<E: Compile> {
+///     modules: ModuleLoader<E, TieredCache<E>>,
+/// }
+///
+/// # fn example<E: ArtifactEngine<Module: Send + Sync> + Compile>(engine: E) -> Result<(), CacheError> {
+/// let folder = FileSystemCache::open(FileSystemCache::default_dir("my-host")?)?;
+/// let host = Host {
+///     modules: ModuleLoader::new(engine, in_memory().with_fallback(folder)),
+/// };
+/// # drop(host);
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(all(feature = "memory", feature = "fallback", feature = "filesystem"))]
+pub type TieredCache<E> = FallbackCache<module_cache_memory::InMemoryCache<E>, FileSystemCache>;
+
+/// What a new backend or engine is made of, and what entries are sealed with.
+pub mod backend {
+    pub use module_cache_core::{
+        Artifact, ArtifactEngine, CacheStats, Compile, CompilePermit, Counters, EndHandler, Engine,
+        EngineError, EngineId, EngineIdBuilder, EngineInstance, EntryKey, EntryStore, FOOTER_LEN,
+        Footer, InstanceId, InvalidEntry, KeyId, ListedEntry, ParseHashError, ParseKeyError,
+        PermitGuard, PermitWait, SaveOutcome, SealedEntry, SigningKey, SkipReason, StoreCache,
+        ThreadCounter, ThreadSlot, Trust, WeakEngineInstance, load_entry, open_entry,
+        panic_message, put_entry, save_entry, strip_footer,
+    };
+}
+
+/// What a folder is opened with, and what an operator learns of it.
+#[cfg(feature = "filesystem")]
+pub mod filesystem {
+    pub use module_cache_filesystem::{
+        EngineUsage, ExportReport, Fault, FileSystemCacheBuilder, ImportReport, PruneOptions,
+        PruneReport, Refused, Usage, Verification, VerifyReport,
+    };
+}
+
+/// What a loader answers, and what it counts.
+#[cfg(feature = "loader")]
+pub mod loader {
+    #[cfg(feature = "tokio")]
+    pub use module_cache_loader::AsyncModuleLoader;
+    pub use module_cache_loader::{LoadError, Loaded, LoaderStats, Source};
+    #[cfg(feature = "metrics")]
+    pub use module_cache_loader::{describe_metrics, record_cache_stats, record_loader_stats};
+}
+
+/// Storage that machines share.
+#[cfg(feature = "remote")]
+pub mod remote {
+    pub use module_cache_remote::{RemoteCache, RemoteCacheBuilder, RemoteStats, opendal};
+}
+
+/// The engine and the loader of a browser.
+#[cfg(all(feature = "web", target_family = "wasm"))]
+pub mod web {
+    pub use module_cache_web::{FetchError, Wasm, WebEngine, WebModuleLoader, fetch_wasm};
+}

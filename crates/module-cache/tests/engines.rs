@@ -2,8 +2,11 @@
 //! disk is loaded by the other. With a called export each, for modules and components.
 
 use module_cache::{
-    ArtifactEngine, Compile, FallbackExt, FileSystemCache, HashedModule, ModuleCache, ModuleLoader,
-    PruneOptions, SharedCache, Source, WasmtimeComponentEngine, WasmtimeEngine,
+    FallbackExt, FileSystemCache, HashedModule, ModuleCache, ModuleLoader, SharedCache,
+    WasmtimeComponentEngine, WasmtimeEngine,
+    backend::{ArtifactEngine, Compile},
+    filesystem::PruneOptions,
+    loader::Source,
 };
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Instance, Module, Store};

@@ -13,7 +13,10 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use module_cache::{Compile, Engine, FileSystemCache, ModuleCache, ModuleHash, WasmtimeEngine};
+use module_cache::{
+    FileSystemCache, ModuleCache, ModuleHash, WasmtimeEngine,
+    backend::{Compile, Engine},
+};
 use wasmtime::Module;
 
 /// Counts what this thread has allocated, and the most that it had at one time. Other tests run beside.

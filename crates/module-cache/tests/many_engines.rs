@@ -9,7 +9,9 @@ mod role;
 use std::fs::{self, File};
 use std::process::Command;
 
-use module_cache::{HashedModule, InMemoryCache, ModuleLoader, Source, WasmtimeEngine, in_memory};
+use module_cache::{
+    HashedModule, ModuleLoader, SharedCache, WasmtimeEngine, in_memory, loader::Source,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmtime::{Engine, Instance, Store};
 
@@ -40,9 +42,9 @@ fn plugin(n: usize) -> HashedModule<'static> {
     HashedModule::new(wat::parse_str(text).unwrap())
 }
 
-type Loader = ModuleLoader<WasmtimeEngine, InMemoryCache<WasmtimeEngine>>;
+type Loader = ModuleLoader<WasmtimeEngine, SharedCache<WasmtimeEngine>>;
 
-fn loader(engine: &Engine, cache: &InMemoryCache<WasmtimeEngine>) -> Loader {
+fn loader(engine: &Engine, cache: &SharedCache<WasmtimeEngine>) -> Loader {
     ModuleLoader::new(WasmtimeEngine::new(engine).unwrap(), cache.clone())
 }
 

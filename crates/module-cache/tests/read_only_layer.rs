@@ -6,7 +6,7 @@ mod read_only_layer;
 use std::fs;
 use std::path::Path;
 
-use module_cache::{FileSystemCache, HashedModule, ModuleLoader, Source, WasmtimeEngine};
+use module_cache::{FileSystemCache, HashedModule, ModuleLoader, WasmtimeEngine, loader::Source};
 
 fn engine() -> WasmtimeEngine {
     WasmtimeEngine::new(&wasmtime::Engine::default()).unwrap()

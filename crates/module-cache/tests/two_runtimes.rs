@@ -3,7 +3,8 @@
 use std::fs;
 
 use module_cache::{
-    Compile, Engine, FileSystemCache, ModuleCache, ModuleHash, WasmerEngine, WasmtimeEngine,
+    FileSystemCache, ModuleCache, ModuleHash, WasmerEngine, WasmtimeEngine,
+    backend::{Compile, Engine},
 };
 
 const WASM: &str = r#"(module (func (export "answer") (result i32) i32.const 42))"#;

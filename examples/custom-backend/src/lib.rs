@@ -76,7 +76,7 @@ impl EntryStore for RedbStore {
 
     fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
         if entry.key() != key {
-            return Err(failed(InvalidEntry::Misplaced(Box::new(*entry.key()))));
+            return Err(failed(InvalidEntry::KeyMismatch(Box::new(*entry.key()))));
         }
         let mut stored = Vec::new();
         entry.write_to(&self.trust, &mut stored).map_err(failed)?;
@@ -86,11 +86,11 @@ impl EntryStore for RedbStore {
         Ok(SaveOutcome::Stored { bytes })
     }
 
-    fn contains(&self, key: &EntryKey) -> Result<bool, CacheError> {
+    fn exists(&self, key: &EntryKey) -> Result<bool, CacheError> {
         Ok(self.get(key)?.is_some())
     }
 
-    fn remove(&self, key: &EntryKey) -> Result<bool, CacheError> {
+    fn delete(&self, key: &EntryKey) -> Result<bool, CacheError> {
         self.write(|table| Ok(table.remove(&*key.to_string())?.is_some()))
             .map_err(failed)
     }

@@ -21,6 +21,7 @@ impl Plugin {
             module,
             source,
             elapsed,
+            ..
         } = loaded;
         let mut store = Store::new(module.engine(), ());
         let instance = Instance::new(&mut store, &module, &[])?;

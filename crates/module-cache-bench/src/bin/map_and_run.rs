@@ -1,5 +1,5 @@
 //! `map-and-run FILE`: the least that a program can do to run precompiled code. It maps the artifact and
-//! runs its `_start` under WASI, and is the floor of `module-cache run`.
+//! runs its `_start` under WASI, and is the baseline of `module-cache run`.
 
 use std::env;
 use std::fs::File;

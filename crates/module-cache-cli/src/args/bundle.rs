@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{CacheDirArg, SelectArgs};
-use crate::environment;
+use super::{CacheDirArg, SIGNING_KEY, SelectArgs, variable};
 
 /// Write entries to a bundle, for other machines to import
 #[derive(Debug, Args)]
@@ -113,7 +112,7 @@ pub(crate) struct TrustArgs {
 impl TrustArgs {
     /// Whether nothing was said, here or in the environment.
     pub(super) fn is_missing(&self) -> bool {
-        !self.is_given() && environment::get(environment::SIGNING_KEY).is_none()
+        !self.is_given() && variable(SIGNING_KEY).is_none()
     }
 
     /// Whether something was said here.

@@ -31,11 +31,11 @@ and to compile for wasmer this command must be built with `--features wasmer`,
 or with `--features wasmer-singlepass` for both of its compilers.
 
 With --json, every file gives one line on standard output, either of
-  {\"path\",\"hash\",\"engine\",\"source\",\"elapsed_us\",\"artifact_bytes\"}
+  {\"path\",\"hash\",\"engine\",\"source\",\"elapsed_us\",\"bytes\"}
   {\"path\",\"error\"}
 where `hash` and `engine` are those that `ls` prints, `source` is `compiled` or
 `stored` (it was in the cache or in the remote storage), `elapsed_us` is the
-time until there was machine code, in microseconds, and `artifact_bytes` the
+time until there was machine code, in microseconds, and `bytes` the
 size of its file in the cache.
 
 With --remote, what is not in the cache folder is looked for in a storage that

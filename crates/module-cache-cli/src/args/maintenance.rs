@@ -16,7 +16,7 @@ Examples:
   module-cache ls --sort size | head
   module-cache ls --engine wasmtime-47
   module-cache ls --engine wasmer-cranelift
-  module-cache ls --json | jq -r 'select(.artifact_bytes > 1e6) | .hash'
+  module-cache ls --json | jq -r 'select(.bytes > 1e6) | .hash'
 
 The columns are: how long ago the entry was last used, as far as that is
 remembered; its size; how long ago it was stored; its engine; the hash of its
@@ -24,8 +24,8 @@ wasm, which is BLAKE3, or what `compile --hash` said. An empty cache has no
 lines.
 
 With --json, every entry gives one line,
-  {\"hash\",\"engine\",\"artifact_bytes\",\"stored\",\"last_use\"}
-where `artifact_bytes` is the size of its file in the cache, and the times are
+  {\"hash\",\"engine\",\"bytes\",\"stored\",\"last_use\"}
+where `bytes` is the size of its file in the cache, and the times are
 seconds since 1970.
 
 The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
@@ -71,8 +71,8 @@ cache counts them. What is in the folder and is none of the cache's is not
 counted, and named on standard error.
 
 With --json, there is one line,
-  {\"folder\",\"entries\",\"bytes\",\"engines\",\"foreign\"}
-where `engines` is a list of {\"engine\",\"entries\",\"bytes\"}, and `foreign`
+  {\"folder\",\"entries\",\"bytes\",\"engines\",\"unknown_files\"}
+where `engines` is a list of {\"engine\",\"entries\",\"bytes\"}, and `unknown_files`
 one of paths.
 
 The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
@@ -139,17 +139,16 @@ The entries that were used longest ago go first. Programs that run meanwhile
 keep what they have loaded. Without --max-size, the cache is held to the 10 GiB
 that it keeps to by itself; without --max-age, age is no reason.
 
-A size is a number and a unit: B; K, M, G, T or KiB, MiB, GiB, TiB, of 1024; KB,
-MB, GB, TB, of 1000. An age is one in s, m (minutes), h, d or w. Upper and lower
-case are the same.
+A size is a number and a unit: KiB, MiB, GiB, TiB, of 1024; KB, MB, GB, TB, of
+1000. An age is numbers and units, as in 1d12h: s, m (minutes), h, d, w or y.
 
 What is in the folder and is none of the cache's is left alone, and named on
 standard error.
 
 With --json, there is one line,
-  {\"dry_run\",\"removed\",\"removed_bytes\",\"kept\",\"kept_bytes\",\"leftovers\",\"foreign\"}
+  {\"dry_run\",\"removed\",\"removed_bytes\",\"kept\",\"kept_bytes\",\"stale_files\",\"unknown_files\"}
 where `removed` and `kept` count entries, the bytes are in whole blocks of
-4 KiB, `leftovers` counts files of dead processes, and `foreign` is a list of
+4 KiB, `stale_files` counts files of dead processes, and `unknown_files` is a list of
 paths.
 
 The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
@@ -196,9 +195,9 @@ removed.
 
 With --json, every such error gives one line, and the last line is a summary:
   {\"argument\",\"error\"}
-  {\"removed\",\"removed_bytes\",\"leftovers\"}
+  {\"removed\",\"removed_bytes\",\"stale_files\"}
 where `removed` counts entries, `removed_bytes` what they took, in whole blocks
-of 4 KiB, and `leftovers` files of dead processes.
+of 4 KiB, and `stale_files` files of dead processes.
 
 The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
 does not exist is an empty one, and is not created.

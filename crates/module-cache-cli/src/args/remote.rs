@@ -7,8 +7,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::{CacheDirArg, SelectArgs, TrustArgs};
-use crate::environment;
+use super::{CacheDirArg, REMOTE, SelectArgs, TrustArgs, variable};
 
 /// Upload entries to a remote storage
 #[derive(Debug, Args)]
@@ -121,13 +120,11 @@ impl RemoteArgs {
     ///
     /// When the environment names one that is not known here.
     pub(crate) fn uri(&self) -> Result<Option<RemoteUri>> {
-        match (&self.remote, environment::get(environment::REMOTE)) {
+        match (&self.remote, variable(REMOTE)) {
             (Some(uri), _) => Ok(Some(uri.clone())),
             (None, Some(value)) => {
                 let uri = value.to_string_lossy().parse();
-                uri.map(Some)
-                    .map_err(anyhow::Error::msg)
-                    .context(environment::REMOTE)
+                uri.map(Some).map_err(anyhow::Error::msg).context(REMOTE)
             }
             (None, None) => Ok(None),
         }
@@ -158,7 +155,7 @@ impl RemoteArgs {
     }
 
     fn is_named(&self) -> bool {
-        self.remote.is_some() || environment::get(environment::REMOTE).is_some()
+        self.remote.is_some() || variable(REMOTE).is_some()
     }
 }
 

@@ -11,7 +11,7 @@ fn everything_goes_where_nothing_is_named() {
     assert!(text.starts_with("removed 4 entries ("), "{text}");
     assert_eq!(place.hashes(), [""; 0]);
     let text = place.run(&["clean"]).quiet();
-    assert_eq!(text, "removed 0 entries (0 B) and 0 leftover files\n");
+    assert_eq!(text, "removed 0 entries (0 B) and 0 stale files\n");
     let ran = place.run(&["run", "--timing", "2.wat"]);
     assert_eq!((ran.code, &*ran.timing().0), (2, "compiled"));
 }
@@ -27,7 +27,7 @@ fn modules_are_named_by_hash_or_by_its_first_digits() {
     assert_eq!(objects.len(), 1, "{ran:?}");
     assert_eq!(objects[0]["removed"], 2);
     assert!(objects[0]["removed_bytes"].as_u64() > Some(0));
-    assert_eq!(objects[0]["leftovers"], 0);
+    assert_eq!(objects[0]["stale_files"], 0);
     let mut left = [&*entries[2].hash, &*entries[3].hash];
     left.sort_unstable();
     assert_eq!(place.hashes(), left);

@@ -48,21 +48,14 @@ fn json_says_what_is_where_in_the_cache() {
     let stored = stored.unwrap().as_object().unwrap();
     let mut keys: Vec<_> = stored.keys().map(String::as_str).collect();
     keys.sort_unstable();
-    let expected = [
-        "artifact_bytes",
-        "elapsed_us",
-        "engine",
-        "hash",
-        "path",
-        "source",
-    ];
+    let expected = ["bytes", "elapsed_us", "engine", "hash", "path", "source"];
     assert_eq!(keys, expected);
     let (engine, hash) = (&stored["engine"], &stored["hash"]);
     let entry = place.cache().join("v1").join(engine.as_str().unwrap());
     let len = fs::metadata(entry.join(hash.as_str().unwrap()))
         .unwrap()
         .len();
-    assert_eq!(stored["artifact_bytes"].as_u64(), Some(len));
+    assert_eq!(stored["bytes"].as_u64(), Some(len));
     assert!(stored["elapsed_us"].as_u64() > Some(0));
 
     let failed = objects.iter().find(|object| object["path"] != "exit.wat");

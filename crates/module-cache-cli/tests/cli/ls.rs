@@ -55,7 +55,7 @@ fn json_says_the_same_in_numbers() {
     assert_eq!(objects[0]["hash"], entry.hash);
     assert_eq!(objects[0]["engine"], entry.engine);
     let len = fs::metadata(&entry.path).unwrap().len();
-    assert_eq!(objects[0]["artifact_bytes"], len);
+    assert_eq!(objects[0]["bytes"], len);
     assert_eq!(objects[0].as_object().unwrap().len(), 5);
 }
 

@@ -53,8 +53,8 @@ fn the_least_recently_used_go_until_the_rest_fits() {
             "removed_bytes": bytes / 2,
             "kept": 2,
             "kept_bytes": bytes / 2,
-            "leftovers": 0,
-            "foreign": [],
+            "stale_files": 0,
+            "unknown_files": [],
         })]
     );
     assert_eq!(place.hashes(), hashes(&entries[2..]));
@@ -64,9 +64,7 @@ fn the_least_recently_used_go_until_the_rest_fits() {
 fn a_dry_run_says_the_same_and_removes_nothing() {
     let place = Place::new();
     let entries = of_many_days(&place, 3);
-    let args = ["prune", "--max-age", "9d12h", "--dry-run"];
-    place.run(&args).error(2);
-    let args = ["prune", "--max-age", "8.5d", "--dry-run"];
+    let args = ["prune", "--max-age", "8d12h", "--dry-run"];
     let text = place.run(&args).quiet();
     assert!(
         text.starts_with("would remove 2 entries (") && text.contains("; keep 1 entry ("),
@@ -109,11 +107,9 @@ fn limits_without_a_known_unit_are_one_clear_error() {
     let place = Place::new();
     for (option, value, says) in [
         ("--max-size", "500", "as in 500MiB"),
-        ("--max-size", "5PB", "as in 500MiB"),
         ("--max-size", "much", "as in 500MiB"),
-        ("--max-size", "99999999T", "more than can be counted"),
         ("--max-age", "30", "as in 30d"),
-        ("--max-age", "1y", "as in 30d"),
+        ("--max-age", "1 fortnight", "as in 30d"),
         ("--max-age=-1d", "", "as in 30d"),
     ] {
         let mut args = vec!["prune", option];

@@ -63,7 +63,7 @@ fn what_is_compiled_for_many_files_is_uploaded_before_the_command_ends() {
         assert_eq!(objects.len(), 20);
         for object in objects {
             assert_eq!(object["source"], expected, "{object}");
-            assert!(object["artifact_bytes"].as_u64() > Some(0));
+            assert!(object["bytes"].as_u64() > Some(0));
         }
     }
 }

@@ -33,7 +33,7 @@ fn json_counts_entries_and_bytes_in_all_and_for_each_engine() {
             "entries": 4,
             "bytes": of_modules + of_component,
             "engines": engines,
-            "foreign": [],
+            "unknown_files": [],
         })]
     );
 }
@@ -72,7 +72,7 @@ fn what_is_none_of_the_caches_is_named_and_not_counted() {
     let object = &ran.json()[0];
     assert_eq!(bytes(object), before);
     assert_eq!(
-        object["foreign"],
+        object["unknown_files"],
         serde_json::json!([notes.canonicalize().unwrap()])
     );
 }

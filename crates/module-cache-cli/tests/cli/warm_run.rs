@@ -21,7 +21,7 @@ fn large(code: i32) -> Vec<u8> {
 }
 
 /// Waits until the file is so old that its times tell of every later change.
-fn settle() {
+fn let_it_age() {
     thread::sleep(Duration::from_millis(2100));
 }
 
@@ -66,7 +66,7 @@ fn run_and_count(place: &Place, args: &[&str], file: &Path) -> (Ran, u64) {
 fn a_warm_run_does_not_read_the_wasm() {
     let place = Place::new();
     let file = place.file("large.wasm", large(3));
-    settle();
+    let_it_age();
     place.run(&["compile", "large.wasm"]).ok();
     for command in [
         &["run", "--timing", "large.wasm"][..],
@@ -84,7 +84,7 @@ fn a_warm_run_does_not_read_the_wasm() {
 fn a_file_that_may_still_change_is_read_each_time() {
     let place = Place::new();
     let file = place.file("large.wasm", large(3));
-    settle();
+    let_it_age();
     place.run(&["compile", "large.wasm"]).ok();
     // As if it had been written just now, for however long this takes.
     let soon = SystemTime::now() + Duration::from_hours(1);
@@ -107,7 +107,7 @@ fn a_file_that_may_still_change_is_read_each_time() {
 fn a_file_replaced_by_one_of_equal_size_and_age_is_noticed() {
     let place = Place::new();
     let file = place.file("large.wasm", large(3));
-    settle();
+    let_it_age();
     let run = || place.run(&["run", "--timing", "large.wasm"]);
     assert_eq!(run().timing().0, "compiled");
     let ran = run();

@@ -48,7 +48,7 @@ fn every_engine_stores_code_of_its_own_and_finds_it_again() {
         assert_eq!(object["engine"], entry.engine);
         assert_eq!(object["hash"], entries[0].hash);
         let len = fs::metadata(&entry.path).unwrap().len();
-        assert_eq!(object["artifact_bytes"], len);
+        assert_eq!(object["bytes"], len);
     }
     place.run(&["verify"]).ok();
     let ran = place.run(&["run", "--timing", "0.wat"]).ok();

@@ -3,14 +3,13 @@
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-use module_cache_core::{CacheError, Footer, InvalidEntry, SealedEntry, Trust};
+use module_cache_core::{CacheError, Footer, InvalidEntry, ListedEntry, SealedEntry, Trust};
 use tar::{EntryType, Header};
 
 use super::{MAX_ENTRY, MAX_MEMBERS};
-use crate::file_system_cache::Inner;
+use crate::folder::Folder;
 use crate::layout;
 use crate::open_entry::{Refusal, open_file, read_whole};
-use crate::usage::EntryInfo;
 
 /// What a tar archive is made of.
 const BLOCK: u64 = 512;
@@ -32,8 +31,8 @@ pub struct ExportReport {
 
 /// Writes the entries in `chosen`. Equal entries under an equal trust give equal bundles.
 pub(crate) fn export(
-    inner: &Inner,
-    mut chosen: Vec<EntryInfo>,
+    folder: &Folder,
+    mut chosen: Vec<ListedEntry>,
     trust: &Trust,
     out: &mut dyn Write,
 ) -> Result<ExportReport, CacheError> {
@@ -44,12 +43,12 @@ pub(crate) fn export(
         );
         return Err(CacheError::backend("the bundle", "put the entries", reason));
     }
-    chosen.sort_by(|a, b| (&a.engine, a.module).cmp(&(&b.engine, b.module)));
+    chosen.sort_by(|a, b| (&a.engine, a.hash).cmp(&(&b.engine, b.hash)));
     let written = |error| CacheError::backend("the bundle", "put the entries", error);
     let mut report = ExportReport::default();
-    for info in &chosen {
-        let name = layout::entry_of(&info.engine, info.module);
-        match read(inner, &name) {
+    for listed in &chosen {
+        let name = layout::entry_of(&listed.engine, listed.hash);
+        match read(folder, &name) {
             Ok(Some(entry)) => {
                 append(&name, &entry, trust, out).map_err(written)?;
                 report.entries += 1;
@@ -58,7 +57,7 @@ pub(crate) fn export(
             // Removed since it was listed.
             Ok(None) => {}
             Err(Unusable(reason)) => {
-                let path = inner.directory.path().join(name);
+                let path = folder.directory.path().join(name);
                 report.skipped.push((path, reason));
             }
         }
@@ -86,8 +85,8 @@ impl From<InvalidEntry> for Unusable {
 
 /// Reads and verifies an entry as a load does, but in memory whatever the policy of the cache: once its
 /// member is begun, it must be what it is.
-fn read(inner: &Inner, name: &str) -> Result<Option<SealedEntry<'static>>, Unusable> {
-    let (file, attributes) = match open_file(&inner.directory, name, inner.policy.owner_check)? {
+fn read(folder: &Folder, name: &str) -> Result<Option<SealedEntry<'static>>, Unusable> {
+    let (file, attributes) = match open_file(&folder.directory, name, folder.policy.owner_check)? {
         Ok(opened) => opened,
         Err(Refusal::Missing) => return Ok(None),
         Err(Refusal::Invalid { reason, .. }) => return Err(reason.into()),
@@ -102,9 +101,9 @@ fn read(inner: &Inner, name: &str) -> Result<Option<SealedEntry<'static>>, Unusa
     let key = *Footer::parse(&bytes)?.key();
     // The name tells the module in full, and enough of the engine.
     if key.to_string() != name {
-        return Err(InvalidEntry::Misplaced(Box::new(key)).into());
+        return Err(InvalidEntry::KeyMismatch(Box::new(key)).into());
     }
-    Ok(Some(SealedEntry::open(bytes, &key, &inner.policy.trust)?))
+    Ok(Some(SealedEntry::open(bytes, &key, &folder.policy.trust)?))
 }
 
 fn append(

@@ -171,14 +171,14 @@ impl Import<'_> {
         }
         if len < FOOTER_LEN as u64 {
             Err(format!("it is no entry: {len} bytes are too few"))
-        } else if len > MAX_ENTRY || blocks(len) > self.cache.inner.policy.max_size {
+        } else if len > MAX_ENTRY || blocks(len) > self.cache.folder.policy.max_size {
             Err(format!("{}: {len} bytes", SkipReason::TooLarge))
         } else {
             Ok(true)
         }
     }
 
-    /// The outer error is one of the cache; the inner one, of this member alone.
+    /// The outer error is one of the cache; the folder one, of this member alone.
     fn store(&mut self, bytes: Vec<u8>) -> Result<Result<(), String>, CacheError> {
         let opened = Footer::parse(&bytes)
             .and_then(|footer| SealedEntry::open(bytes, footer.key(), self.trust));
@@ -187,7 +187,7 @@ impl Import<'_> {
             Err(reason) => return Ok(Err(reason.to_string())),
         };
         let key = entry.key();
-        if EntryStore::contains(self.cache, key)? {
+        if self.cache.exists(key)? {
             self.report.present += 1;
             return Ok(Ok(()));
         }
@@ -309,7 +309,7 @@ mod tests {
         }
         let keep = tempfile::tempdir().unwrap();
         let mut cache = FileSystemCache::open(keep.path().join("cache")).unwrap();
-        Arc::get_mut(&mut cache.inner).unwrap().ledger = None;
+        Arc::get_mut(&mut cache.folder).unwrap().ledger = None;
         // SAFETY: nothing is imported.
         let trust = unsafe { Trust::unauthenticated() };
         let error = import(&cache, &mut Untouched, &trust).unwrap_err();

@@ -55,7 +55,7 @@ impl Place {
             (u64::from(corrupt), u64::from(!corrupt), 1, 0)
         );
         assert!(self.read() == bytes, "it was touched");
-        assert!(!EntryStore::contains(&cache, &self.scene.key()).unwrap());
+        assert!(!cache.exists(&self.scene.key()).unwrap());
 
         self.scene.store(&cache);
         assert!(self.scene.loads(&cache));
@@ -189,8 +189,8 @@ fn what_is_listed_is_what_was_stored_and_can_be_fetched() {
     let other = Scene::new(2, 1000);
     other.store(&place.cache);
     let mut listed = place.cache.list().unwrap();
-    listed.sort_by_key(|entry| entry.module != place.scene.hash);
-    let modules: Vec<ModuleHash> = listed.iter().map(|entry| entry.module).collect();
+    listed.sort_by_key(|entry| entry.hash != place.scene.hash);
+    let modules: Vec<ModuleHash> = listed.iter().map(|entry| entry.hash).collect();
     assert_eq!(modules, [place.scene.hash, other.hash]);
     assert_eq!(listed[0].bytes, place.stored.len() as u64);
     let entry = place.cache.get_listed(&listed[0]).unwrap().unwrap();
@@ -222,7 +222,7 @@ fn an_entry_under_another_key_is_not_stored() {
     let place = Place::new(1000);
     let entry = place.cache.try_get(&place.scene.key()).unwrap().unwrap();
     let other = Scene::new(2, 1000).key();
-    assert!(EntryStore::put(&place.cache, &other, &entry).is_err());
+    assert!(place.cache.put(&other, &entry).is_err());
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn act_if_child() -> bool {
     let remote = options(&std::env::var(STORAGE).unwrap()).build();
     let scene = Scene::new(1, 1_000_000);
     if role == "hold" {
-        let permit = EntryStore::compile_permit(&remote, &scene.key()).unwrap();
+        let permit = remote.permit(&scene.key()).unwrap();
         assert!(matches!(permit, CompilePermit::Exclusive(_)));
         fs::write(folder.join("held"), "").unwrap();
         // Longer than the test takes; it is killed.

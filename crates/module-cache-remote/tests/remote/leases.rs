@@ -27,7 +27,7 @@ fn redis(address: SocketAddr, prefix: &str) -> RemoteCacheBuilder {
 }
 
 fn ask(cache: &RemoteCache, scene: &Scene) -> CompilePermit {
-    EntryStore::compile_permit(cache, &scene.key()).unwrap()
+    cache.permit(&scene.key()).unwrap()
 }
 
 /// Waits for the holder of a permit that somebody else has.

@@ -65,23 +65,23 @@ impl Behind {
         assert!(begun.elapsed() < Duration::from_secs(1), "{fault:?}");
         // A probe and its repetitions, not a thousand loads.
         assert!(self.proxy.requests() < requests + 20, "{fault:?}");
-        assert!(!EntryStore::contains(cache, &scene.key()).unwrap());
+        assert!(!cache.exists(&scene.key()).unwrap());
         assert_eq!(
             cache
                 .save(scene.hash, &scene.engine, &scene.module())
                 .unwrap(),
             SaveOutcome::Skipped(SkipReason::Unreachable)
         );
-        let permit = EntryStore::compile_permit(cache, &scene.key()).unwrap();
+        let permit = cache.permit(&scene.key()).unwrap();
         assert!(matches!(permit, CompilePermit::Uncoordinated));
-        assert!(EntryStore::remove(cache, &scene.key()).is_err());
+        assert!(cache.delete(&scene.key()).is_err());
         assert!(cache.try_get(&scene.key()).is_err());
 
         let after = (cache.stats(), cache.remote_stats());
         assert_eq!(after.0.misses, before.0.misses + 1001);
         assert_eq!(after.0.errors, before.0.errors + 1);
         assert_eq!(after.1.outages, before.1.outages + 1);
-        assert!(after.1.unasked >= before.1.unasked + 1000);
+        assert!(after.1.short_circuited >= before.1.short_circuited + 1000);
 
         self.proxy.set(None);
         eventually("the storage is used again", || scene.loads(cache));
@@ -155,7 +155,7 @@ fn a_server_that_is_not_there_costs_one_bounded_delay() {
     }
     assert!(begun.elapsed() < TIME_LIMIT + BOUND);
     assert_eq!(cache.stats().errors, 1);
-    assert!(cache.remote_stats().unasked >= 99);
+    assert!(cache.remote_stats().short_circuited >= 99);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_captive_portal_is_found_out() {
     }
     assert_eq!(behind.cache.remote_stats().outages, 1);
     assert!(behind.cache.stats().corrupt <= 3);
-    assert!(behind.cache.remote_stats().unasked >= 97);
+    assert!(behind.cache.remote_stats().short_circuited >= 97);
     behind.proxy.set(None);
     eventually("the storage is used again", || {
         behind.scene.loads(&behind.cache)
@@ -221,9 +221,9 @@ fn a_storage_that_may_not_be_written_to_is_read() {
             .unwrap()
     };
     assert!(save().is_stored(), "it was queued");
-    assert!(EntryStore::flush(cache).is_err());
+    assert!(cache.sync().is_err());
     assert_eq!(save(), SaveOutcome::Skipped(SkipReason::ReadOnly));
-    let permit = EntryStore::compile_permit(cache, &other.key()).unwrap();
+    let permit = cache.permit(&other.key()).unwrap();
     assert!(matches!(permit, CompilePermit::Uncoordinated));
     assert!(behind.scene.loads(cache));
     assert_eq!(cache.remote_stats().outages, 0);
@@ -241,8 +241,8 @@ fn a_flush_tells_that_an_upload_failed() {
         .unwrap();
     assert!(outcome.is_stored(), "it was queued");
     let begun = Instant::now();
-    assert!(EntryStore::flush(&cache).is_err());
+    assert!(cache.sync().is_err());
     assert!(begun.elapsed() < BOUND);
     assert_eq!(cache.remote_stats().failed_uploads, 1);
-    assert!(EntryStore::flush(&cache).is_ok(), "it was told once");
+    assert!(cache.sync().is_ok(), "it was told once");
 }

@@ -13,13 +13,13 @@ fn exercise(operator: &Operator, n: u64) {
     let cache = builder(operator).build();
     let scene = Scene::new(n, 200_000);
     assert!(!scene.loads(&cache));
-    let permit = EntryStore::compile_permit(&cache, &scene.key()).unwrap();
+    let permit = cache.permit(&scene.key()).unwrap();
     assert!(matches!(permit, CompilePermit::Exclusive(_)));
     scene.store(&cache);
     drop(permit);
     assert!(scene.loads(&cache));
-    assert!(EntryStore::contains(&cache, &scene.key()).unwrap());
-    assert!(EntryStore::remove(&cache, &scene.key()).unwrap());
+    assert!(cache.exists(&scene.key()).unwrap());
+    assert!(cache.delete(&scene.key()).unwrap());
     assert!(!scene.loads(&cache));
     drop(cache);
 }
@@ -54,7 +54,7 @@ fn a_plain_thread_and_both_kinds_of_runtime_can_use_one_storage() {
 
     // Without leases, which an operator on Redis alone has not.
     let cache = RemoteCache::builder(redis, Trust::signed(key_of(1))).build();
-    let permit = EntryStore::compile_permit(&cache, &Scene::new(1, 100).key()).unwrap();
+    let permit = cache.permit(&Scene::new(1, 100).key()).unwrap();
     assert!(matches!(permit, CompilePermit::Uncoordinated));
     let cache = RemoteCache::from_uri(&uri, Trust::signed(key_of(1)))
         .unwrap()
@@ -63,7 +63,7 @@ fn a_plain_thread_and_both_kinds_of_runtime_can_use_one_storage() {
         .build()
         .unwrap()
         .block_on(async {
-            let permit = EntryStore::compile_permit(&cache, &Scene::new(1, 100).key()).unwrap();
+            let permit = cache.permit(&Scene::new(1, 100).key()).unwrap();
             assert!(matches!(permit, CompilePermit::Exclusive(_)));
         });
 }

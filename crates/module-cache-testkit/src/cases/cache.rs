@@ -154,7 +154,7 @@ pub fn entries_hold_what_was_saved<C: ModuleCache<TestEngine>>(fixture: Fixture<
     };
     assert!(claimed, "entries are there, and not claimed");
     let entry = sample.assert_has(entries, &engine);
-    assert!(entries.contains(entry.key()).unwrap());
+    assert!(entries.exists(entry.key()).unwrap());
 
     cache.remove(sample.key, &engine).unwrap();
     sample.assert_has_not(entries, &engine);
@@ -262,11 +262,11 @@ pub fn a_module_that_cannot_be_serialized_is_never_stored<C: ModuleCache<TestEng
 /// What is known when nothing is pending any more: a cache may save behind its callers, and tells errors later.
 fn save_and_flush<C: ModuleCache<TestEngine>>(
     cache: &C,
-    key: ModuleHash,
+    hash: ModuleHash,
     engine: &TestEngine,
     module: &TestModule,
 ) -> Result<SaveOutcome, CacheError> {
-    let saved = cache.save(key, engine, module)?;
+    let saved = cache.save(hash, engine, module)?;
     cache.flush()?;
     Ok(saved)
 }
@@ -362,7 +362,7 @@ where
     C: ModuleCache<TestEngine> + Send + Sync + 'static,
 {
     let (cache, engine) = (Arc::new(fixture.subject), engine());
-    // Stored code is for all engines of one id, and so is the leave to make it.
+    // Stored code is for all engines of one id, and so is the permit to make it.
     let second = if fixture.capabilities.shared_between_instances {
         engine.same_id()
     } else {

@@ -213,7 +213,7 @@ impl Sample {
         let outcome = store
             .put(&self.entry_key(engine), &self.entry(engine))
             .expect("putting succeeds");
-        store.flush().expect("flushing succeeds");
+        store.sync().expect("flushing succeeds");
         outcome
     }
 }

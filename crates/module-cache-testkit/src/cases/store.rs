@@ -19,8 +19,8 @@ use crate::{Fixture, TestEngine};
 pub fn an_empty_store_has_nothing<S: EntryStore>(fixture: Fixture<S>) {
     let (store, engine, sample) = (&fixture.subject, engine(), Sample::small(1));
     sample.assert_has_not(store, &engine);
-    assert!(!store.contains(&sample.entry_key(&engine)).unwrap());
-    assert!(!store.remove(&sample.entry_key(&engine)).unwrap());
+    assert!(!store.exists(&sample.entry_key(&engine)).unwrap());
+    assert!(!store.delete(&sample.entry_key(&engine)).unwrap());
 }
 
 pub fn what_was_put_comes_back_byte_for_byte<S: EntryStore>(fixture: Fixture<S>) {
@@ -40,8 +40,8 @@ pub fn another_key_has_nothing<S: EntryStore>(fixture: Fixture<S>) {
     let (sample, other) = (Sample::small(1), Sample::small(2));
     sample.put(store, &engine);
     other.assert_has_not(store, &engine);
-    assert!(!store.contains(&other.entry_key(&engine)).unwrap());
-    assert!(!store.remove(&other.entry_key(&engine)).unwrap());
+    assert!(!store.exists(&other.entry_key(&engine)).unwrap());
+    assert!(!store.delete(&other.entry_key(&engine)).unwrap());
     sample.assert_has(store, &engine);
 }
 
@@ -54,14 +54,14 @@ pub fn an_entry_is_never_returned_under_another_key<S: EntryStore>(fixture: Fixt
         let wrong_key = wrong_sample.entry_key(&wrong_engine);
         // `get` checks that what there is is right. Refused or not, that is what counts.
         let _ = store.put(&wrong_key, &sample.entry(&engine));
-        store.flush().unwrap();
+        store.sync().unwrap();
         wrong_sample.assert_has_not(store, &wrong_engine);
         sample.get(store, &engine);
 
         // Nor does it pass for the right one when that is there.
         wrong_sample.put(store, &wrong_engine);
         let _ = store.put(&wrong_key, &sample.entry(&engine));
-        store.flush().unwrap();
+        store.sync().unwrap();
         wrong_sample.get(store, &wrong_engine);
     }
 }
@@ -73,7 +73,7 @@ pub fn putting_twice_is_harmless<S: EntryStore>(fixture: Fixture<S>) {
         sample.put(store, &engine);
         sample.assert_has(store, &engine);
     }
-    assert!(store.remove(&sample.entry_key(&engine)).unwrap());
+    assert!(store.delete(&sample.entry_key(&engine)).unwrap());
     sample.assert_has_not(store, &engine);
 }
 
@@ -82,9 +82,9 @@ pub fn a_removed_entry_is_gone<S: EntryStore>(fixture: Fixture<S>) {
     let (sample, other) = (Sample::small(1), Sample::small(2));
     sample.put(store, &engine);
     other.put(store, &engine);
-    assert!(store.remove(&sample.entry_key(&engine)).unwrap());
+    assert!(store.delete(&sample.entry_key(&engine)).unwrap());
     sample.assert_has_not(store, &engine);
-    assert!(!store.remove(&sample.entry_key(&engine)).unwrap());
+    assert!(!store.delete(&sample.entry_key(&engine)).unwrap());
     other.assert_has(store, &engine);
 
     sample.put_new(store, &engine);
@@ -95,12 +95,12 @@ pub fn an_entry_in_hand_survives_its_removal<S: EntryStore>(fixture: Fixture<S>)
     let (store, engine, sample) = (&fixture.subject, engine(), Sample::small(1));
     sample.put(store, &engine);
     let entry = sample.assert_has(store, &engine);
-    store.remove(entry.key()).unwrap();
+    store.delete(entry.key()).unwrap();
     sample.assert_is(&entry, &engine);
 
     // This is how tiers pass entries on.
     assert_stored(store.put(entry.key(), &entry).unwrap());
-    store.flush().unwrap();
+    store.sync().unwrap();
     sample.assert_has(store, &engine);
 }
 
@@ -108,14 +108,14 @@ pub fn contains_agrees_with_get<S: EntryStore>(fixture: Fixture<S>) {
     let (store, engine, sample) = (&fixture.subject, engine(), Sample::small(1));
     let key = sample.entry_key(&engine);
     let agree = |expected| {
-        assert_eq!(store.contains(&key).unwrap(), expected);
+        assert_eq!(store.exists(&key).unwrap(), expected);
         assert_eq!(sample.get(store, &engine).is_some(), expected);
     };
     agree(false);
     sample.put(store, &engine);
     agree(true);
     agree(true);
-    store.remove(&key).unwrap();
+    store.delete(&key).unwrap();
     agree(false);
 }
 
@@ -136,7 +136,7 @@ pub fn modules_and_engines_do_not_mix<S: EntryStore>(fixture: Fixture<S>) {
         }
     }
     let [engine, other] = &engines;
-    assert!(store.remove(&samples[0].entry_key(engine)).unwrap());
+    assert!(store.delete(&samples[0].entry_key(engine)).unwrap());
     samples[0].assert_has_not(store, engine);
     samples[0].assert_has(store, other);
     samples[1].assert_has(store, engine);
@@ -144,9 +144,9 @@ pub fn modules_and_engines_do_not_mix<S: EntryStore>(fixture: Fixture<S>) {
 
 pub fn flush_succeeds<S: EntryStore>(fixture: Fixture<S>) {
     let (store, engine, sample) = (&fixture.subject, engine(), Sample::small(1));
-    store.flush().unwrap();
+    store.sync().unwrap();
     sample.put(store, &engine);
-    store.flush().unwrap();
+    store.sync().unwrap();
     sample.assert_has(store, &engine);
 }
 
@@ -188,7 +188,7 @@ pub fn a_second_handle_shares_the_storage<S: EntryStore>(fixture: Fixture<S>) {
     sample.assert_has(second, &engine);
     other.put(second, &engine);
     other.assert_has(first, &engine);
-    assert!(first.remove(&other.entry_key(&engine)).unwrap());
+    assert!(first.delete(&other.entry_key(&engine)).unwrap());
     other.assert_has_not(second, &engine);
 }
 
@@ -200,12 +200,12 @@ pub fn a_store_opened_again_has_what_was_put<S: EntryStore>(fixture: Fixture<S>)
     let (sample, removed) = (Sample::small(1), Sample::small(2));
     sample.put(&store, &engine);
     removed.put(&store, &engine);
-    store.remove(&removed.entry_key(&engine)).unwrap();
+    store.delete(&removed.entry_key(&engine)).unwrap();
     drop(store);
     let store = reopen();
     sample.assert_has(&store, &engine);
     removed.assert_has_not(&store, &engine);
-    assert!(store.remove(&sample.entry_key(&engine)).unwrap());
+    assert!(store.delete(&sample.entry_key(&engine)).unwrap());
 }
 
 pub fn threads_get_whole_entries_or_none<S>(fixture: Fixture<S>)
@@ -227,7 +227,7 @@ where
                             let sample = &samples[(round + number) % samples.len()];
                             let key = sample.entry_key(engine);
                             if round % 3 == 0 {
-                                store.remove(&key).unwrap();
+                                store.delete(&key).unwrap();
                             } else if sample.get(store, engine).is_none() {
                                 let _ = store.put(&key, &sample.entry(engine)).unwrap();
                             }
@@ -329,5 +329,5 @@ fn ask<S: EntryStore + Send + Sync + 'static>(store: S) -> Ask {
         Sample::small(2).entry_key(&engine()),
         Sample::small(1).entry_key(&other_engine()),
     ];
-    Arc::new(move |number| store.compile_permit(&keys[number]).unwrap())
+    Arc::new(move |number| store.permit(&keys[number]).unwrap())
 }

@@ -16,7 +16,7 @@ use module_cache_testkit::{ReferenceStore, TestEngine, TestModule};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
     None,
-    AcceptsMisplaced,
+    AcceptsKeyMismatch,
     AlwaysContains,
     CutsShort,
     DamagesBytes,
@@ -91,12 +91,15 @@ impl<C> Flawed<C> {
         self.calls.fetch_add(1, Ordering::SeqCst)
     }
 
-    fn hash(&self, key: ModuleHash) -> ModuleHash {
-        let mut bytes = *key.as_bytes();
+    fn hash(&self, hash: ModuleHash) -> ModuleHash {
+        let mut bytes = *hash.as_bytes();
         match self.flaw {
             Flaw::IgnoresModule => bytes.fill(7),
             Flaw::TruncatesKeys => bytes[8..].fill(0),
-            Flaw::MixesUpThreads if self.is_away() && self.count().is_multiple_of(2) => {
+            // By the Thue–Morse sequence, which has no period that threads one after the other could fall in with.
+            Flaw::MixesUpThreads
+                if self.is_away() && self.count().count_ones().is_multiple_of(2) =>
+            {
                 bytes.fill(7);
             }
             _ => {}
@@ -117,7 +120,7 @@ impl<C> Flawed<C> {
             Flaw::IgnoresEngine => EngineId::from_parts("any", [0; 32]),
             _ => *key.engine(),
         };
-        EntryKey::new(self.hash(key.module()), engine)
+        EntryKey::new(self.hash(key.hash()), engine)
     }
 
     /// What comes of saving `len` bytes, where they do not get to the inner cache.
@@ -141,7 +144,7 @@ impl<C> Flawed<C> {
         match self.flaw {
             Flaw::PermitsNothing => Ok(CompilePermit::Uncoordinated),
             Flaw::PermitsAll => Ok(CompilePermit::exclusive(())),
-            Flaw::PermitsPerHandle => self.own.compile_permit(key),
+            Flaw::PermitsPerHandle => self.own.permit(key),
             Flaw::OnePermitForAll | Flaw::PermitsOnce | Flaw::PermitsWithoutWaiting => {
                 Ok(if self.permitted.swap(true, Ordering::SeqCst) {
                     CompilePermit::held(|| ())
@@ -157,73 +160,77 @@ impl<C> Flawed<C> {
 }
 
 impl<C: ModuleCache<TestEngine>> ModuleCache<TestEngine> for Flawed<C> {
-    fn load(&self, key: ModuleHash, engine: &TestEngine) -> Result<Option<TestModule>, CacheError> {
+    fn load(
+        &self,
+        hash: ModuleHash,
+        engine: &TestEngine,
+    ) -> Result<Option<TestModule>, CacheError> {
         if self.has(Flaw::ThreadBound) && self.is_away() {
             return Ok(None);
         }
         let before = engine.deserializes();
-        let module = self.inner.load(self.hash(key), self.engine(engine))?;
+        let module = self.inner.load(self.hash(hash), self.engine(engine))?;
         let rejected = module.is_none() && engine.deserializes() > before;
         match self.flaw {
             Flaw::ErrsOnMiss if module.is_none() => Err(failure()),
             Flaw::RejectionIsError if rejected => Err(failure()),
             Flaw::RejectionDeletes if rejected => {
-                self.inner.remove(key, engine)?;
+                self.inner.remove(hash, engine)?;
                 Ok(None)
             }
             _ => Ok(module),
         }
     }
 
-    fn contains(&self, key: ModuleHash, engine: &TestEngine) -> Result<bool, CacheError> {
+    fn contains(&self, hash: ModuleHash, engine: &TestEngine) -> Result<bool, CacheError> {
         Ok(self.has(Flaw::AlwaysContains)
-            || self.inner.contains(self.hash(key), self.engine(engine))?)
+            || self.inner.contains(self.hash(hash), self.engine(engine))?)
     }
 
     fn save(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &TestEngine,
         module: &TestModule,
     ) -> Result<SaveOutcome, CacheError> {
-        let (key, engine) = (self.hash(key), self.engine(engine));
+        let (hash, engine) = (self.hash(hash), self.engine(engine));
         if self.has(Flaw::SerializesNeedlessly) {
             engine.serialize(module)?;
         }
         let bytes = module.weight();
-        if let Some(outcome) = self.refuses(bytes, self.inner.contains(key, engine)?) {
+        if let Some(outcome) = self.refuses(bytes, self.inner.contains(hash, engine)?) {
             return Ok(outcome);
         }
-        match self.inner.save(key, engine, module) {
+        match self.inner.save(hash, engine, module) {
             Err(_) if self.has(Flaw::PretendsToSave) => Ok(SaveOutcome::Stored { bytes }),
             outcome => outcome,
         }
     }
 
-    fn remove(&self, key: ModuleHash, engine: &TestEngine) -> Result<bool, CacheError> {
-        let (key, engine) = (self.hash(key), self.engine(engine));
+    fn remove(&self, hash: ModuleHash, engine: &TestEngine) -> Result<bool, CacheError> {
+        let (hash, engine) = (self.hash(hash), self.engine(engine));
         match self.flaw {
-            Flaw::RemovesNothing => self.inner.contains(key, engine),
-            Flaw::RemoveSaysNo => self.inner.remove(key, engine).map(|_| false),
-            _ => self.inner.remove(key, engine),
+            Flaw::RemovesNothing => self.inner.contains(hash, engine),
+            Flaw::RemoveSaysNo => self.inner.remove(hash, engine).map(|_| false),
+            _ => self.inner.remove(hash, engine),
         }
     }
 
-    fn load_resident(&self, key: ModuleHash, engine: &TestEngine) -> Option<TestModule> {
+    fn load_resident(&self, hash: ModuleHash, engine: &TestEngine) -> Option<TestModule> {
         if self.has(Flaw::HidesResident) {
             return None;
         }
         self.inner
-            .load_resident(self.hash(key), self.engine(engine))
+            .load_resident(self.hash(hash), self.engine(engine))
     }
 
     fn compile_permit(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &TestEngine,
     ) -> Result<CompilePermit, CacheError> {
-        self.permit(&EntryKey::new(key, *engine.id()), || {
-            self.inner.compile_permit(key, engine)
+        self.permit(&EntryKey::new(hash, *engine.id()), || {
+            self.inner.compile_permit(hash, engine)
         })
     }
 
@@ -236,13 +243,13 @@ impl<C: ModuleCache<TestEngine>> ModuleCache<TestEngine> for Flawed<C> {
 
     fn load_sealed(
         &self,
-        key: ModuleHash,
+        hash: ModuleHash,
         engine: &TestEngine,
         entry: SealedEntry<'static>,
     ) -> Result<Option<TestModule>, CacheError> {
         match self.flaw {
             Flaw::OpensNothing => Ok(None),
-            _ => self.inner.load_sealed(key, engine, entry),
+            _ => self.inner.load_sealed(hash, engine, entry),
         }
     }
 
@@ -272,49 +279,49 @@ impl<S: EntryStore> EntryStore for Flawed<S> {
     }
 
     fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
-        if entry.key() != key && !self.has(Flaw::AcceptsMisplaced) {
+        if entry.key() != key && !self.has(Flaw::AcceptsKeyMismatch) {
             return Err(failure());
         }
         let key = self.entry_key(key);
         let len = entry.len() - FOOTER_LEN as u64;
-        if let Some(outcome) = self.refuses(len, self.inner.contains(&key)?) {
+        if let Some(outcome) = self.refuses(len, self.inner.exists(&key)?) {
             return Ok(outcome);
         }
         if self.has(Flaw::GoneWhilePut) {
-            self.inner.remove(&key)?;
+            self.inner.delete(&key)?;
             thread::sleep(Duration::from_millis(5));
         }
         self.inner.put(&key, &relabelled(key, artifact(entry)))
     }
 
-    fn contains(&self, key: &EntryKey) -> Result<bool, CacheError> {
-        Ok(self.has(Flaw::AlwaysContains) || self.inner.contains(&self.entry_key(key))?)
+    fn exists(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        Ok(self.has(Flaw::AlwaysContains) || self.inner.exists(&self.entry_key(key))?)
     }
 
-    fn remove(&self, key: &EntryKey) -> Result<bool, CacheError> {
+    fn delete(&self, key: &EntryKey) -> Result<bool, CacheError> {
         let key = self.entry_key(key);
         match self.flaw {
-            Flaw::RemovesNothing => self.inner.contains(&key),
-            Flaw::RemoveSaysNo => self.inner.remove(&key).map(|_| false),
-            _ => self.inner.remove(&key),
+            Flaw::RemovesNothing => self.inner.exists(&key),
+            Flaw::RemoveSaysNo => self.inner.delete(&key).map(|_| false),
+            _ => self.inner.delete(&key),
         }
     }
 
-    fn compile_permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
-        self.permit(key, || self.inner.compile_permit(key))
+    fn permit(&self, key: &EntryKey) -> Result<CompilePermit, CacheError> {
+        self.permit(key, || self.inner.permit(key))
     }
 
     fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {
         match self.flaw {
-            Flaw::RejectionDeletes => drop(self.inner.remove(key)),
+            Flaw::RejectionDeletes => drop(self.inner.delete(key)),
             _ => self.inner.rejected(key, reason),
         }
     }
 
-    fn flush(&self) -> Result<(), CacheError> {
+    fn sync(&self) -> Result<(), CacheError> {
         match self.flaw {
             Flaw::FlushFails => Err(failure()),
-            _ => self.inner.flush(),
+            _ => self.inner.sync(),
         }
     }
 }

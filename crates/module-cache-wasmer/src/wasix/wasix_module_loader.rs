@@ -1,6 +1,5 @@
 //! Single-flight for wasmer-wasix: one compilation for all who resolve a module at the same time.
 
-use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -125,7 +124,7 @@ impl Failure {
     fn into_spawn_error(self, module_hash: Sha256) -> SpawnError {
         let error = match self {
             Self::Aborted(abort) => CompileError::Aborted(abort),
-            Self::Load(LoadError::Compile(error)) => CompileError::Codegen(match error.source() {
+            Self::Load(LoadError::Compile(error)) => CompileError::Codegen(match error.get_ref() {
                 Some(cause) => cause.to_string(),
                 None => error.to_string(),
             }),

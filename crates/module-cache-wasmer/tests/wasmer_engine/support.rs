@@ -77,6 +77,7 @@ pub(crate) fn load(
     load_artifact(engine, entry.into_artifact())
 }
 
+#[expect(clippy::disallowed_methods, reason = "the engine is tested by itself")]
 pub(crate) fn load_artifact(
     engine: &WasmerEngine,
     artifact: Artifact,

@@ -32,6 +32,7 @@ pub(crate) trait Kind: Compile + ArtifactEngine + Clone {
         self.load_artifact(entry.into_artifact())
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the engine is tested by itself")]
     fn load_artifact(&self, artifact: Artifact) -> Result<Self::Module, EngineError> {
         // SAFETY: artifacts in these tests were serialized by engines of equal id, or are refused by the
         // checks that wasmtime documents; nobody changes the temporary files that they lie in.

@@ -8,11 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 /// Threads that live as long as this, so that what is local to a thread stays.
-pub struct Crew(Vec<Sender<Job>>);
+pub struct ThreadGroup(Vec<Sender<Job>>);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-impl Crew {
+impl ThreadGroup {
     /// So many threads, waiting for work.
     pub fn new(threads: usize) -> Self {
         let hire = |_| {
@@ -42,7 +42,7 @@ impl Crew {
                     hint::spin_loop();
                 }
                 let took = work();
-                answer.send(took).expect("the crew waits for its answers");
+                answer.send(took).expect("the group waits for its answers");
             };
             jobs.send(Box::new(job))
                 .expect("the thread panicked before");

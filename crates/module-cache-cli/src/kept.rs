@@ -1,0 +1,31 @@
+//! Why a module is not in the cache folder after it was loaded.
+
+use module_cache::{
+    CacheError,
+    backend::{EntryKey, EntryStore, SaveOutcome, SkipReason},
+};
+
+use crate::messages;
+use crate::remote::Tiers;
+
+/// What became of a save, if there was one.
+pub(crate) type Saved = Option<Result<SaveOutcome, CacheError>>;
+
+/// What kept the module out of the cache folder; `None` if it is there, or no folder is in use.
+pub(crate) fn problem(cache: &Tiers, key: &EntryKey, saved: &Saved) -> Option<String> {
+    let folder = cache.primary().as_ref()?;
+    match saved {
+        Some(Err(error)) => Some(messages::with_causes(error)),
+        Some(Ok(SaveOutcome::Skipped(reason))) if *reason != SkipReason::AlreadyStored => {
+            Some(reason.to_string())
+        }
+        // It came from the folder, or was stored there.
+        _ if cache.fallback().is_none() => None,
+        _ => match folder.exists(key) {
+            Ok(true) => None,
+            Ok(false) if !folder.is_writable() => Some(SkipReason::ReadOnly.to_string()),
+            Ok(false) => Some("the folder did not take it".into()),
+            Err(error) => Some(messages::with_causes(&error)),
+        },
+    }
+}

@@ -1,0 +1,56 @@
+//! The folder that a program has by default.
+
+use std::env;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use etcetera::base_strategy::choose_native_strategy;
+use module_cache_core::CacheError;
+
+use crate::FileSystemCache;
+
+impl FileSystemCache {
+    /// The folder for a program of this name in the user's cache folder. It need not exist.
+    ///
+    /// | system | folder |
+    /// |---|---|
+    /// | Linux and alike | `$XDG_CACHE_HOME/<program>`, or `~/.cache/<program>` |
+    /// | macOS | `~/Library/Caches/<program>` |
+    /// | Windows | `%LOCALAPPDATA%\<program>` |
+    ///
+    /// ```
+    /// use module_cache_filesystem::FileSystemCache;
+    ///
+    /// # if std::env::var_os("HOME").is_none() { return Ok(()); }
+    /// let folder = FileSystemCache::default_dir("my-host")?;
+    /// assert!(folder.is_absolute() && folder.ends_with("my-host"));
+    /// # Ok::<(), module_cache_core::CacheError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the user has no such folder: a service or a container that runs without `HOME` is not meant to write to
+    /// the folder that the system's database of users names. When `program` is not the name of a folder.
+    pub fn default_dir(program: &str) -> Result<PathBuf, CacheError> {
+        let error = |kind, text: &str| {
+            CacheError::io(
+                "find a cache folder for",
+                program,
+                io::Error::new(kind, text),
+            )
+        };
+        let mut components = Path::new(program).components();
+        let (Some(Component::Normal(_)), None) = (components.next(), components.next()) else {
+            let text = "it is not the name of a folder";
+            return Err(error(io::ErrorKind::InvalidInput, text));
+        };
+        let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+        if cfg!(unix) && !is_set("HOME") && !is_set("XDG_CACHE_HOME") {
+            return Err(error(io::ErrorKind::NotFound, "HOME is not set"));
+        }
+        let strategy = choose_native_strategy()
+            .map_err(|_| error(io::ErrorKind::NotFound, "the user has no home folder"))?;
+        Ok(strategy.cache_dir().join(program))
+    }
+}
