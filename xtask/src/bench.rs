@@ -1,20 +1,18 @@
-//! `cargo xtask bench`: measures this project beside its floors and its peers, and writes
-//! `docs/performance.md` with its plots.
+//! `cargo xtask bench`: measures this project beside baselines and peers, prints all results, and writes
+//! `docs/performance.md` with its pictures.
 
-mod goals;
 mod machine;
 mod measurements;
 mod page;
 mod plot;
 mod programs;
-mod sections;
-mod text;
+mod results;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::workspace::Workspace;
 use crate::{corpus, process, servers};
@@ -24,10 +22,10 @@ use programs::{PROGRAMS, Program};
 /// What the command takes.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Take a look: fewer rounds of fewer cases, in about three minutes
+    /// Take a look: fewer rounds of fewer cases, in about three minutes, and no page
     #[arg(long)]
     quick: bool,
-    /// Measure only these, and write to the target folder instead of docs
+    /// Measure only these, and write no page
     #[arg(value_parser = programs::names())]
     names: Vec<String>,
 }
@@ -50,13 +48,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         let found = measure(workspace, program, Command::new(executable), options.quick);
         measurements.extend(found.with_context(|| format!("cannot measure {}", program.name))?);
     }
-    // Only a run of all is for others to read.
-    let folder = if options.names.is_empty() {
-        workspace.root.join("docs")
-    } else {
-        workspace.target.join("bench")
-    };
-    let page = page::page(&machine::describe(workspace)?, options.quick, &measurements);
+    print!("{}", results::text(&measurements));
+    // Only a whole run is for others to read.
+    if options.quick || !options.names.is_empty() {
+        return Ok(());
+    }
+    let folder = workspace.root.join("docs");
+    let page = page::page(&machine::describe(workspace)?, &measurements);
     write(&folder, &page, &measurements)
         .with_context(|| format!("cannot write to {}", folder.display()))
 }
@@ -65,12 +63,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 fn write(folder: &Path, page: &str, measurements: &Measurements) -> Result<()> {
     let pictures = folder.join("performance");
     fs::create_dir_all(&pictures)?;
-    for (name, picture) in plot::plots(measurements) {
-        fs::write(pictures.join(name), picture)?;
+    for picture in &plot::PICTURES {
+        let drawn = plot::draw(picture, measurements).map_err(|error| anyhow!("{error}"))?;
+        if let Some(drawn) = drawn {
+            fs::write(pictures.join(picture.file).with_extension("svg"), drawn)?;
+        }
     }
-    let place = folder.join("performance.md");
-    fs::write(&place, page)?;
-    eprintln!("written to {}", place.display());
+    fs::write(folder.join("performance.md"), page)?;
     Ok(())
 }
 

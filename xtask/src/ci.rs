@@ -1,13 +1,14 @@
 //! `cargo xtask ci`: everything that has to pass, one announced step after the other.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::workspace::{Workspace, is_built_here};
+use crate::workspace::{BUILT_ELSEWHERE, Workspace};
 use crate::{
-    browser, corpus, deny, dependencies, instructions, min_wasmtime, platforms, process, publish,
-    servers, tidy,
+    browser, corpus, deny, dependencies, installed, instructions, min_wasmtime, platforms, process,
+    publish, servers, tidy,
 };
 
 /// Not a member of the workspace, because fuzzing needs another toolchain to run; it still has to compile.
@@ -18,7 +19,8 @@ const COSMWASM_MANIFEST: &str = "examples/migration/cosmwasm-vm/Cargo.toml";
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STEPS: [Step; 17] = [
+/// With each change.
+const STEPS: [Step; 13] = [
     ("format", format),
     ("clippy", clippy),
     ("corpus", |workspace| corpus::bring(workspace).map(drop)),
@@ -27,23 +29,36 @@ const STEPS: [Step; 17] = [
     ("each feature alone", each_feature),
     ("documentation", documentation),
     ("fuzz targets", fuzz_targets),
-    ("migration from cosmwasm-vm", migration_from_cosmwasm),
     ("instructions", instructions::check),
-    ("oldest wasmtime", min_wasmtime::run),
     ("browser", |workspace| {
         browser::run(workspace, browser::Options::default())
     }),
-    ("platforms", platforms::run),
     ("dependencies", dependencies::compare),
-    ("licences", |workspace| {
-        deny::run(workspace, deny::Options::default())
-    }),
     ("packages", publish::pack),
     ("tidy", tidy::run),
 ];
 
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    run_steps(workspace, &STEPS)
+/// What takes minutes and seldom finds something.
+const WEEKLY: [Step; 4] = [
+    ("migration from cosmwasm-vm", migration_from_cosmwasm),
+    ("oldest wasmtime", min_wasmtime::run),
+    ("platforms", platforms::run),
+    ("licences", |workspace| {
+        deny::run(workspace, deny::Options::default())
+    }),
+];
+
+/// What the command takes.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Run what takes minutes and seldom finds something, too
+    #[arg(long)]
+    weekly: bool,
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let weekly = if options.weekly { &WEEKLY[..] } else { &[] };
+    run_steps(workspace, &[&STEPS, weekly].concat())
 }
 
 fn run_steps(workspace: &Workspace, steps: &[Step]) -> Result<()> {
@@ -108,35 +123,33 @@ fn tests(workspace: &Workspace) -> Result<()> {
 /// Says at compile time, without a feature, that it needs one.
 const NEEDS_A_FEATURE: &str = "module-cache-wasmer";
 
+const HACK: &str = "cargo-hack";
+const HACK_VERSION: &str = "0.6.46";
+
 /// Checks every package without features and with each single one: all features together hide what is
 /// missing, or left over, where they are apart.
 fn each_feature(workspace: &Workspace) -> Result<()> {
-    for (name, package) in &workspace.packages {
-        if !package.builds {
-            continue;
-        }
-        if name != NEEDS_A_FEATURE {
-            check_alone(workspace, name, &[])?;
-        }
-        let features = package.features.iter();
-        for feature in features.filter(|feature| is_built_here(name, feature)) {
-            check_alone(workspace, name, &["--features", feature])?;
-        }
-    }
-    Ok(())
-}
-
-/// With clippy and not with `cargo check`, which would let warnings pass.
-fn check_alone(workspace: &Workspace, package: &str, features: &[&str]) -> Result<()> {
-    let mut command = process::cargo(&workspace.root);
-    command.args([
-        "clippy",
-        "--quiet",
+    let root = workspace
+        .target
+        .join(format!("tools/{HACK}-{HACK_VERSION}"));
+    let programs = installed::ready(&root, HACK, HACK_VERSION, &[HACK])?;
+    let hack = |choice: &[&str]| {
+        let mut command = Command::new(programs.join(HACK));
+        command.current_dir(&workspace.root);
+        // With clippy and not with `cargo check`, which would let warnings pass.
+        command.args(["hack", "clippy", "--quiet", "--each-feature"]);
+        command.arg("--exclude-all-features");
+        process::run(command.args(choice).args(["--", "-D", "warnings"]))
+    };
+    hack(&["--workspace", "--exclude", NEEDS_A_FEATURE])?;
+    let elsewhere = BUILT_ELSEWHERE.map(|(_, feature)| feature).join(",");
+    hack(&[
         "--package",
-        package,
-        "--no-default-features",
-    ]);
-    process::run(command.args(features).args(["--", "-D", "warnings"]))
+        NEEDS_A_FEATURE,
+        "--exclude-no-default-features",
+        "--exclude-features",
+        &elsewhere,
+    ])
 }
 
 fn documentation(workspace: &Workspace) -> Result<()> {

@@ -39,12 +39,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measure this project beside its floors and its peers, and write docs/performance.md
+    /// Measure this project beside baselines and peers, and write docs/performance.md
     Bench(bench::Options),
     /// Run the browser's tests in headless Chromium and in Node, and the demo page
     Browser(browser::Options),
     /// Everything that has to pass before a change is merged, in order, up to the first failure
-    Ci,
+    Ci(ci::Options),
     /// Bring the third-party wasm of tests and benchmarks into the target folder, checked by hash
     Corpus(corpus::Options),
     /// Check the licences and sources of all dependencies
@@ -82,7 +82,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Bench(options) => bench::run(&workspace, &options),
         Command::Browser(options) => browser::run(&workspace, options),
-        Command::Ci => ci::run(&workspace),
+        Command::Ci(options) => ci::run(&workspace, &options),
         Command::Corpus(options) => corpus::run(&workspace, options),
         Command::Deny(options) => deny::run(&workspace, options),
         Command::Dependencies(options) => dependencies::run(&workspace, &options),

@@ -23,16 +23,16 @@ pub(crate) struct Workspace {
 pub(crate) struct Package {
     /// The folder of its manifest.
     pub(crate) folder: PathBuf,
-    /// Whether it has a library or a program.
-    pub(crate) builds: bool,
     /// The names of its features, `default` among them where there is one.
     pub(crate) features: Vec<String>,
+    /// The names of its dependencies but those of tests.
+    pub(crate) dependencies: Vec<String>,
     /// The other packages that its manifest finds by path, for whatever use.
     pub(crate) path_dependencies: Vec<String>,
 }
 
 /// Features that need what `.ci/run` does not install: LLVM itself, or a target without a system.
-const BUILT_ELSEWHERE: [(&str, &str); 2] = [
+pub(crate) const BUILT_ELSEWHERE: [(&str, &str); 2] = [
     ("module-cache-wasmer", "js"),
     ("module-cache-wasmer", "llvm"),
 ];
@@ -71,7 +71,7 @@ impl Workspace {
             .packages
             .iter()
             .flat_map(|(name, package)| package.features.iter().map(move |feature| (name, feature)))
-            .filter(|(name, feature)| is_built_here(name, feature))
+            .filter(|(name, feature)| !BUILT_ELSEWHERE.contains(&(name, feature)))
             .map(|(name, feature)| format!("{name}/{feature}"));
         ["--features".into(), features.collect::<Vec<_>>().join(",")]
     }
@@ -82,23 +82,15 @@ impl Workspace {
     }
 }
 
-/// Whether a feature can be built with what `.ci/run` installs.
-pub(crate) fn is_built_here(package: &str, feature: &str) -> bool {
-    !BUILT_ELSEWHERE.contains(&(package, feature))
-}
-
 impl Package {
     fn read(package: &Value) -> Result<Self> {
         let manifest = Path::new(text(package, "manifest_path")?);
-        let mut builds = false;
-        for target in array(package, "targets")? {
-            builds |= array(target, "kind")?
-                .iter()
-                .any(|kind| kind == "lib" || kind == "bin");
-        }
         let features = package["features"].as_object().context("no features")?;
-        let mut path_dependencies = Vec::new();
+        let (mut dependencies, mut path_dependencies) = (Vec::new(), Vec::new());
         for dependency in array(package, "dependencies")? {
+            if dependency["kind"] != "dev" {
+                dependencies.push(text(dependency, "name")?.to_owned());
+            }
             if dependency.get("path").is_some_and(Value::is_string) {
                 path_dependencies.push(text(dependency, "name")?.to_owned());
             }
@@ -108,8 +100,8 @@ impl Package {
                 .parent()
                 .context("a manifest without a folder")?
                 .into(),
-            builds,
             features: features.keys().cloned().collect(),
+            dependencies,
             path_dependencies,
         })
     }
@@ -133,11 +125,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_workspace_has_this_program_and_the_core_library() {
+    fn this_workspace_has_the_core_library() {
         let workspace = Workspace::load().unwrap();
-        assert!(workspace.packages["xtask"].builds);
         let core = &workspace.packages["module-cache-core"];
-        assert!(core.builds);
         assert_eq!(
             workspace.relative(&core.folder),
             Path::new("crates/module-cache-core")

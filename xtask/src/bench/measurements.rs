@@ -7,6 +7,9 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+/// What the names of baselines begin with.
+const BASELINE: &str = "baseline: ";
+
 /// Everything measured, in the order in which it was.
 #[derive(Debug, Default)]
 pub(super) struct Measurements(Vec<Task>);
@@ -21,7 +24,7 @@ pub(super) struct Task {
     pub(super) contenders: Vec<Contender>,
 }
 
-/// A floor, this project, or a peer; the benchmarks say which by how they name it.
+/// A baseline, this project, or a peer; the benchmarks say which by how they name it.
 #[derive(Debug)]
 pub(super) struct Contender {
     pub(super) name: String,
@@ -34,8 +37,8 @@ impl Measurements {
         self.0.extend(more.0);
     }
 
-    pub(super) fn tasks(&self, section: &str) -> impl Iterator<Item = &Task> {
-        self.0.iter().filter(move |task| task.section == section)
+    pub(super) fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.0.iter()
     }
 
     /// Takes lines of `task<TAB>contender<TAB>value`, one for each round.
@@ -109,21 +112,20 @@ impl Measurements {
 
 impl Task {
     /// What all are divided by.
-    pub(super) fn floor(&self) -> Option<&Contender> {
-        self.contenders
-            .iter()
-            .find(|contender| contender.is_floor())
+    pub(super) fn baseline(&self) -> Option<&Contender> {
+        let mut contenders = self.contenders.iter();
+        contenders.find(|contender| contender.is_baseline())
     }
 
-    pub(super) fn peers(&self) -> impl Iterator<Item = &Contender> {
-        let others = self.contenders.iter();
-        others.filter(|contender| !contender.is_floor() && !contender.is_ours())
+    /// A contender's name without what it is.
+    pub(super) fn plain(name: &str) -> &str {
+        name.strip_prefix(BASELINE).unwrap_or(name)
     }
 }
 
 impl Contender {
-    pub(super) fn is_floor(&self) -> bool {
-        self.name.starts_with("floor: ")
+    pub(super) fn is_baseline(&self) -> bool {
+        self.name.starts_with(BASELINE)
     }
 
     pub(super) fn is_ours(&self) -> bool {
@@ -200,13 +202,13 @@ mod tests {
 
     #[test]
     fn ratios_are_taken_round_by_round() {
-        let lines = "s: c\tfloor: f\t10\ns: c\tmodule-cache\t20\n\
-                     s: c\tfloor: f\t100\ns: c\tmodule-cache\t150\n\
-                     s: c\tfloor: f\t20\ns: c\tmodule-cache\t36\n";
+        let lines = "s: c\tbaseline: f\t10\ns: c\tmodule-cache\t20\n\
+                     s: c\tbaseline: f\t100\ns: c\tmodule-cache\t150\n\
+                     s: c\tbaseline: f\t20\ns: c\tmodule-cache\t36\n";
         let measurements = Measurements::printed(lines).unwrap();
-        let task = measurements.tasks("s").next().unwrap();
+        let task = measurements.tasks().next().unwrap();
         let ours = task.contenders.iter().find(|one| one.is_ours()).unwrap();
-        let ratio = ours.ratio(task.floor().unwrap());
+        let ratio = ours.ratio(task.baseline().unwrap());
         assert!((ratio.median - 1.8).abs() < 1e-9, "{ratio:?}");
         assert!((ours.value() - 36.0).abs() < 1e-9);
     }
@@ -235,7 +237,7 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         let measurements = Measurements::sampled(folder.path()).unwrap();
-        let task = measurements.tasks("s").next().unwrap();
+        let task = measurements.tasks().next().unwrap();
         let values: Vec<_> = task
             .contenders
             .iter()

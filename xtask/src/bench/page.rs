@@ -1,140 +1,174 @@
-//! `docs/performance.md`: goals, sections and tables.
+//! `docs/performance.md`: one table and five pictures.
 
-use super::goals::{Bound, GOALS, Goal};
 use super::measurements::{Contender, Measurements, Task};
-use super::plot;
-use super::sections::{SECTIONS, Section, Unit};
-use super::text::{number, time};
+use super::plot::PICTURES;
+use super::results::{Unit, number};
 
-/// The whole page.
-pub(super) fn page(machine: &str, quick: bool, measurements: &Measurements) -> String {
-    let command = if quick {
-        "cargo xtask bench --quick"
-    } else {
-        "cargo xtask bench"
-    };
+/// A line of the table.
+struct Row {
+    what: &'static str,
+    /// Its section, and what the name of its case begins with.
+    task: (&'static str, &'static str),
+    /// What the contenders' names begin with.
+    ours: &'static str,
+    peer: &'static str,
+}
+
+const fn row(
+    what: &'static str,
+    task: (&'static str, &'static str),
+    ours: &'static str,
+    peer: &'static str,
+) -> Row {
+    Row {
+        what,
+        task,
+        ours,
+        peer,
+    }
+}
+
+const ONE_THREAD: (&str, &str) = ("memory hit", "1 thread, uniform, 1024 entries");
+const ONE_KEY: (&str, &str) = ("memory hit", "2 threads, one hot key, 1024 entries");
+
+const TABLE: [Row; 15] = [
+    row(
+        "A module that is alive",
+        ONE_THREAD,
+        "module-cache SharedCache",
+        "papaya",
+    ),
+    row(
+        "The same, each thread with its own",
+        ONE_THREAD,
+        "module-cache ThreadLocalCache",
+        "RwLock",
+    ),
+    row(
+        "The same, by `ModuleLoader::load_with`",
+        ONE_THREAD,
+        "module-cache ModuleLoader",
+        "RwLock",
+    ),
+    row(
+        "The same, two threads want one module",
+        ONE_KEY,
+        "module-cache ModuleLoader",
+        "RwLock",
+    ),
+    row(
+        "From disk: sqlite",
+        ("disk hit, verified before", "sqlite"),
+        "module-cache, verified",
+        "wasmtime",
+    ),
+    row(
+        "From disk: esbuild",
+        ("disk hit, verified before", "esbuild"),
+        "module-cache, verified",
+        "wasmtime",
+    ),
+    row(
+        "From disk, first this boot: esbuild",
+        ("disk hit, first this boot", "esbuild"),
+        "module-cache",
+        "",
+    ),
+    row(
+        "From disk, wasmer: esbuild",
+        ("disk hit of wasmer modules", "esbuild"),
+        "module-cache",
+        "wasmer-wasix",
+    ),
+    row("Saved: esbuild", ("save", "esbuild"), "module-cache", ""),
+    row(
+        "Compiled through the adapter: sqlite",
+        ("compile", "sqlite, 2 threads"),
+        "module-cache",
+        "",
+    ),
+    row(
+        "CPU seconds of 512 threads in 8 processes that want esbuild",
+        ("herd", "CPU time"),
+        "module-cache",
+        "wasmtime",
+    ),
+    row(
+        "From S3: esbuild",
+        ("remote hit", "esbuild, S3"),
+        "module-cache",
+        "",
+    ),
+    row(
+        "From a folder of 100,000 entries",
+        ("growth", "hit"),
+        "module-cache, 100000",
+        "",
+    ),
+    row(
+        "Saved into one",
+        ("growth", "save"),
+        "module-cache, 100000",
+        "",
+    ),
+    row(
+        "`module-cache run`, warm, 14 MB",
+        ("command, warm start", "14 MB"),
+        "module-cache",
+        "",
+    ),
+];
+
+pub(super) fn page(machine: &str, measurements: &Measurements) -> String {
+    let rows: String = TABLE
+        .iter()
+        .filter_map(|row| row.text(measurements))
+        .collect();
+    let pictures = PICTURES.iter().map(|picture| {
+        let (title, file) = (picture.title, picture.file);
+        format!("\n## {title}\n\n![{title}](performance/{file}.svg)\n")
+    });
+    let pictures: Vec<_> = pictures.collect();
     format!(
         "# Performance\n\n\
-         Written by `{command}`; change what it measures, not this page. All times of a task were taken in \
-         one run, in rounds: in each, every contender has its turn, and a ratio is that of two contenders in \
-         the same round. Tables show the median, and where the middle half of the rounds lies. Machines \
-         differ and are noisy: trust the ratios, and not the times. Everything on disk is in the page cache.\n\n\
-         {machine}\n\
-         {}\n{}",
-        goals(measurements),
-        results(measurements)
+         What a load costs, beside what nobody can beat (the baseline) and beside what people use instead. All \
+         contenders of a line took turns in one run, a ratio is the median of those of the rounds, and everything on disk \
+         was in the page cache. Machines differ and are noisy: trust the ratios, and not the times.\n\n\
+         | | module-cache | × the baseline | × a peer |\n|---|--:|---|---|\n{rows}{}\n\
+         ## Reproduce it\n\n\
+         `cargo xtask bench` measures all of this and more, on Linux, prints every contender of every task, and writes \
+         this page: half an hour on two quiet cores. `cargo xtask bench --quick disk_hit` takes a look at one thing; \
+         what each measures, and how, is said where it begins in `crates/module-cache-bench/benches`. This page was \
+         written on:\n\n{machine}",
+        pictures.concat()
     )
 }
 
-/// All sections that were measured.
-fn results(measurements: &Measurements) -> String {
-    let mut page = String::new();
-    for section in &SECTIONS {
-        let tasks: Vec<_> = measurements.tasks(section.name).collect();
-        if !tasks.is_empty() {
-            page += &section_text(section, &tasks);
-        }
-    }
-    page.trim_end().to_owned() + "\n"
-}
-
-fn goals(measurements: &Measurements) -> String {
-    let row = |goal: &Goal| {
-        let outcome = goal.outcome(measurements)?;
-        let unit = if matches!(goal.bound, Bound::Faster(_)) {
-            "× faster"
-        } else {
-            "×"
+impl Row {
+    fn text(&self, measurements: &Measurements) -> Option<String> {
+        let (section, case) = self.task;
+        let mut tasks = measurements.tasks();
+        let task = tasks.find(|task| task.section == section && task.case.starts_with(case))?;
+        let named = |name: &str| {
+            let mut all = task.contenders.iter();
+            all.find(|one| !name.is_empty() && one.name.starts_with(name))
         };
+        let ours = named(self.ours)?;
+        let value = Unit::of(task).text(ours.value());
+        let baseline = task.baseline().map(|one| beside(ours, one));
+        let peer = named(self.peer).map(|one| beside(ours, one));
         Some(format!(
-            "| {} | {} {unit} | {}, beside {} | {} |\n",
-            goal.text,
-            number(outcome.ratio.median),
-            outcome.case,
-            plain(outcome.other),
-            if outcome.reached { "yes" } else { "**no**" }
+            "| {} | {value} | {} | {} |\n",
+            self.what,
+            baseline.unwrap_or_default(),
+            peer.unwrap_or_default()
         ))
-    };
-    let rows: String = GOALS.iter().filter_map(row).collect();
-    let why_missed: Vec<_> = GOALS
-        .iter()
-        .filter(|goal| {
-            let outcome = goal.outcome(measurements);
-            !goal.why_missed.is_empty() && outcome.is_some_and(|outcome| !outcome.reached)
-        })
-        .map(|goal| format!("- {}: {}", goal.text, goal.why_missed))
-        .collect();
-    format!(
-        "## Goals\n\n\
-         Each is judged by the case in which it is farthest from being reached.\n\n\
-         | goal | measured | in the case | reached |\n|---|---|---|---|\n{rows}\n{}\n",
-        why_missed.join("\n")
-    )
-}
-
-fn section_text(section: &Section, tasks: &[&Task]) -> String {
-    let mut title = section.name.to_owned();
-    title[..1].make_ascii_uppercase();
-    let picture = plot::file_name(section);
-    let mut text = format!(
-        "## {title}\n\n{}\n\n![{title}](performance/{picture})\n\n",
-        section.about
-    );
-    for task in tasks {
-        text += &table(section.unit, task);
-    }
-    text
-}
-
-fn table(unit: Unit, task: &Task) -> String {
-    let head = match unit {
-        Unit::Time => "time",
-        Unit::Count => "value",
-        Unit::Share => "hit ratio",
-    };
-    let floor = task.floor();
-    let columns = match floor {
-        Some(floor) => format!(
-            "| | {head} | × {} | middle half |\n|---|--:|--:|--:|",
-            plain(&floor.name)
-        ),
-        None => format!("| | {head} |\n|---|--:|"),
-    };
-    let rows = task.contenders.iter();
-    let rows: String = rows.map(|contender| row(unit, contender, floor)).collect();
-    format!("### {}\n\n{columns}\n{rows}\n", task.case)
-}
-
-fn row(unit: Unit, contender: &Contender, floor: Option<&Contender>) -> String {
-    let name = if contender.is_ours() {
-        format!("**{}**", contender.name)
-    } else {
-        contender.name.clone()
-    };
-    let value = value(unit, contender.value());
-    let Some(floor) = floor else {
-        return format!("| {name} | {value} |\n");
-    };
-    let ratio = contender.ratio(floor);
-    format!(
-        "| {name} | {value} | {} | {} – {} |\n",
-        number(ratio.median),
-        number(ratio.low),
-        number(ratio.high)
-    )
-}
-
-/// A value with its unit.
-pub(super) fn value(unit: Unit, value: f64) -> String {
-    match unit {
-        Unit::Time => time(value),
-        Unit::Count => number(value),
-        Unit::Share => format!("{:.1} %", 100.0 * value),
     }
 }
 
-fn plain(name: &str) -> &str {
-    name.trim_start_matches("floor: ")
+fn beside(ours: &Contender, other: &Contender) -> String {
+    let name = Task::plain(&other.name);
+    format!("{} × {name}", number(ours.ratio(other).median))
 }
 
 #[cfg(test)]
@@ -142,26 +176,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_section_has_a_table_with_ratios_to_its_floor() {
-        let lines = "growth: hit\tfloor: 10 entries\t10000\ngrowth: hit\tmodule-cache, 1000 entries\t11000\n";
-        let page = results(&Measurements::printed(lines).unwrap());
-        assert!(page.contains("## Growth\n"), "{page}");
+    fn a_line_has_both_ratios() {
+        let lines = "save: esbuild\tbaseline: write\t20000\nsave: esbuild\tmodule-cache\t22000\n\
+                     herd: CPU time, s\tbaseline: one\t2\nherd: CPU time, s\tmodule-cache\t3\n\
+                     herd: CPU time, s\twasmtime's Cache\t12\n";
+        let page = page("- here\n", &Measurements::printed(lines).unwrap());
         assert!(
-            page.contains("| | time | × 10 entries | middle half |"),
+            page.contains("| Saved: esbuild | 22.0 µs | 1.10 × write |  |"),
             "{page}"
         );
         assert!(
-            page.contains("| **module-cache, 1000 entries** | 11 µs | 1.10 | 1.10 – 1.10 |"),
-            "{page}"
-        );
-    }
-
-    #[test]
-    fn a_goal_that_is_missed_is_told() {
-        let lines = "growth: hit\tfloor: 10 entries\t10000\ngrowth: hit\tmodule-cache, 1000 entries\t12000\n";
-        let page = page("- here\n", true, &Measurements::printed(lines).unwrap());
-        assert!(
-            page.contains("| 1.20 × | hit, beside 10 entries | **no** |"),
+            page.contains("| 3.00 | 1.50 × one | 0.250 × wasmtime's Cache |"),
             "{page}"
         );
     }

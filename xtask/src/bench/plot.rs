@@ -1,141 +1,150 @@
-//! Bar charts as SVG: one panel for each case, one bar for each contender, and a line at the floor.
+//! The pictures: for each contender a bar as long as its time, on a logarithmic axis.
 
-use std::fmt::Write;
+use std::error::Error;
+
+use plotters::prelude::*;
 
 use super::measurements::{Contender, Measurements, Task};
-use super::page;
-use super::sections::{SECTIONS, Section, Unit};
-use super::text::{number, slug};
+use super::results::{Unit, number};
 
-/// A picture of each section that was measured, with the name of its file.
-pub(super) fn plots(measurements: &Measurements) -> Vec<(String, String)> {
-    SECTIONS
-        .iter()
-        .filter_map(|section| {
-            let tasks = measurements.tasks(section.name);
-            let tasks: Vec<_> = tasks
-                .filter(|task| task.case.contains(section.drawn))
-                .collect();
-            (!tasks.is_empty()).then(|| (file_name(section), picture(section, &tasks)))
-        })
-        .collect()
+/// What is drawn, and from what.
+pub(super) struct Picture {
+    pub(super) title: &'static str,
+    /// Its name without `.svg`.
+    pub(super) file: &'static str,
+    section: &'static str,
+    /// What the names of the drawn cases begin with and end with.
+    cases: (&'static str, &'static str),
 }
 
-/// The name of the file with a section's picture.
-pub(super) fn file_name(section: &Section) -> String {
-    slug(section.name) + ".svg"
-}
-
-/// All in pixels.
-const WIDTH: f64 = 880.0;
-const NAMES: f64 = 330.0;
-const VALUES: f64 = 170.0;
-const LINE: f64 = 22.0;
-const MARGIN: f64 = 16.0;
-
-/// Readable on any page, because it brings its background; dark where the reader's system is.
-const STYLE: &str = "\
-text{font:13px system-ui,sans-serif;fill:#1f2328}.title{font-size:17px;font-weight:600}\
-.case{font-weight:600}.note{fill:#59636e;stroke:#ffffff;stroke-width:4px;paint-order:stroke}.page{fill:#ffffff}.floor{fill:#8c959f}.ours{fill:#1a7f37}\
-.peer{fill:#54aeff}line{stroke:#59636e;stroke-dasharray:3 3}\
-@media(prefers-color-scheme:dark){text{fill:#f0f6fc}.note{fill:#9198a1;stroke:#0d1117}.page{fill:#0d1117}\
-.floor{fill:#656c76}.ours{fill:#3fb950}.peer{fill:#1f6feb}line{stroke:#9198a1}}";
-
-fn picture(section: &Section, tasks: &[&Task]) -> String {
-    let scale = Scale::of(section.unit, tasks);
-    let (meaning, kinds) = match section.unit {
-        Unit::Time => (
-            "time of one call, on a logarithmic scale; shorter is better",
-            true,
-        ),
-        Unit::Count => ("shorter is better", true),
-        Unit::Share => ("share of requests answered; longer is better", false),
-    };
-    let kinds = if kinds {
-        "green: module-cache, gray: floor, blue: peers"
-    } else {
-        "green: module-cache, blue: peers"
-    };
-    let mut body = String::new();
-    let mut y = MARGIN + LINE;
-    let text = |body: &mut String, class: &str, y: f64, text: &str| {
-        put(
-            body,
-            format_args!("<text class=\"{class}\" x=\"{MARGIN}\" y=\"{y}\">{text}</text>"),
-        );
-    };
-    text(&mut body, "title", y - 6.0, section.name);
-    text(
-        &mut body,
-        "note",
-        y + LINE - 6.0,
-        &format!("{meaning} ({kinds})"),
-    );
-    y += LINE;
-    for task in tasks {
-        y += LINE + 8.0;
-        text(&mut body, "case", y - 6.0, &task.case);
-        // Before the bars, so that it does not cross their labels.
-        if let Some(floor) = task.floor() {
-            let x = NAMES + scale.length(floor.value());
-            let rows = task.contenders.iter().map(|_| LINE);
-            let end = y + rows.sum::<f64>();
-            put(
-                &mut body,
-                format_args!("<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{y}\" y2=\"{end}\"/>"),
-            );
-        }
-        for contender in &task.contenders {
-            bar(&mut body, section.unit, scale, y, contender, task.floor());
-            y += LINE;
-        }
+const fn picture(
+    title: &'static str,
+    file: &'static str,
+    section: &'static str,
+    cases: (&'static str, &'static str),
+) -> Picture {
+    Picture {
+        title,
+        file,
+        section,
+        cases,
     }
-    let height = y + MARGIN;
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n\
-         <title>{}</title>\n<style>{STYLE}</style>\n\
-         <rect class=\"page\" width=\"{WIDTH}\" height=\"{height}\"/>\n{body}</svg>\n",
-        section.name
-    )
 }
 
-fn bar(
-    body: &mut String,
-    unit: Unit,
-    scale: Scale,
-    y: f64,
-    contender: &Contender,
-    floor: Option<&Contender>,
-) {
-    let class = match contender {
-        _ if contender.is_ours() => "ours",
-        _ if contender.is_floor() => "floor",
-        _ => "peer",
-    };
-    let (value, middle) = (contender.value(), y + 15.0);
-    let length = scale.length(value);
-    let ratio = floor
-        .filter(|floor| floor.name != contender.name)
-        .map(|floor| {
-            let ratio = contender.ratio(floor);
-            format!(" = {} × floor", number(ratio.median))
-        });
-    let label = page::value(unit, value) + &ratio.unwrap_or_default();
-    let (names_end, bar_top, bar_height) = (NAMES - 8.0, y + 2.0, LINE - 4.0);
-    put(
-        body,
-        format_args!(
-            "<text x=\"{names_end}\" y=\"{middle}\" text-anchor=\"end\">{}</text>\
-             <rect class=\"{class}\" x=\"{NAMES}\" y=\"{bar_top}\" width=\"{length:.1}\" height=\"{bar_height}\"/>\
-             <text class=\"note\" x=\"{:.1}\" y=\"{middle}\">{label}</text>",
-            contender.name,
-            NAMES + length + 6.0
-        ),
-    );
+pub(super) const PICTURES: [Picture; 5] = [
+    picture(
+        "A module that is alive, of 1024",
+        "memory-hit",
+        "memory hit",
+        ("", "1024 entries"),
+    ),
+    picture(
+        "From disk",
+        "disk-hit",
+        "disk hit, verified before",
+        ("", ""),
+    ),
+    picture(
+        "From disk, first this boot",
+        "first-disk-hit",
+        "disk hit, first this boot",
+        ("", ""),
+    ),
+    picture(
+        "From remote storage on the same machine",
+        "remote-hit",
+        "remote hit",
+        ("", ""),
+    ),
+    picture(
+        "Requests answered from 1 GB of memory",
+        "eviction",
+        "eviction",
+        ("requests", "1000 MB"),
+    ),
+];
+
+const WIDTH: u32 = 900;
+const LINE: u32 = 20;
+/// What the names on the left take, and the values on the right.
+const NAMES: u32 = 330;
+const VALUES: u32 = 150;
+
+/// The picture as SVG; `None` if nothing of it was measured.
+pub(super) fn draw(
+    picture: &Picture,
+    measurements: &Measurements,
+) -> Result<Option<String>, Box<dyn Error>> {
+    let (begin, end) = picture.cases;
+    let tasks = measurements.tasks();
+    let tasks: Vec<_> = tasks
+        .filter(|task| task.section == picture.section)
+        .filter(|task| task.case.starts_with(begin) && task.case.ends_with(end))
+        .collect();
+    let lines: usize = tasks.iter().map(|task| task.contenders.len() + 2).sum();
+    if lines == 0 {
+        return Ok(None);
+    }
+    let mut svg = String::new();
+    {
+        let height = u32::try_from(lines + 1)? * LINE;
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
+        area.fill(&WHITE)?;
+        let scale = Scale::of(&tasks);
+        let at = |x: u32, line: usize| -> Result<(i32, i32), Box<dyn Error>> {
+            Ok((
+                i32::try_from(x)?,
+                i32::try_from(line)? * i32::try_from(LINE)?,
+            ))
+        };
+        let style = |color: &RGBColor| ("sans-serif", 13).into_font().color(color);
+        let mut line = 1;
+        for task in tasks {
+            area.draw_text(&task.case, &style(&BLACK), at(10, line)?)?;
+            line += 1;
+            for contender in &task.contenders {
+                let (left, top) = at(NAMES, line)?;
+                let right = left + scale.length(contender.value());
+                let bar =
+                    Rectangle::new([(left, top), (right, top + 15)], color(contender).filled());
+                area.draw(&bar)?;
+                let name = Task::plain(&contender.name);
+                area.draw_text(name, &style(&BLACK), (25, top + 1))?;
+                area.draw_text(
+                    &label(task, contender),
+                    &style(&BLACK),
+                    (right + 6, top + 1),
+                )?;
+                line += 1;
+            }
+            line += 1;
+        }
+        area.present()?;
+    }
+    Ok(Some(svg))
 }
 
-/// From values to lengths, the same for all panels of a picture.
-#[derive(Clone, Copy)]
+fn color(contender: &Contender) -> RGBColor {
+    if contender.is_ours() {
+        RGBColor(31, 119, 180)
+    } else if contender.is_baseline() {
+        RGBColor(120, 120, 120)
+    } else {
+        RGBColor(200, 200, 200)
+    }
+}
+
+fn label(task: &Task, contender: &Contender) -> String {
+    let value = Unit::of(task).text(contender.value());
+    match task.baseline() {
+        Some(baseline) if baseline.name != contender.name => {
+            format!("{value} = {} ×", number(contender.ratio(baseline).median))
+        }
+        _ => value,
+    }
+}
+
+/// From values to lengths, the same for all tasks of a picture.
 struct Scale {
     logarithmic: bool,
     least: f64,
@@ -143,31 +152,31 @@ struct Scale {
 }
 
 impl Scale {
-    fn of(unit: Unit, tasks: &[&Task]) -> Self {
+    fn of(tasks: &[&Task]) -> Self {
         let contenders = tasks.iter().flat_map(|task| &task.contenders);
         let values: Vec<_> = contenders.map(Contender::value).collect();
         let most = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
         let least = values.iter().copied().fold(most, f64::min);
         Self {
-            logarithmic: unit == Unit::Time,
+            logarithmic: tasks.iter().all(|task| Unit::of(task) == Unit::Time),
             // So that the shortest bar can be seen.
             least: least / 1.5,
             most,
         }
     }
 
-    fn length(self, value: f64) -> f64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "it is at most the width of the picture"
+    )]
+    fn length(&self, value: f64) -> i32 {
         let share = if self.logarithmic {
             (value / self.least).ln() / (self.most / self.least).ln()
         } else {
             value / self.most
         };
-        share * (WIDTH - NAMES - VALUES)
+        (share * f64::from(WIDTH - NAMES - VALUES)) as i32
     }
-}
-
-fn put(body: &mut String, what: std::fmt::Arguments<'_>) {
-    writeln!(body, "{what}").unwrap_or_else(|_| unreachable!("a string takes all"));
 }
 
 #[cfg(test)]
@@ -177,23 +186,23 @@ mod tests {
     #[test]
     fn longer_times_have_longer_bars_and_all_fit() {
         let lines =
-            "growth: hit\tfloor: f\t10\ngrowth: hit\tmodule-cache\t100\ngrowth: hit\tp\t1000\n";
+            "growth: hit\tbaseline: f\t10\ngrowth: hit\tmodule-cache\t100\ngrowth: hit\tp\t1000\n";
         let measurements = Measurements::printed(lines).unwrap();
-        let tasks: Vec<_> = measurements.tasks("growth").collect();
-        let scale = Scale::of(Unit::Time, &tasks);
+        let scale = Scale::of(&measurements.tasks().collect::<Vec<_>>());
         let lengths = [10.0, 100.0, 1000.0].map(|value| scale.length(value));
-        assert!(0.0 < lengths[0] && lengths[0] < lengths[1] && lengths[1] < lengths[2]);
-        assert!((lengths[2] - (WIDTH - NAMES - VALUES)).abs() < 1e-9);
+        assert!(0 < lengths[0] && lengths[0] < lengths[1] && lengths[1] < lengths[2]);
+        assert_eq!(lengths[2].unsigned_abs(), WIDTH - NAMES - VALUES);
     }
 
     #[test]
     fn a_picture_names_every_contender_and_its_ratio() {
-        let lines = "growth: hit\tfloor: f\t10\ngrowth: hit\tmodule-cache\t15\n";
-        let plots = plots(&Measurements::printed(lines).unwrap());
-        let [(name, svg)] = &plots[..] else {
-            panic!("{} plots", plots.len());
-        };
-        assert_eq!(name, "growth.svg");
-        assert!(svg.contains("15 ns = 1.50 × floor"), "{svg}");
+        let lines = "remote hit: sqlite\tbaseline: f\t10\nremote hit: sqlite\tmodule-cache\t15\n";
+        let measurements = Measurements::printed(lines).unwrap();
+        let svg = draw(&PICTURES[3], &measurements).unwrap().unwrap();
+        assert!(
+            svg.contains("15.0 ns = 1.50 ×") && svg.contains("module-cache"),
+            "{svg}"
+        );
+        assert!(draw(&PICTURES[0], &measurements).unwrap().is_none());
     }
 }
