@@ -63,8 +63,9 @@ impl EngineInstance {
         self.id
     }
 
-    /// Calls `act` when the last clone is dropped, on the thread that drops it, unless the handler is dropped before. A
-    /// panic in `act` is swallowed, so that others are called too.
+    /// Calls `act` when the last clone is dropped, unless the handler is dropped before: on the thread that drops the
+    /// clone, or on one that drops a handler at that moment. A panic in `act` is swallowed, so that others are called
+    /// too.
     ///
     /// A cache of live modules lets go of the engine's modules here.
     pub fn when_dropped(&self, act: impl FnOnce() + Send + 'static) -> EndHandler {

@@ -38,12 +38,15 @@ pub enum CacheError {
     /// The engine could not serialize the module, or refuses an entry.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// Both sides of a fallback failed.
-    #[error("both caches failed: {primary}; {fallback}")]
+    /// Both sides of a fallback failed. It displays with all causes of both, and has no [`source`](Error::source).
+    #[error(
+        "both caches failed: {}; {}",
+        WithCauses(primary),
+        WithCauses(fallback)
+    )]
     #[non_exhaustive]
     Both {
         /// The first cache's error.
-        #[source]
         primary: Box<CacheError>,
         /// The second cache's error.
         fallback: Box<CacheError>,
@@ -103,7 +106,7 @@ impl CacheError {
 
 /// An engine could not compile, serialize or load a module.
 ///
-/// It displays with all causes, in one line, and so has no [`source`](Error::source), like an error that was made by
+/// It displays with all causes, and so has no [`source`](Error::source), like an error that was made by
 /// [`io::Error::other`].
 ///
 /// ```
@@ -168,7 +171,20 @@ impl fmt::Debug for EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.message)?;
-        let mut cause = self.get_ref();
+        match self.get_ref() {
+            Some(cause) => write!(out, ": {}", WithCauses(cause)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An error and all that is behind it.
+struct WithCauses<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.0)?;
+        let mut cause = self.0.source();
         while let Some(error) = cause {
             write!(out, ": {error}")?;
             cause = error.source();
@@ -232,5 +248,15 @@ mod tests {
             "cannot compile the module: cannot parse: unexpected end"
         );
         assert!(error.source().is_none() && error.get_ref().is_some());
+    }
+
+    #[test]
+    fn what_is_printed_of_two_errors_has_each_cause_once() {
+        let io = |text| CacheError::io("read", "p", io::Error::other(text));
+        let both = EngineError::new("x", CacheError::both(io("one"), io("two")));
+        assert_eq!(
+            both.to_string(),
+            "x: both caches failed: cannot read p: one; cannot read p: two"
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! The folder that a program has by default.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use etcetera::base_strategy::choose_native_strategy;
@@ -31,7 +32,7 @@ impl FileSystemCache {
     /// # Errors
     ///
     /// When the user has no such folder: a service or a container that runs without `HOME` is not meant to write to
-    /// the folder that the system's database of users names. When `program` is not the name of a folder.
+    /// the folder that the system's database of users names. When `program` is a path, and not a name.
     pub fn default_dir(program: &str) -> Result<PathBuf, CacheError> {
         let error = |kind, text: &str| {
             CacheError::io(
@@ -40,14 +41,25 @@ impl FileSystemCache {
                 io::Error::new(kind, text),
             )
         };
-        let mut components = Path::new(program).components();
-        let (Some(Component::Normal(_)), None) = (components.next(), components.next()) else {
+        if program.contains('\0') || Path::new(program).file_name() != Some(OsStr::new(program)) {
             let text = "it is not the name of a folder";
             return Err(error(io::ErrorKind::InvalidInput, text));
+        }
+        let absolute = |name| {
+            env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
         };
-        let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-        if cfg!(unix) && !is_set("HOME") && !is_set("XDG_CACHE_HOME") {
-            return Err(error(io::ErrorKind::NotFound, "HOME is not set"));
+        let is_apple = cfg!(target_vendor = "apple");
+        if cfg!(unix)
+            && !is_apple
+            && let Some(caches) = absolute("XDG_CACHE_HOME")
+        {
+            return Ok(caches.join(program));
+        }
+        if cfg!(unix) && absolute("HOME").is_none() {
+            let text = "HOME is not set, or not absolute";
+            return Err(error(io::ErrorKind::NotFound, text));
         }
         let strategy = choose_native_strategy()
             .map_err(|_| error(io::ErrorKind::NotFound, "the user has no home folder"))?;

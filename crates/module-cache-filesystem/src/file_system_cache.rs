@@ -154,7 +154,7 @@ impl EntryStore for FileSystemCache {
     fn delete(&self, key: &EntryKey) -> Result<bool, CacheError> {
         let name = layout::entry(key);
         self.folder
-            .with_ledger(|guard| guard.remove(&name))
+            .with_ledger(|guard| Ok(guard.remove(&name)?.is_some()))
             .map_err(|error| self.folder.error("remove the entry", &name, error))
     }
 

@@ -143,7 +143,7 @@ impl Folder {
             return false;
         };
         match ledger.lock_now(&self.directory) {
-            Ok(Some(mut guard)) => guard.remove(name).unwrap_or(false),
+            Ok(Some(mut guard)) => guard.remove(name).is_ok_and(|freed| freed.is_some()),
             _ => self.directory.remove_file(name).is_ok(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use module_cache_core::{EntryKey, ModuleHash};
+use module_cache_core::{EngineId, EntryKey, ModuleHash};
 
 use crate::clock;
 
@@ -41,10 +41,10 @@ pub(crate) fn entry_of(engine: &str, module: ModuleHash) -> String {
     format!("{engine}/{module}")
 }
 
-/// Whether this is the name of an engine's folder: a label, a dash, and 16 digits.
+/// Whether this is the name of an engine's folder: a label that an engine can have, a dash, and 16 digits.
 pub(crate) fn is_engine_dir(name: &str) -> bool {
     name.rsplit_once('-').is_some_and(|(label, digits)| {
-        !label.is_empty()
+        (1..=EngineId::LABEL_LEN).contains(&label.len())
             && digits.len() == 16
             && digits
                 .bytes()

@@ -158,12 +158,16 @@ impl LedgerGuard<'_> {
         self.write(None)
     }
 
-    /// Removes the file `name`, and says whether there was one.
-    pub(crate) fn remove(&mut self, name: &str) -> io::Result<bool> {
+    /// Removes the file `name`, if there is one, and returns how many bytes it took, in whole blocks.
+    pub(crate) fn remove(&mut self, name: &str) -> io::Result<Option<u64>> {
         let attributes = match self.directory.attributes_of(name) {
             Ok(attributes) => attributes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
+            Err(error) => {
+                return match error.kind() {
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
+                    _ => Err(error),
+                };
+            }
         };
         let takes = blocks(attributes.size);
         let intent = Intent {
@@ -181,7 +185,7 @@ impl LedgerGuard<'_> {
         }
         self.total = self.total.saturating_sub(takes);
         self.write(None)?;
-        Ok(true)
+        Ok(Some(takes))
     }
 
     /// Takes the total from what is really there.
@@ -240,6 +244,9 @@ impl LedgerGuard<'_> {
         put(&mut record, 16, self.total);
         if let Some(intent) = intent {
             let name = intent.name.as_bytes();
+            if name.len() > NAME_MAX {
+                return Err(io::ErrorKind::InvalidFilename.into());
+            }
             put(&mut record, 24, if intent.publish { 1 } else { 2 });
             put(&mut record, 32, intent.inode);
             put(&mut record, 40, intent.adds);
@@ -418,8 +425,8 @@ mod tests {
             })
             .unwrap();
         assert_eq!(guard.total(), 4096);
-        assert!(guard.remove(NAME).unwrap());
-        assert!(!guard.remove(NAME).unwrap());
+        assert_eq!(guard.remove(NAME).unwrap(), Some(4096));
+        assert_eq!(guard.remove(NAME).unwrap(), None);
         drop(guard);
         assert_eq!(fixture.lock().total(), 0);
     }

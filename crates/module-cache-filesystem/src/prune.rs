@@ -94,7 +94,7 @@ pub(crate) fn shrink(
             continue;
         }
         if let Some(guard) = &mut guard
-            && !guard.remove(&entry.name())?
+            && guard.remove(&entry.name())?.is_none()
         {
             continue;
         }

@@ -95,7 +95,7 @@ impl Failure {
         let removed = repair
             && self.useless
             && folder
-                .with_ledger(|guard| guard.remove(&name))
+                .with_ledger(|guard| Ok(guard.remove(&name)?.is_some()))
                 .unwrap_or_else(|error| {
                     folder.error("remove the entry", &name, error);
                     false

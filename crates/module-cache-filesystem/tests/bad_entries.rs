@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use module_cache_core::{
-    Compile, Engine, EntryKey, ModuleCache, ModuleHash, SaveOutcome, SigningKey, SkipReason, Trust,
+    Compile, Engine, EntryKey, ListedEntry, ModuleCache, ModuleHash, SaveOutcome, SigningKey,
+    SkipReason, Trust,
 };
-use module_cache_filesystem::{FileSystemCache, Verification};
+use module_cache_filesystem::{FileSystemCache, PruneOptions, Verification};
 use module_cache_testkit::{TestEngine, wasm};
 
 const FOOTER_LEN: usize = 192;
@@ -330,4 +331,53 @@ fn a_module_loaded_and_saved_into_a_second_folder_gives_the_same_bytes() {
         fs::read(folder.entry()).unwrap(),
         fs::read(copy.root().join(name)).unwrap()
     );
+}
+
+/// A folder that no engine can have, as its name is longer than their labels, is none of the cache's.
+#[test]
+fn what_lies_in_a_folder_of_too_long_a_name_is_unknown_and_stays() {
+    let folder = Folder::new();
+    let cache = folder.cache();
+    let long = cache
+        .root()
+        .join("v1")
+        .join(format!("{}-0123456789abcdef", "a".repeat(200)));
+    fs::create_dir(&long).unwrap();
+    let file = long.join(ModuleHash::of(b"x").to_string());
+    fs::write(&file, "somebody's").unwrap();
+    assert_eq!(cache.usage().unwrap().unknown_files, [long]);
+    let everything = PruneOptions {
+        max_size: Some(0),
+        ..PruneOptions::default()
+    };
+    assert_eq!(cache.prune(&everything).unwrap().removed, 1);
+    assert!(file.exists());
+}
+
+#[test]
+fn a_listed_entry_of_no_engine_names_no_file() {
+    let folder = Folder::new();
+    let cache = folder.cache();
+    let hash = ModuleHash::of(b"x");
+    let outside = folder.cache().root().join(hash.to_string());
+    fs::write(&outside, "somebody's").unwrap();
+    let absolute = outside.parent().unwrap().to_str().unwrap();
+    for engine in ["..", "../..", absolute, "Foreign", ""] {
+        let listed = ListedEntry::new(engine, hash, 0);
+        assert_eq!(cache.remove_listed(&listed).unwrap(), 0);
+        assert!(cache.get_listed(&listed).unwrap().is_none());
+    }
+    assert!(outside.exists());
+}
+
+#[test]
+fn each_entry_that_is_removed_frees_its_own_bytes() {
+    let folder = Folder::new();
+    let cache = folder.cache();
+    let other = folder.entry_of(&folder.engine, ModuleHash::of(b"other"));
+    fs::copy(folder.entry(), other).unwrap();
+    for listed in cache.list().unwrap() {
+        assert!(cache.remove_listed(&listed).unwrap() >= 4096);
+        assert_eq!(cache.remove_listed(&listed).unwrap(), 0);
+    }
 }

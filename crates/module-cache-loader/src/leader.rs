@@ -126,22 +126,25 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         if let Err(error) = &outcome {
             lead.complete(Err(error.clone()));
         }
+        let mut saved = None;
         let finished = panic_as_error(hash, || {
             let _span = span.enter();
-            let saved = self.finish(hash, &outcome, &span);
+            self.finish(hash, &outcome, &span, &mut saved);
             // Those who share the storage wait until it is there.
             drop(permit);
-            Ok(saved)
+            Ok(())
         });
-        let saved = finished.unwrap_or_else(|error| {
+        if let Err(error) = finished {
             self.counters.cache_error();
             let _ = panic_as_error(hash, || {
                 error!(%hash, %error, "the module may not be stored");
                 Ok(())
             });
-            let error = CacheError::backend("the cache", "save the module", error);
-            outcome.is_ok().then_some(Err(error))
-        });
+            if matches!(outcome, Ok((_, Source::Compiled))) {
+                let error = CacheError::backend("the cache", "save the module", error);
+                saved.get_or_insert(Err(error));
+            }
+        }
         // Until now, those who asked got the module from this load.
         drop(lead);
         let _ = panic_as_error(hash, || {
@@ -152,17 +155,22 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
     }
 
     /// What comes after everybody has the outcome.
-    fn finish(&self, hash: ModuleHash, outcome: &Outcome<E::Module>, span: &Span) -> Option<Saved> {
+    fn finish(
+        &self,
+        hash: ModuleHash,
+        outcome: &Outcome<E::Module>,
+        span: &Span,
+        saved: &mut Option<Saved>,
+    ) {
         match outcome {
             Ok((module, source)) => {
                 span.record("source", field::display(source));
                 debug!(%hash, %source, "loaded");
-                (*source == Source::Compiled).then(|| self.save(hash, module))
+                if *source == Source::Compiled {
+                    self.save(hash, module, saved);
+                }
             }
-            Err(error) => {
-                debug!(%hash, error = error as &dyn Error, "not loaded");
-                None
-            }
+            Err(error) => debug!(%hash, error = error as &dyn Error, "not loaded"),
         }
     }
 
@@ -203,15 +211,14 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         })
     }
 
-    fn save(&self, hash: ModuleHash, module: &E::Module) -> Saved {
+    fn save(&self, hash: ModuleHash, module: &E::Module, saved: &mut Option<Saved>) {
         let _span = debug_span!("save").entered();
-        let saved = self.cache.save(hash, &self.engine, module);
-        match &saved {
+        // Known before it is logged, which may panic.
+        match saved.insert(self.cache.save(hash, &self.engine, module)) {
             Ok(SaveOutcome::Stored { bytes }) => debug!(%hash, bytes, "saved"),
             Ok(SaveOutcome::Skipped(reason)) => debug!(%hash, %reason, "not saved"),
             Err(error) => self.cache_error(hash, error),
         }
-        saved
     }
 
     /// Counts an error of the cache. The first is worth a warning; a disk that is gone would make

@@ -13,7 +13,7 @@ pub struct Loaded<M> {
     pub module: M,
     /// Where it came from.
     pub source: Source,
-    /// From the call to the answer, waiting included. Zero for a resident module: reading the clock twice would take
+    /// From the miss in memory to the answer, waiting included. Zero for a resident module: reading the clock twice would take
     /// longer than the load.
     pub elapsed: Duration,
     /// What became of the save, where this call compiled the module and saved it: on threads, not in tasks, which get

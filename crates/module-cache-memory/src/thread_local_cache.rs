@@ -32,21 +32,24 @@ use crate::key::{Key, KeyMap, give_back_memory};
 /// about the thread that calls it.
 ///
 /// Modules are freed when they are evicted, when their thread ends, and when the last clone of the handle or of their
-/// engine is dropped: at once in the thread that drops it, and in others when they next do anything with any
-/// `ThreadLocalCache` but to hit.
-/// While a thread ends, its loads are misses and its saves are skipped for [`SkipReason::NoSpace`].
+/// engine is dropped: in the thread that drops it at once, if that is not while a module is cloned, and in others when
+/// they next do anything with any `ThreadLocalCache` but to hit.
+/// Once a thread that ends has freed its modules, its loads are misses and its saves are skipped for
+/// [`SkipReason::NoSpace`].
 ///
 /// Saving a module that is there keeps the one that is there. What leaves when room is needed is told in
 /// the [crate's documentation](crate).
 ///
 /// # Contract
 ///
-/// A module's `Clone` may load from the cache, and must not change it: a save is skipped for [`SkipReason::Busy`]
-/// there, and a removal does nothing. A module's `Drop` may do anything.
+/// A module's `Clone` may load from the cache, and must not change it: while a load clones, a save is skipped for
+/// [`SkipReason::Busy`], and a removal does nothing. A module's `Drop` may do anything but panic: then modules that
+/// were to be dropped with it may be leaked.
 pub struct ThreadLocalCache<E: Engine> {
     handle: Arc<Handle>,
-    /// Shared and sent like a function: it holds none of the engine's values.
-    engine: PhantomData<fn(&E)>,
+    /// Shared and sent like a function, as it holds none of the engine's values; and of this very type: a cache that
+    /// became one of a subtype or a supertype would take its modules for those of another engine.
+    engine: PhantomData<fn(E) -> E>,
 }
 
 impl<E: Engine> ThreadLocalCache<E> {
@@ -168,6 +171,8 @@ impl<E: Engine> ModuleCache<E> for ThreadLocalCache<E> {
         let found = modules.get(&key);
         if found.is_none() {
             modules.misses.set(modules.misses.get() + 1);
+            drop(modules);
+            let _ = THREAD.try_with(Caches::free_orphans);
         }
         Ok(found)
     }
@@ -212,7 +217,11 @@ impl<E: Engine> ModuleCache<E> for ThreadLocalCache<E> {
 
     fn load_resident(&self, hash: ModuleHash, engine: &E) -> Option<E::Module> {
         let key = Key::new(hash, engine);
-        self.look_first()?.get(&key)
+        let found = self.look_first().and_then(|modules| modules.get(&key));
+        if found.is_none() {
+            let _ = THREAD.try_with(Caches::free_orphans);
+        }
+        found
     }
 }
 
@@ -245,6 +254,29 @@ impl<E: Engine> fmt::Debug for ThreadLocalCache<E> {
 }
 
 /// What the clones of a cache share: its identity, which is the address.
+///
+/// ```compile_fail,E0308
+/// use module_cache_core::{Engine, EngineId, EngineInstance};
+/// use module_cache_memory::ThreadLocalCache;
+///
+/// struct Of<F>(EngineId, EngineInstance, Option<F>);
+///
+/// impl<F: Clone + 'static> Engine for Of<F> {
+///     type Module = F;
+///
+///     fn id(&self) -> &EngineId {
+///         &self.0
+///     }
+///
+///     fn instance(&self) -> &EngineInstance {
+///         &self.1
+///     }
+/// }
+///
+/// fn keeps(cache: ThreadLocalCache<Of<fn(&'static str)>>) -> ThreadLocalCache<Of<for<'a> fn(&'a str)>> {
+///     cache
+/// }
+/// ```
 struct Handle {
     limit: Cost,
 }

@@ -109,6 +109,26 @@ fn modules_are_freed_at_once_in_the_thread_that_drops_the_last_handle() {
 
 #[test]
 fn modules_are_freed_in_other_threads_when_those_use_any_cache_again() {
+    freed_in_another_thread(|| assert!(ThreadLocalCache::<Plain<u64>>::new().is_empty()));
+}
+
+#[test]
+fn a_miss_frees_what_can_be_freed_and_so_does_a_look_that_finds_nothing_resident() {
+    let (cache, engine) = (ThreadLocalCache::new(), Plain::of_weights());
+    let miss = {
+        let (cache, engine) = (cache.clone(), engine.clone());
+        move || {
+            assert!(cache.save(key(0), &engine, &1).unwrap().is_stored());
+            assert_eq!(cache.load(key(0), &engine).unwrap(), Some(1));
+            assert_eq!(cache.load(key(1), &engine).unwrap(), None);
+        }
+    };
+    freed_in_another_thread(miss);
+    freed_in_another_thread(move || assert_eq!(cache.load_resident(key(1), &engine), None));
+}
+
+/// Drops a cache, of which another thread still has a module, and asserts that this is freed when that thread acts.
+fn freed_in_another_thread(act: impl FnOnce() + Send + 'static) {
     let freed = Arc::new(AtomicUsize::new(0));
     let cache = ThreadLocalCache::new();
     let (saved, wait_until_saved) = mpsc::channel();
@@ -122,7 +142,7 @@ fn modules_are_freed_in_other_threads_when_those_use_any_cache_again() {
             saved.send(()).unwrap();
             wait_until_dropped.recv().unwrap();
             assert_eq!(freed.load(Ordering::SeqCst), 0);
-            assert!(ThreadLocalCache::<Plain<u64>>::new().is_empty());
+            act();
             assert_eq!(freed.load(Ordering::SeqCst), 1);
         }
     });
