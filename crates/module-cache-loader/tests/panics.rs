@@ -16,7 +16,7 @@ use module_cache_core::{
     EngineInstance, HashedModule, ModuleCache, ModuleHash, SaveOutcome, StoreCache,
 };
 use module_cache_fallback::{FallbackCache, FallbackExt};
-use module_cache_loader::{LoadError, ModuleLoader};
+use module_cache_loader::{LoadError, Loaded, ModuleLoader, Source};
 use module_cache_memory::SharedCache;
 use module_cache_testkit::{ReferenceStore, wasm};
 use tracing::span::{Attributes, Id, Record};
@@ -214,23 +214,31 @@ fn module(n: u64) -> HashedModule<'static> {
     HashedModule::new(wasm(n, 1000))
 }
 
-/// Everything that a load may be: cold, resident, fetched, stored, evicting; then an error.
+/// Everything that a load may be: cold, resident, fetched, stored, evicting; then an error. Only what was compiled was
+/// saved.
 fn all_kinds_of_loads(loader: &Loader, fuse: &Fuse) {
-    let one_panic_each: [&dyn Fn(); 6] = [
-        &|| drop(loader.load(&module(1))),
-        &|| drop(loader.load(&module(1))),
+    let load = |n| loader.load(&module(n));
+    let one_panic_each: [&dyn Fn() -> Result<Loaded<Fragile>, LoadError>; 6] = [
+        &|| load(1),
+        &|| load(1),
         &|| {
-            drop(loader.load_with(module(2).hash(), || {
+            loader.load_with(module(2).hash(), || {
                 fuse.call("fetch");
                 Ok::<_, io::Error>(FragileWasm(fuse.clone(), wasm(2, 1000)))
-            }));
+            })
         },
-        &|| drop(loader.load(&module(1))),
-        &|| drop(loader.load_with(module(3).hash(), || Err::<Vec<u8>, _>("no route"))),
-        &|| drop(loader.load(&module(2))),
+        &|| load(1),
+        &|| loader.load_with(module(3).hash(), || Err::<Vec<u8>, _>("no route")),
+        &|| load(2),
     ];
     for load in one_panic_each {
-        let _ = catch_unwind(AssertUnwindSafe(load));
+        let loaded = catch_unwind(AssertUnwindSafe(|| {
+            let loaded = load().ok()?;
+            Some((loaded.source, loaded.saved.is_some()))
+        }));
+        if let Ok(Some((source, saved))) = loaded {
+            assert!(!saved || source == Source::Compiled, "{source}");
+        }
     }
 }
 

@@ -119,7 +119,8 @@ impl<E: Engine> ThreadLocalCache<E> {
     /// What this thread did since the cache was made, through all handles.
     ///
     /// [`load_resident`](ModuleCache::load_resident) counts its hits and not its misses, because its
-    /// callers go on to [`load`](ModuleCache::load).
+    /// callers go on to [`load`](ModuleCache::load). A miss in a thread's first load is not counted if a module's `Clone`
+    /// makes it.
     pub fn stats(&self) -> CacheStats {
         self.look(Modules::stats).unwrap_or_default()
     }
