@@ -1,7 +1,7 @@
 //! A cache for precompiled WebAssembly modules, put together from the crates that are enabled.
 //!
 //! Compiling a module takes seconds; loading what was compiled before takes microseconds. This crate
-//! re-exports the parts of module-cache behind one feature each, and adds nothing:
+//! re-exports the parts of module-cache behind one feature each, and adds one alias:
 //!
 //! | feature | brings |
 //! |---|---|
