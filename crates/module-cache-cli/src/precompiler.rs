@@ -25,7 +25,7 @@ use crate::wasm_file::WasmFile;
 
 /// Brings the code of files into a cache.
 pub(crate) enum Precompiler<'a> {
-    Wasmtime(Engine<'a>),
+    Wasmtime(Box<Engine<'a>>),
     /// Each module gets an engine of its own. One of wasmer is locked while it compiles, keeps all code for
     /// as long as it lives, and is of no more use after its compiler panicked.
     #[cfg(feature = "wasmer")]
@@ -54,7 +54,7 @@ impl<'a> Precompiler<'a> {
     pub(crate) fn new(engine: EngineName, cache: &'a Tiers) -> Result<Self> {
         // Settings would be part of the engine's id. Without any, it is the id of engines as most make them.
         match engine {
-            EngineName::Wasmtime => Ok(Self::Wasmtime(Engine::new(cache)?)),
+            EngineName::Wasmtime => Ok(Self::Wasmtime(Engine::new(cache)?.into())),
             #[cfg(feature = "wasmer")]
             EngineName::WasmerCranelift => Ok(Self::Wasmer {
                 new_engine: || Cranelift::default().into(),

@@ -154,7 +154,8 @@ impl EntryStore for FileSystemCache {
     fn delete(&self, key: &EntryKey) -> Result<bool, CacheError> {
         let name = layout::entry(key);
         self.folder
-            .with_ledger(|guard| Ok(guard.remove(&name)?.is_some()))
+            .remove(&name)
+            .map(|freed| freed.is_some())
             .map_err(|error| self.folder.error("remove the entry", &name, error))
     }
 

@@ -136,6 +136,11 @@ impl Folder {
         act(&mut guard.ok_or(io::ErrorKind::ResourceBusy)?)
     }
 
+    /// Removes an entry, if it is there, and returns how many bytes it took, in whole blocks.
+    pub(crate) fn remove(&self, name: &str) -> io::Result<Option<u64>> {
+        self.with_ledger(|guard| guard.remove(name))
+    }
+
     /// Removes an entry without waiting for anybody: a load must not. Where the ledger is in use, it says
     /// too much until the next count.
     fn remove_now(&self, name: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use module_cache_core::{EngineId, EntryKey, ModuleHash};
+use module_cache_core::{EngineId, EntryKey, ListedEntry, ModuleHash};
 
 use crate::clock;
 
@@ -39,6 +39,11 @@ pub(crate) fn entry(key: &EntryKey) -> String {
 /// The same, where the engine is known by its folder.
 pub(crate) fn entry_of(engine: &str, module: ModuleHash) -> String {
     format!("{engine}/{module}")
+}
+
+/// The file of an entry that was listed; `None` where it names the folder of no engine, as only a caller's own can.
+pub(crate) fn listed_entry(listed: &ListedEntry) -> Option<String> {
+    is_engine_dir(&listed.engine).then(|| entry_of(&listed.engine, listed.hash))
 }
 
 /// Whether this is the name of an engine's folder: a label that an engine can have, a dash, and 16 digits.

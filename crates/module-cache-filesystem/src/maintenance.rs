@@ -119,11 +119,10 @@ impl FileSystemCache {
         &self,
         listed: &ListedEntry,
     ) -> Result<Option<SealedEntry<'static>>, CacheError> {
-        if !layout::is_engine_dir(&listed.engine) {
+        let Some(name) = layout::listed_entry(listed) else {
             return Ok(None);
-        }
+        };
         let folder = &*self.folder;
-        let name = layout::entry_of(&listed.engine, listed.hash);
         match open_entry::key_of(&folder.directory, &name, folder.policy.owner_check) {
             Ok(Ok(key)) => self.get(&key),
             Ok(Err(refusal)) => {
@@ -175,12 +174,12 @@ impl FileSystemCache {
     ///
     /// When the folder is not writable, or is locked by others for long.
     pub fn remove_listed(&self, listed: &ListedEntry) -> Result<u64, CacheError> {
-        if !layout::is_engine_dir(&listed.engine) {
+        let Some(name) = layout::listed_entry(listed) else {
             return Ok(0);
-        }
-        let name = layout::entry_of(&listed.engine, listed.hash);
+        };
         self.folder
-            .with_ledger(|guard| Ok(guard.remove(&name)?.unwrap_or(0)))
+            .remove(&name)
+            .map(|freed| freed.unwrap_or(0))
             .map_err(|error| self.folder.error("remove the entry", &name, error))
     }
 

@@ -94,12 +94,13 @@ impl Failure {
         let name = entry.name();
         let removed = repair
             && self.useless
-            && folder
-                .with_ledger(|guard| Ok(guard.remove(&name)?.is_some()))
-                .unwrap_or_else(|error| {
+            && folder.remove(&name).map_or_else(
+                |error| {
                     folder.error("remove the entry", &name, error);
                     false
-                });
+                },
+                |freed| freed.is_some(),
+            );
         Fault {
             path: folder.directory.path().join(name),
             reason: self.reason,

@@ -127,7 +127,7 @@ impl<E: Engine> ThreadLocalCache<E> {
 
     /// Looks at this thread's modules; `None` if it has had none, or ends.
     fn look<T>(&self, look: impl FnOnce(&Modules<E::Module>) -> T) -> Option<T> {
-        let _ = THREAD.try_with(Caches::free_orphans);
+        free_orphans();
         self.look_first().map(|modules| look(&modules))
     }
 
@@ -173,7 +173,7 @@ impl<E: Engine> ModuleCache<E> for ThreadLocalCache<E> {
         if found.is_none() {
             modules.misses.set(modules.misses.get() + 1);
             drop(modules);
-            let _ = THREAD.try_with(Caches::free_orphans);
+            free_orphans();
         }
         Ok(found)
     }
@@ -220,7 +220,7 @@ impl<E: Engine> ModuleCache<E> for ThreadLocalCache<E> {
         let key = Key::new(hash, engine);
         let found = self.look_first().and_then(|modules| modules.get(&key));
         if found.is_none() {
-            let _ = THREAD.try_with(Caches::free_orphans);
+            free_orphans();
         }
         found
     }
@@ -292,10 +292,16 @@ impl Drop for Handle {
 /// free.
 static ENDED: AtomicU64 = AtomicU64::new(0);
 
+/// Frees what this thread has of handles and engines that are gone; nothing in a thread that has freed all it had.
+#[inline]
+fn free_orphans() {
+    let _ = THREAD.try_with(Caches::free_orphans);
+}
+
 fn something_ended() {
     ENDED.fetch_add(1, Ordering::Release);
     // Other threads free theirs when they come by; one that is ending has freed them.
-    let _ = THREAD.try_with(Caches::free_orphans);
+    free_orphans();
 }
 
 thread_local! {
