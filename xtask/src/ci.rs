@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::workspace::{BUILT_ELSEWHERE, Workspace};
 use crate::{
-    browser, corpus, deny, dependencies, installed, instructions, min_wasmtime, platforms, process,
-    publish, servers, tidy,
+    browser, corpus, deny, dependencies, faults, installed, instructions, min_wasmtime, platforms,
+    process, publish, servers, tidy,
 };
 
 /// Not a member of the workspace, because fuzzing needs another toolchain to run; it still has to compile.
@@ -20,13 +20,14 @@ const COSMWASM_MANIFEST: &str = "examples/migration/cosmwasm-vm/Cargo.toml";
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
 /// With each change.
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     ("format", format),
     ("clippy", clippy),
     ("corpus", |workspace| corpus::bring(workspace).map(drop)),
     ("servers", servers::bring),
     ("tests", tests),
-    ("each feature alone", each_feature),
+    ("each feature alone, without engines", features_of_storages),
+    ("faults", faults::check),
     ("documentation", documentation),
     ("fuzz targets", fuzz_targets),
     ("instructions", instructions::check),
@@ -39,7 +40,11 @@ const STEPS: [Step; 13] = [
 ];
 
 /// What takes minutes and seldom finds something.
-const WEEKLY: [Step; 4] = [
+const WEEKLY: [Step; 6] = [
+    ("faults and loss of power", |workspace| {
+        faults::run(workspace, faults::Options::default())
+    }),
+    ("each feature alone, with engines", features_of_engines),
     ("migration from cosmwasm-vm", migration_from_cosmwasm),
     ("oldest wasmtime", min_wasmtime::run),
     ("platforms", platforms::run),
@@ -126,30 +131,45 @@ const NEEDS_A_FEATURE: &str = "module-cache-wasmer";
 const HACK: &str = "cargo-hack";
 const HACK_VERSION: &str = "0.6.46";
 
-/// Checks every package without features and with each single one: all features together hide what is
-/// missing, or left over, where they are apart.
-fn each_feature(workspace: &Workspace) -> Result<()> {
+/// What has features of its own and builds no engine: from nothing, the others take a quarter of an hour.
+const WITHOUT_ENGINES: [&str; 2] = ["module-cache-loader", "module-cache-remote"];
+
+fn features_of_storages(workspace: &Workspace) -> Result<()> {
+    let packages = WITHOUT_ENGINES.map(|package| ["--package", package]);
+    each_feature(workspace, packages.as_flattened())
+}
+
+fn features_of_engines(workspace: &Workspace) -> Result<()> {
+    let apart = WITHOUT_ENGINES.map(|package| ["--exclude", package]);
+    let mut others = vec!["--workspace", "--exclude", NEEDS_A_FEATURE];
+    others.extend(apart.as_flattened());
+    each_feature(workspace, &others)?;
+    let elsewhere = BUILT_ELSEWHERE.map(|(_, feature)| feature).join(",");
+    each_feature(
+        workspace,
+        &[
+            "--package",
+            NEEDS_A_FEATURE,
+            "--exclude-no-default-features",
+            "--exclude-features",
+            &elsewhere,
+        ],
+    )
+}
+
+/// Checks packages without features and with each single one: all features together hide what is missing, or left
+/// over, where they are apart.
+fn each_feature(workspace: &Workspace, choice: &[&str]) -> Result<()> {
     let root = workspace
         .target
         .join(format!("tools/{HACK}-{HACK_VERSION}"));
     let programs = installed::ready(&root, HACK, HACK_VERSION, &[HACK])?;
-    let hack = |choice: &[&str]| {
-        let mut command = Command::new(programs.join(HACK));
-        command.current_dir(&workspace.root);
-        // With clippy and not with `cargo check`, which would let warnings pass.
-        command.args(["hack", "clippy", "--quiet", "--each-feature"]);
-        command.arg("--exclude-all-features");
-        process::run(command.args(choice).args(["--", "-D", "warnings"]))
-    };
-    hack(&["--workspace", "--exclude", NEEDS_A_FEATURE])?;
-    let elsewhere = BUILT_ELSEWHERE.map(|(_, feature)| feature).join(",");
-    hack(&[
-        "--package",
-        NEEDS_A_FEATURE,
-        "--exclude-no-default-features",
-        "--exclude-features",
-        &elsewhere,
-    ])
+    let mut command = Command::new(programs.join(HACK));
+    command.current_dir(&workspace.root);
+    // With clippy and not with `cargo check`, which would let warnings pass.
+    command.args(["hack", "clippy", "--quiet", "--each-feature"]);
+    command.arg("--exclude-all-features");
+    process::run(command.args(choice).args(["--", "-D", "warnings"]))
 }
 
 fn documentation(workspace: &Workspace) -> Result<()> {

@@ -10,6 +10,7 @@ mod debian;
 mod debian_rust;
 mod deny;
 mod dependencies;
+mod faults;
 mod installed;
 mod instructions;
 mod library_folder;
@@ -51,6 +52,8 @@ enum Command {
     Deny(deny::Options),
     /// Compare docs/dependencies.md with the crates that each feature brings
     Dependencies(dependencies::Options),
+    /// Do to the cache's folder what systems, disks and power supplies do, and write docs/reliability.md
+    Faults(faults::Options),
     /// Count the instructions of the paths that matter, and fail if they are more, or far fewer, than before
     Instructions(instructions::Options),
     /// Check and test the wasmtime adapter with the oldest wasmtime of its range
@@ -86,6 +89,7 @@ fn run(command: Command) -> Result<()> {
         Command::Corpus(options) => corpus::run(&workspace, options),
         Command::Deny(options) => deny::run(&workspace, options),
         Command::Dependencies(options) => dependencies::run(&workspace, &options),
+        Command::Faults(options) => faults::run(&workspace, options),
         Command::Instructions(options) => instructions::run(&workspace, options),
         Command::MinWasmtime => min_wasmtime::run(&workspace),
         Command::Platforms => platforms::run(&workspace),

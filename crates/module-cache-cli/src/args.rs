@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::messages;
 
@@ -40,6 +40,9 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
 
 /// Parses the command line. Ends the process where that asks for help, or is wrong.
 pub(crate) fn parse() -> Command {
+    if let Some(args) = plain_run() {
+        return Command::Run(args);
+    }
     match CommandLine::try_parse().and_then(checked) {
         Ok(command) => command,
         Err(error) if is_help(&error) => error.exit(),
@@ -49,6 +52,18 @@ pub(crate) fn parse() -> Command {
             process::exit(2);
         }
     }
+}
+
+/// The arguments of `run`, if it is that and nothing is wrong with them: a program that starts does not wait for the
+/// descriptions of all other commands.
+fn plain_run() -> Option<RunArgs> {
+    if env::args_os().nth(1)? != "run" {
+        return None;
+    }
+    let run = RunArgs::augment_args(clap::Command::new("run"));
+    let matches = run.try_get_matches_from(env::args_os().skip(1)).ok()?;
+    let args = RunArgs::from_arg_matches(&matches).ok()?;
+    args.objection().is_none().then_some(args)
 }
 
 /// The command line, for those who explain it in other ways.

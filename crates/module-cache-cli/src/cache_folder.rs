@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
+use module_cache::filesystem::FileSystemCacheBuilder;
 use module_cache::{CacheError, FileSystemCache};
 
 use crate::args::{CACHE_DIR, CacheDirArg, DirArgs, variable};
@@ -52,7 +53,15 @@ pub(crate) fn resolve(arg: &CacheDirArg) -> Result<PathBuf> {
 ///
 /// When there is no such folder to be had, or it cannot be trusted.
 pub(crate) fn open(arg: &CacheDirArg) -> Result<FileSystemCache> {
-    FileSystemCache::open(resolve(arg)?).map_err(|error| match error {
+    open_with(arg, |options| options)
+}
+
+fn open_with(
+    arg: &CacheDirArg,
+    choose: impl FnOnce(FileSystemCacheBuilder) -> FileSystemCacheBuilder,
+) -> Result<FileSystemCache> {
+    let options = choose(FileSystemCache::builder(resolve(arg)?));
+    options.open().map_err(|error| match error {
         // Its text says what to do.
         CacheError::Untrusted { .. } => error.into(),
         error => anyhow!(
@@ -68,7 +77,32 @@ pub(crate) fn open(arg: &CacheDirArg) -> Result<FileSystemCache> {
 ///
 /// As for [`open`], and when the folder can be read only.
 pub(crate) fn open_writable(arg: &CacheDirArg) -> Result<FileSystemCache> {
-    let folder = open(arg)?;
+    writable(open(arg)?)
+}
+
+/// The same for a folder that every user of the machine may read from now on.
+///
+/// # Errors
+///
+/// As for [`open_writable`].
+pub(crate) fn open_world_readable(arg: &CacheDirArg) -> Result<FileSystemCache> {
+    writable(open_with(arg, FileSystemCacheBuilder::world_readable)?)
+}
+
+/// The same for a folder that takes at most so many bytes from now on.
+///
+/// # Errors
+///
+/// As for [`open_writable`], and when the limit cannot be set.
+pub(crate) fn open_with_limit(arg: &CacheDirArg, max_size: u64) -> Result<FileSystemCache> {
+    let folder = writable(open_with(arg, |options| options.max_size(max_size))?)?;
+    if folder.max_size()? != max_size {
+        bail!("cannot set the limit of {}", folder.root().display());
+    }
+    Ok(folder)
+}
+
+fn writable(folder: FileSystemCache) -> Result<FileSystemCache> {
     if !folder.is_writable() {
         bail!(
             "{} can be read only, so nothing can be stored there; choose another cache folder with \

@@ -34,7 +34,11 @@ use crate::{cache_folder, kept, messages, output, progress, units};
 pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
     let started = Instant::now();
     let storage = remote::open(&args.remote)?;
-    let folder = cache_folder::open_writable(&args.cache_dir)?;
+    let folder = if args.world_readable {
+        cache_folder::open_world_readable(&args.cache_dir)?
+    } else {
+        cache_folder::open_writable(&args.cache_dir)?
+    };
     let found = find_files(&args.paths);
     note_links(&found);
 

@@ -29,6 +29,11 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<u8> {
         print_for_people(&report, args.dry_run)?;
     }
     output::flush()?;
+    if report.stuck > 0 {
+        let entries = units::entries(report.stuck);
+        messages::error(format_args!("{entries} should go and cannot be removed"));
+        return Ok(1);
+    }
     Ok(0)
 }
 
@@ -40,6 +45,7 @@ struct Record {
     removed_bytes: u64,
     kept: u64,
     kept_bytes: u64,
+    stuck: u64,
     stale_files: u64,
     unknown_files: Vec<String>,
 }
@@ -52,6 +58,7 @@ impl Record {
             removed_bytes: report.removed_bytes,
             kept: report.kept,
             kept_bytes: report.kept_bytes,
+            stuck: report.stuck,
             stale_files: report.stale_files,
             unknown_files: output::names(&report.unknown_files),
         }

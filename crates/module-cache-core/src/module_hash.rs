@@ -58,11 +58,8 @@ impl ModuleHash {
             hasher.update_reader(file)?;
             return Ok(Self(*hasher.finalize().as_bytes()));
         }
-        parallel_hash::hash(&Mode::Hash, metadata.len(), &|range, hasher| {
-            let mut piece = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
-            read_exact_at(file, &mut piece, range.start)?;
-            hasher.update(&piece);
-            Ok(())
+        parallel_hash::hash_read(&Mode::Hash, metadata.len(), &|piece, offset| {
+            read_exact_at(file, piece, offset)
         })
         .map(Self)
     }

@@ -22,25 +22,38 @@ const LEAF: u64 = 256 * 1024;
 /// Below this a second thread costs more than it saves (starting one takes about 30 µs).
 const PARALLEL_FROM: u64 = 1024 * 1024;
 
-/// Hashes `len` bytes, of which `read` brings any range into a hasher.
-pub(crate) fn hash(
+/// Brings a range of the data into a hasher, by way of a buffer where it has to be read. A thread has one buffer for all
+/// that it reads.
+type Bring<'a> = dyn Fn(Range<u64>, &mut Vec<u8>, &mut Hasher) -> io::Result<()> + Sync + 'a;
+
+/// Hashes `len` bytes, of which `read` fills a buffer with those at an offset.
+pub(crate) fn hash_read(
     mode: &Mode<'_>,
     len: u64,
-    read: &(dyn Fn(Range<u64>, &mut Hasher) -> io::Result<()> + Sync),
+    read: &(dyn Fn(&mut [u8], u64) -> io::Result<()> + Sync),
 ) -> io::Result<[u8; 32]> {
+    hash(mode, len, &|range, buffer, hasher| {
+        buffer.resize(to_index(range.end - range.start), 0);
+        read(buffer, range.start)?;
+        hasher.update(buffer);
+        Ok(())
+    })
+}
+
+fn hash(mode: &Mode<'_>, len: u64, bring: &Bring<'_>) -> io::Result<[u8; 32]> {
     let threads = if len < PARALLEL_FROM { 1 } else { cores() };
     if threads == 1 {
-        let mut hasher = hasher(mode);
+        let (mut hasher, mut buffer) = (hasher(mode), Vec::new());
         let mut start = 0;
         while start < len {
             let end = len.min(start + LEAF);
-            read(start..end, &mut hasher)?;
+            bring(start..end, &mut buffer, &mut hasher)?;
             start = end;
         }
         return Ok(*hasher.finalize().as_bytes());
     }
 
-    let leaves = leaves(mode, len, threads, read)?;
+    let leaves = leaves(mode, len, threads, bring)?;
     let left = left_subtree_len(len);
     let root = merge_subtrees_root(
         &subtree(mode, &leaves, 0, left),
@@ -54,7 +67,7 @@ pub(crate) fn hash(
 pub(crate) fn hash_slices(mode: &Mode<'_>, pieces: [&[u8]; 2]) -> [u8; 32] {
     let split = pieces[0].len();
     let len = (split + pieces[1].len()) as u64;
-    hash(mode, len, &|range, hasher| {
+    hash(mode, len, &|range, _, hasher| {
         let (start, end) = (to_index(range.start), to_index(range.end));
         hasher.update(&pieces[0][start.min(split)..end.min(split)]);
         hasher.update(&pieces[1][start.max(split) - split..end.max(split) - split]);
@@ -92,13 +105,14 @@ fn leaves(
     mode: &Mode<'_>,
     len: u64,
     threads: usize,
-    read: &(dyn Fn(Range<u64>, &mut Hasher) -> io::Result<()> + Sync),
+    bring: &Bring<'_>,
 ) -> io::Result<Vec<ChainingValue>> {
     let count = to_index(len.div_ceil(LEAF));
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let results = Mutex::new(vec![ChainingValue::default(); count]);
     let work = || -> io::Result<()> {
+        let mut buffer = Vec::new();
         while !failed.load(Ordering::Relaxed) {
             let leaf = next.fetch_add(1, Ordering::Relaxed);
             if leaf >= count {
@@ -107,7 +121,7 @@ fn leaves(
             let start = leaf as u64 * LEAF;
             let mut hasher = hasher(mode);
             hasher.set_input_offset(start);
-            if let Err(error) = read(start..len.min(start + LEAF), &mut hasher) {
+            if let Err(error) = bring(start..len.min(start + LEAF), &mut buffer, &mut hasher) {
                 failed.store(true, Ordering::Relaxed);
                 return Err(error);
             }
@@ -228,11 +242,10 @@ mod tests {
 
     #[test]
     fn an_error_of_any_leaf_is_the_answer() {
-        let outcome = hash(&Mode::Hash, 4 << 20, &|range, hasher| {
-            if range.start == 3 << 20 {
+        let outcome = hash_read(&Mode::Hash, 4 << 20, &|_, offset| {
+            if offset == 3 << 20 {
                 return Err(io::Error::other("bad sector"));
             }
-            hasher.update(&vec![0; to_index(range.end - range.start)]);
             Ok(())
         });
         assert_eq!(outcome.unwrap_err().to_string(), "bad sector");

@@ -24,7 +24,15 @@ pub struct SealedEntry<'a> {
 #[derive(Debug)]
 enum Content<'a> {
     Bytes(Cow<'a, [u8]>),
-    File { file: File, footer: Footer },
+    /// The artifact as it was read from a file that was verified earlier.
+    Read {
+        artifact: Vec<u8>,
+        footer: Footer,
+    },
+    File {
+        file: File,
+        footer: Footer,
+    },
 }
 
 impl<'a> SealedEntry<'a> {
@@ -60,6 +68,32 @@ impl<'a> SealedEntry<'a> {
         Self {
             key: *footer.key(),
             content: Content::File { file, footer },
+        }
+    }
+
+    /// An entry that was read from a file, artifact and footer, of which the contents need not be hashed again to be
+    /// loaded.
+    ///
+    /// # Safety
+    ///
+    /// `bytes` end in `footer`, and the file's contents were verified against it under a [`Trust`] of the storage.
+    /// Nobody changed the file since.
+    ///
+    /// # Panics
+    ///
+    /// As for [`from_file`](Self::from_file).
+    pub unsafe fn from_read(mut bytes: Vec<u8>, footer: Footer) -> Self {
+        assert!(
+            footer.key_id().is_none(),
+            "a signed entry must be verified in memory"
+        );
+        bytes.truncate(bytes.len() - FOOTER_LEN);
+        Self {
+            key: *footer.key(),
+            content: Content::Read {
+                artifact: bytes,
+                footer,
+            },
         }
     }
 
@@ -127,6 +161,7 @@ impl<'a> SealedEntry<'a> {
     pub fn to_memory(&self) -> io::Result<SealedEntry<'static>> {
         let artifact = match &self.content {
             Content::Bytes(bytes) => bytes.to_vec(),
+            Content::Read { artifact, footer } => proven(artifact, footer)?.to_vec(),
             Content::File { file, footer } => {
                 let mut bytes = Vec::new();
                 let len = usize::try_from(footer.artifact_len()).map_err(io::Error::other)?;
@@ -155,6 +190,7 @@ impl<'a> SealedEntry<'a> {
         let copy;
         let artifact = match &self.content {
             Content::Bytes(bytes) => bytes,
+            Content::Read { artifact, footer } => proven(artifact, footer)?,
             Content::File { .. } => {
                 copy = self.to_memory()?;
                 let Content::Bytes(bytes) = &copy.content else {
@@ -185,7 +221,7 @@ impl<'a> SealedEntry<'a> {
     pub fn len(&self) -> u64 {
         let artifact_len = match &self.content {
             Content::Bytes(bytes) => bytes.len() as u64,
-            Content::File { footer, .. } => footer.artifact_len(),
+            Content::Read { footer, .. } | Content::File { footer, .. } => footer.artifact_len(),
         };
         artifact_len + FOOTER_LEN as u64
     }
@@ -194,6 +230,7 @@ impl<'a> SealedEntry<'a> {
     pub fn into_artifact(self) -> Artifact {
         match self.content {
             Content::Bytes(bytes) => Artifact::Bytes(bytes.into_owned()),
+            Content::Read { artifact, .. } => Artifact::Bytes(artifact),
             Content::File { file, footer } => Artifact::File {
                 file,
                 len: footer.artifact_len(),
@@ -213,24 +250,43 @@ impl<'a> SealedEntry<'a> {
     pub fn write_to(&self, trust: &Trust, out: &mut dyn Write) -> io::Result<()> {
         let (mode, key_id) = trust.sealing();
         let mut footer = Footer::unsealed(self.key, self.len() - FOOTER_LEN as u64, key_id);
-        match &self.content {
-            Content::Bytes(bytes) => {
-                let (seal, written) = parallel_hash::hash_slices_beside(
-                    &mode.as_mode(),
-                    [bytes, &footer.sealed_fields()],
-                    || out.write_all(bytes),
-                );
-                written?;
-                footer.seal = seal;
-            }
+        let artifact = match &self.content {
+            Content::Bytes(bytes) => bytes,
+            Content::Read { artifact, footer } => proven(artifact, footer)?,
             Content::File {
                 file,
                 footer: found,
             } => {
                 footer.seal = copy_verified(file, found, &mode, &footer, out)?;
+                return out.write_all(&footer.encode());
             }
-        }
+        };
+        let (seal, written) = parallel_hash::hash_slices_beside(
+            &mode.as_mode(),
+            [artifact, &footer.sealed_fields()],
+            || out.write_all(artifact),
+        );
+        written?;
+        footer.seal = seal;
         out.write_all(&footer.encode())
+    }
+}
+
+fn changed() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the entry changed since it was verified",
+    )
+}
+
+/// An artifact that is about to be copied: damaged bytes must not get a fresh, valid seal.
+fn proven<'a>(artifact: &'a [u8], footer: &Footer) -> io::Result<&'a [u8]> {
+    let mode = SealMode::checksum();
+    let hash = parallel_hash::hash_slices(&mode.as_mode(), [artifact, &footer.sealed_fields()]);
+    if hash == footer.seal {
+        Ok(artifact)
+    } else {
+        Err(changed())
     }
 }
 
@@ -243,12 +299,6 @@ fn copy_verified(
     footer: &Footer,
     out: &mut dyn Write,
 ) -> io::Result<[u8; 32]> {
-    let changed = || {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the entry changed since it was verified",
-        )
-    };
     let mut checksum = SealMode::checksum().hasher();
     let mut seal = matches!(mode, SealMode::Signed(_)).then(|| mode.hasher());
     let mut left = found.artifact_len();
@@ -256,7 +306,10 @@ fn copy_verified(
     file.rewind()?;
     while left > 0 {
         let want = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
-        let count = file.read(&mut piece[..want])?;
+        let count = match file.read(&mut piece[..want]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            count => count?,
+        };
         if count == 0 {
             return Err(changed());
         }
@@ -465,11 +518,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("entry");
         let mut bytes = sealed(&vec![8; 600_000], &unauthenticated());
-        let copy = |bytes: &[u8], trust: &Trust| {
-            std::fs::write(&path, bytes).unwrap();
-            let footer = Footer::parse(bytes).unwrap();
-            // SAFETY: the entries of these tests are never executed.
-            let entry = unsafe { SealedEntry::from_file(File::open(&path).unwrap(), footer) };
+        let copy_of = |entry: SealedEntry<'static>, trust: &Trust| {
             let mut copy = Vec::new();
             let written = entry.write_to(trust, &mut copy).map(|()| copy);
             // What is copied into memory, or compressed, is as good or as bad.
@@ -484,6 +533,19 @@ mod tests {
                 written.is_ok()
             );
             written
+        };
+        let copy = |bytes: &[u8], trust: &Trust| {
+            std::fs::write(&path, bytes).unwrap();
+            let footer = Footer::parse(bytes).unwrap();
+            let file = File::open(&path).unwrap();
+            // SAFETY: the entries of these tests are never executed.
+            let entry = unsafe { SealedEntry::from_file(file, footer.clone()) };
+            let of_file = copy_of(entry, trust);
+            // SAFETY: as above.
+            let entry = unsafe { SealedEntry::from_read(bytes.to_vec(), footer) };
+            let of_read = copy_of(entry, trust);
+            assert_eq!(of_file.as_ref().ok(), of_read.as_ref().ok());
+            of_file
         };
         let signed = Trust::signed(SigningKey::from_bytes([1; 32]));
         assert_eq!(copy(&bytes, &unauthenticated()).unwrap(), bytes);

@@ -1,5 +1,7 @@
 //! Which stored entries a reader accepts, and how a writer seals them.
 
+use std::io;
+
 use blake3::hazmat::{ContextKey, Mode, hash_derive_key_context};
 
 use crate::{InvalidEntry, KeyId, SigningKey, footer::Footer, parallel_hash};
@@ -78,12 +80,31 @@ impl Trust {
             .unwrap_or(entry.len())
             .min(entry.len());
         let hash = parallel_hash::hash_slices(&mode.as_mode(), [&entry[..sealed], &[]]);
-        // Compared in constant time: a seal with a key is a secret until it is found.
-        if blake3::Hash::from_bytes(hash) == blake3::Hash::from_bytes(footer.seal) {
-            Ok(())
-        } else {
-            Err(InvalidEntry::Corrupt("its checksum does not match"))
-        }
+        compare(hash, footer)
+    }
+
+    /// The same for an entry of `len` bytes that is not in memory: `read` fills a buffer with the bytes at an offset, and
+    /// is called from several threads.
+    ///
+    /// # Errors
+    ///
+    /// The outer error is one of `read`; the inner one is as for [`verify`](Self::verify).
+    pub fn verify_read(
+        &self,
+        footer: &Footer,
+        len: u64,
+        read: &(dyn Fn(&mut [u8], u64) -> io::Result<()> + Sync),
+    ) -> io::Result<Result<(), InvalidEntry>> {
+        let sealed = self.mode_of(footer).and_then(|mode| {
+            let sealed = footer.sealed_len_of(len)?;
+            Ok((mode, sealed))
+        });
+        let (mode, sealed) = match sealed {
+            Ok(sealed) => sealed,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let hash = parallel_hash::hash_read(&mode.as_mode(), sealed, read)?;
+        Ok(compare(hash, footer))
     }
 
     /// How a writer seals, and the name of the key it does so with.
@@ -104,6 +125,15 @@ impl Trust {
                 None => Err(InvalidEntry::UnknownKey(id)),
             },
         }
+    }
+}
+
+/// Compares in constant time: a seal with a key is a secret until it is found.
+fn compare(hash: [u8; 32], footer: &Footer) -> Result<(), InvalidEntry> {
+    if blake3::Hash::from_bytes(hash) == blake3::Hash::from_bytes(footer.seal) {
+        Ok(())
+    } else {
+        Err(InvalidEntry::Corrupt("its checksum does not match"))
     }
 }
 

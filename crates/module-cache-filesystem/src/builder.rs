@@ -3,18 +3,19 @@
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use module_cache_core::{CacheError, Counters, Trust};
 
 use crate::directory::Directory;
+use crate::engine_folder::EngineFolders;
 use crate::file_system_cache::FileSystemCache;
-use crate::folder::{Folder, Policy, Verify};
+use crate::folder::{Folder, Map, Policy, Verify};
 use crate::heartbeat::Silent;
 use crate::hints::Hints;
 use crate::ledger::Ledger;
-use crate::{Verification, layout, trust_check};
+use crate::{Verification, interrupted, layout, limit, trust_check};
 
 /// What is left free on a large disk.
 const DEFAULT_RESERVE: u64 = 256 << 20;
@@ -35,6 +36,10 @@ const DEFAULT_RESERVE: u64 = 256 << 20;
 /// ```
 #[derive(Debug)]
 #[must_use]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct FileSystemCacheBuilder {
     root: PathBuf,
     trust: Option<Trust>,
@@ -42,7 +47,8 @@ pub struct FileSystemCacheBuilder {
     strict: bool,
     skip_permission_checks: bool,
     read_only: bool,
-    max_size: u64,
+    world_readable: bool,
+    max_size: Option<u64>,
     min_free: Option<u64>,
     max_age: Option<Duration>,
 }
@@ -72,7 +78,8 @@ impl FileSystemCacheBuilder {
             strict: false,
             skip_permission_checks: false,
             read_only: false,
-            max_size: 10 << 30,
+            world_readable: false,
+            max_size: None,
             min_free: None,
             max_age: None,
         }
@@ -105,19 +112,20 @@ impl FileSystemCacheBuilder {
         self
     }
 
-    /// The most bytes that entries take together, in whole blocks of 4 KiB, whoever publishes and whoever
-    /// dies when; 10 GiB by default. Saving more makes room first, by removing the least recently used
-    /// entries down to 90 % of this. A module that alone is larger is not stored.
+    /// Sets the most bytes that the folder takes, for all programs that use it and until another is set: what is stored and
+    /// what is being written, in whole blocks of 4 KiB, whoever saves and whoever dies when. A folder of which nobody has
+    /// said takes 10 GiB.
     ///
-    /// Each handle keeps to the limit that it was opened with.
+    /// Saving more makes room first, by removing the least recently used entries down to 90 % of this. A module that alone
+    /// is larger is not stored. A folder that takes more than a limit which is newly set keeps it until the next save.
     pub fn max_size(mut self, bytes: u64) -> Self {
-        self.max_size = bytes;
+        self.max_size = Some(bytes);
         self
     }
 
     /// The bytes that a save leaves free on the disk; by default 256 MiB, or a twentieth of the disk where
     /// that is less. Entries are removed to keep them free if that suffices, and otherwise the save is
-    /// skipped. With 0, only a disk without room stops a save, and nothing is removed for it.
+    /// skipped. Removing one that is in use frees nothing; then no more are removed for ten minutes. With 0, only a disk without room stops a save, and nothing is removed for it.
     pub fn min_free(mut self, bytes: u64) -> Self {
         self.min_free = Some(bytes);
         self
@@ -127,6 +135,13 @@ impl FileSystemCacheBuilder {
     /// default age is no reason.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
+        self
+    }
+
+    /// Lets every user of the machine read what is stored, now and later, and change or lock nothing. By default the folder
+    /// is its user's alone. Others load from a folder that is root's.
+    pub fn world_readable(mut self) -> Self {
+        self.world_readable = true;
         self
     }
 
@@ -167,7 +182,7 @@ impl FileSystemCacheBuilder {
         if !self.read_only {
             create_root(&self.root, user)?;
         }
-        let root = fs::canonicalize(&self.root)
+        let root = interrupted::again(|| fs::canonicalize(&self.root))
             .map_err(|error| CacheError::io("resolve the folder", &self.root, error))?;
         let root_directory = Directory::open(&root)
             .map_err(|error| CacheError::io("open the folder", &root, error))?;
@@ -196,38 +211,82 @@ impl FileSystemCacheBuilder {
         let trust = self
             .trust
             .unwrap_or_else(|| unsafe { Trust::unauthenticated() });
-        let map = !trust.is_signed() && directory.is_local();
+        let owner_check = (!self.skip_permission_checks).then_some(user);
+        let map = Map::on(directory.storage(), &trust);
         let hints = writable.then(|| Hints::open(&directory, user)).flatten();
-        let ledger = writable.then(|| open_ledger(&directory)).flatten();
+        let ledger = writable
+            .then(|| open_ledger(&directory, owner_check))
+            .flatten();
         let min_free = self.min_free.unwrap_or_else(|| {
             fs4::total_space(&root).map_or(DEFAULT_RESERVE, |total| DEFAULT_RESERVE.min(total / 20))
         });
+        if writable && self.world_readable {
+            share(&root_directory, &directory)
+                .map_err(|error| CacheError::io("let others read the folder", &root, error))?;
+        }
+        // Who may list the folder may read what is in it.
+        let world_readable = attributes.mode & 0o005 == 0o005 || self.world_readable;
         let policy = Policy {
             trust,
             map,
-            max_size: self.max_size,
+            world_readable,
             min_free,
             max_age: self.max_age,
             verify: self.verify,
-            owner_check: (!self.skip_permission_checks).then_some(user),
+            owner_check,
         };
+        let folder = Folder {
+            root,
+            directory,
+            engines: EngineFolders::default(),
+            policy,
+            hints,
+            ledger,
+            silent: Silent::default(),
+            counters: Counters::default(),
+            stuck: Once::new(),
+        };
+        if let Some(bytes) = self.max_size.filter(|_| writable) {
+            set_limit(&folder, bytes);
+        }
         Ok(FileSystemCache {
-            folder: Arc::new(Folder {
-                root,
-                directory,
-                policy,
-                hints,
-                ledger,
-                silent: Silent::default(),
-                counters: Counters::default(),
-            }),
+            folder: Arc::new(folder),
         })
     }
 }
 
+/// A limit that cannot be set costs no start: what is stored is kept to the one that is there.
+fn set_limit(folder: &Folder, bytes: u64) {
+    if folder.max_size().is_ok_and(|limit| limit == bytes) {
+        return;
+    }
+    let set = folder.with_ledger(|guard| limit::write(&folder.directory, guard, bytes));
+    if let Err(error) = set {
+        tracing::warn!(%error, bytes, "cannot set the limit of the folder");
+    }
+}
+
+/// Opens the folders of entries for reading. The tables, the ledger and the locks stay this user's.
+fn share(root: &Directory, version: &Directory) -> io::Result<()> {
+    root.let_others_read()?;
+    version.let_others_read()?;
+    for name in version
+        .names()?
+        .iter()
+        .filter(|name| layout::is_engine_dir(name))
+    {
+        match version.open_directory(name) {
+            Err(error) if Directory::is_about_the_name(&error) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            engine => engine?.let_others_read()?,
+        }
+    }
+    Ok(())
+}
+
 /// Without a ledger nothing can be stored. On a full disk there may be none, and loads work all the same.
-fn open_ledger(directory: &Directory) -> Option<Ledger> {
-    Ledger::open(directory)
+fn open_ledger(directory: &Directory, owner_check: Option<u32>) -> Option<Ledger> {
+    Ledger::open(directory, owner_check)
         .inspect_err(|error| tracing::warn!(%error, "no ledger: the cache is used read-only"))
         .ok()
 }

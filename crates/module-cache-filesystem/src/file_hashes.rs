@@ -6,9 +6,9 @@
 //!
 //! | bytes | |
 //! |---|---|
-//! | 0..40 | device, inode, size, time of modification, time of change (ns) of the file |
-//! | 40..72 | its hash |
-//! | 72..96 | the first bytes of the BLAKE3 of the above |
+//! | 0..32 | BLAKE3 of the session (boot and mount), and of device, inode, size, time of modification, time of change (ns) of the file |
+//! | 32..64 | its hash |
+//! | 64..96 | BLAKE3 of the above |
 
 use std::fs::File;
 use std::io;
@@ -17,10 +17,12 @@ use std::path::Path;
 use module_cache_core::ModuleHash;
 
 use crate::directory::{Attributes, Directory, Kind};
+use crate::folder::Map;
 use crate::positional::{read_exact_at, write_all_at};
+use crate::storage::{self, Storage};
 use crate::{FileSystemCache, clock, layout, table};
 
-const IDENTITY: usize = 40;
+const IDENTITY: usize = 32;
 const SEALED: usize = IDENTITY + 32;
 const SLOT: usize = 96;
 /// The file is sparse, so unused slots take no space.
@@ -30,11 +32,23 @@ impl FileSystemCache {
     /// The hash of a wasm file, as [`ModuleHash::of_file`] computes it, or as it did earlier for the same
     /// file, unchanged.
     ///
-    /// A file is known again by its device, inode, size, and times of modification and change, and its hash
-    /// is remembered if it last changed more than two seconds ago. That is what build tools go by; what
-    /// escapes them, such as a write through a mapping that is still open, escapes this too. Nothing is
-    /// remembered where entries are not mapped: in a folder with a signing key, on a network file system, and
-    /// on systems other than Linux. It is for wasm that is as trusted as the folder.
+    /// A file is known again by its device, inode, size, and times of modification and change, as long as the file
+    /// system that it is on stays mounted, and its hash is remembered if it last changed more than two seconds ago. That
+    /// is what build tools go by; what escapes them, such as a write through a mapping that is still open, escapes this
+    /// too. Nothing is remembered of files on network and overlay file systems, in a folder from which entries are not
+    /// mapped, and on systems other than Linux. It is for wasm that is as trusted as the folder.
+    ///
+    /// ```
+    /// use module_cache_core::ModuleHash;
+    /// # use module_cache_filesystem::FileSystemCache;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let cache = FileSystemCache::open(folder.path().join("cache"))?;
+    /// # let path = folder.path().join("module.wasm");
+    /// # std::fs::write(&path, b"\0asm\x01\0\0\0")?;
+    ///
+    /// assert_eq!(cache.hash_of_file(&path)?, ModuleHash::of_file(&path)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -45,18 +59,20 @@ impl FileSystemCache {
             return ModuleHash::of_open_file(&file);
         };
         // All of this is asked of one open file: what a name stands for may be swapped.
+        let asked = clock::now();
         let before = Directory::attributes_of_file(&file)?;
-        if let Some(hash) = find(&table, &before) {
+        let Some(identity) = identity(&file, &before) else {
+            return ModuleHash::of_open_file(&file);
+        };
+        if let Some(hash) = find(&table, &identity) {
             return Ok(hash);
         }
-        let asked = clock::now();
         let hash = ModuleHash::of_open_file(&file)?;
         let after = Directory::attributes_of_file(&file)?;
-        if before.kind == Kind::File
-            && identity(&before) == identity(&after)
+        if before == after
             && table::is_settled(before.modified, asked)
             && table::is_settled(before.changed, asked)
-            && let Err(error) = write_all_at(&table, &slot(&before, hash), offset(&before))
+            && let Err(error) = write_all_at(&table, &slot(&identity, hash), offset(&identity))
         {
             tracing::debug!(%error, "cannot remember the hash of a file");
         }
@@ -67,7 +83,7 @@ impl FileSystemCache {
     fn file_hashes(&self) -> Option<File> {
         let policy = &self.folder.policy;
         let user = policy.owner_check?;
-        if !policy.map || !self.is_writable() {
+        if policy.map == Map::None || !self.is_writable() {
             return None;
         }
         match table::open(&self.folder.directory, layout::FILES_FILE, user) {
@@ -80,34 +96,38 @@ impl FileSystemCache {
     }
 }
 
-fn find(table: &File, attributes: &Attributes) -> Option<ModuleHash> {
+fn find(table: &File, identity: &[u8; IDENTITY]) -> Option<ModuleHash> {
     let mut found = [0; SLOT];
-    read_exact_at(table, &mut found, offset(attributes)).ok()?;
+    read_exact_at(table, &mut found, offset(identity)).ok()?;
     let hash = ModuleHash::from_bytes(*found[IDENTITY..].first_chunk()?);
-    (found == slot(attributes, hash)).then_some(hash)
+    (found == slot(identity, hash)).then_some(hash)
 }
 
-fn slot(attributes: &Attributes, hash: ModuleHash) -> [u8; SLOT] {
+fn slot(identity: &[u8; IDENTITY], hash: ModuleHash) -> [u8; SLOT] {
     let mut slot = [0; SLOT];
-    slot[..IDENTITY].copy_from_slice(&identity(attributes));
+    slot[..IDENTITY].copy_from_slice(identity);
     slot[IDENTITY..SEALED].copy_from_slice(hash.as_bytes());
     let check = ModuleHash::of(&slot[..SEALED]);
-    slot[SEALED..].copy_from_slice(&check.as_bytes()[..SLOT - SEALED]);
+    slot[SEALED..].copy_from_slice(check.as_bytes());
     slot
 }
 
-fn offset(attributes: &Attributes) -> u64 {
-    let digest = ModuleHash::of(&identity(attributes));
-    let first = digest.as_bytes().first_chunk().copied().unwrap_or_default();
+fn offset(identity: &[u8; IDENTITY]) -> u64 {
+    let first = identity.first_chunk().copied().unwrap_or_default();
     u64::from_le_bytes(first) % SLOTS * SLOT as u64
 }
 
-fn identity(attributes: &Attributes) -> [u8; IDENTITY] {
-    table::encode([
+/// What tells this state of a file from all others; `None` where another could look the same.
+fn identity(file: &File, attributes: &Attributes) -> Option<[u8; IDENTITY]> {
+    if attributes.kind != Kind::File || storage::of(file) != Storage::Local {
+        return None;
+    }
+    Some(table::digest(&[
+        storage::session(storage::mount(file))?,
         attributes.device,
         attributes.inode,
         attributes.size,
         table::time(attributes.modified),
         table::time(attributes.changed),
-    ])
+    ]))
 }

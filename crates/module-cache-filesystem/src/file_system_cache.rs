@@ -10,7 +10,7 @@ use module_cache_core::{
     ModuleHash, SaveOutcome, SealedEntry, load_entry, open_entry, save_entry,
 };
 
-use crate::folder::Folder;
+use crate::folder::{Folder, Map};
 use crate::{layout, permit, publish};
 
 /// A cache of modules in a directory.
@@ -20,7 +20,8 @@ use crate::{layout, permit, publish};
 /// [crate's documentation](crate).
 ///
 /// - **Load**: `openat`, `fstat`, a `pread` of the footer and one of the hints, then the engine maps that
-///   same descriptor. The first load since the machine started hashes the entry, too.
+///   same descriptor. An entry of 64 KiB or less is read with its footer instead, in one call. The first load since the
+///   machine started hashes the entry, too.
 /// - **Save**: a temporary file is written, synced and renamed into place. A save where there is no room
 ///   or no right to write is [`Skipped`](SaveOutcome::Skipped).
 /// - **Bad entries**: one that is damaged is deleted. One that is whole and cannot be used here (of another
@@ -41,6 +42,18 @@ impl FileSystemCache {
     /// system.
     pub fn is_writable(&self) -> bool {
         self.folder.ledger.is_some()
+    }
+
+    /// The most bytes that the folder may take, which all programs that use it keep to.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be read.
+    pub fn max_size(&self) -> Result<u64, CacheError> {
+        self.folder.max_size().map_err(|error| {
+            self.folder
+                .error("read the limit", layout::LIMIT_FILE, error)
+        })
     }
 
     /// What this handle and its clones have done so far.
@@ -103,17 +116,17 @@ impl EntryStore for FileSystemCache {
             engine = %key.engine(),
         )
         .entered();
-        let name = layout::entry(key);
-        match self.folder.read(&name, key) {
+        let name = || layout::entry(key);
+        match self.folder.read(key) {
             Ok(Ok(entry)) => {
                 tracing::debug!(bytes = entry.len(), "entry found");
                 Ok(Some(entry))
             }
             Ok(Err(refusal)) => {
-                self.folder.refused(&name, &refusal);
+                self.folder.refused(&name(), &refusal);
                 Ok(None)
             }
-            Err(error) => Err(self.folder.error("read the entry", &name, error)),
+            Err(error) => Err(self.folder.error("read the entry", &name(), error)),
         }
     }
 
@@ -144,17 +157,17 @@ impl EntryStore for FileSystemCache {
     }
 
     fn exists(&self, key: &EntryKey) -> Result<bool, CacheError> {
-        let name = layout::entry(key);
-        let opened = self.folder.open_entry(&name, key);
-        opened
-            .map(|opened| opened.is_ok())
-            .map_err(|error| self.folder.error("examine the entry", &name, error))
+        let opened = self.folder.open_entry(key);
+        opened.map(|opened| opened.is_ok()).map_err(|error| {
+            let name = layout::entry(key);
+            self.folder.error("examine the entry", &name, error)
+        })
     }
 
     fn delete(&self, key: &EntryKey) -> Result<bool, CacheError> {
         let name = layout::entry(key);
         self.folder
-            .remove(&name)
+            .remove(&name, None)
             .map(|freed| freed.is_some())
             .map_err(|error| self.folder.error("remove the entry", &name, error))
     }
@@ -171,12 +184,11 @@ impl EntryStore for FileSystemCache {
     /// only, it is compared again: the file may have been damaged in memory since.
     fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {
         let folder = &*self.folder;
-        let name = layout::entry(key);
-        if folder.policy.map
-            && let Ok(Ok(opened)) = folder.open_entry(&name, key)
-            && let Ok(Err(refusal)) = opened.verify(&folder.policy.trust)
+        if folder.policy.map != Map::None
+            && let Ok(Ok(opened)) = folder.open_entry(key)
+            && let Err(refusal) = opened.verify(&folder.policy.trust)
         {
-            folder.refused(&name, &refusal);
+            folder.refused(&layout::entry(key), &refusal);
             return;
         }
         folder.counters.reject();

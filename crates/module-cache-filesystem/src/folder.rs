@@ -1,43 +1,71 @@
 //! The folder as it was opened: how entries in it are found, read, refused and removed.
 
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Once;
 use std::time::Duration;
 
-use module_cache_core::{CacheError, Counters, EntryKey, SealedEntry, Trust};
+use module_cache_core::{CacheError, Counters, EntryKey, ModuleHash, SealedEntry, Trust};
 
-use crate::Verification;
 use crate::directory::{Attributes, Directory};
+use crate::engine_folder::{self, EngineFolders};
 use crate::heartbeat::Silent;
-use crate::hints::Hints;
+use crate::hints::{Hints, Known};
 use crate::ledger::{Ledger, LedgerGuard};
-use crate::open_entry::{OpenEntry, Refusal};
+use crate::open_entry::{self, OpenEntry, Refusal};
+use crate::storage::Storage;
+use crate::{Verification, layout, limit};
 
 #[derive(Debug)]
 pub(crate) struct Folder {
     pub(crate) root: PathBuf,
     /// `<root>/v1`, opened once and examined then.
     pub(crate) directory: Directory,
+    pub(crate) engines: EngineFolders,
     pub(crate) policy: Policy,
     pub(crate) hints: Option<Hints>,
     /// Where the folder is writable.
     pub(crate) ledger: Option<Ledger>,
     pub(crate) silent: Silent,
     pub(crate) counters: Counters,
+    /// Told once that entries cannot be removed.
+    pub(crate) stuck: Once,
 }
 
 /// What was settled when the folder was opened.
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) trust: Trust,
-    /// Whether entries are mapped, or else copied into private memory.
-    pub(crate) map: bool,
-    pub(crate) max_size: u64,
+    pub(crate) map: Map,
+    /// Whether others may read what is stored.
+    pub(crate) world_readable: bool,
     pub(crate) min_free: u64,
     pub(crate) max_age: Option<Duration>,
     pub(crate) verify: Verify,
     /// The user whose entries are accepted beside root's; `None` for everybody's.
     pub(crate) owner_check: Option<u32>,
+}
+
+/// Which entries are mapped, or else copied into private memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Map {
+    All,
+    /// Those that were written here since the file system was mounted.
+    Own,
+    None,
+}
+
+impl Map {
+    pub(crate) fn on(storage: Storage, trust: &Trust) -> Self {
+        match storage {
+            // Who has a key says that others can write here.
+            _ if trust.is_signed() => Self::None,
+            Storage::Local => Self::All,
+            Storage::Layered => Self::Own,
+            Storage::Remote => Self::None,
+        }
+    }
 }
 
 /// [`Verification`], and what it takes an unsafe call to choose.
@@ -48,79 +76,107 @@ pub(crate) enum Verify {
 }
 
 impl Folder {
-    pub(crate) fn open_entry(
+    pub(crate) fn open_entry(&self, key: &EntryKey) -> io::Result<Result<OpenEntry, Refusal>> {
+        let (leaf, engine) = (layout::leaf(key), key.engine());
+        let owner_check = self.policy.owner_check;
+        let open = |folder: &Directory| {
+            OpenEntry::open(folder, &leaf, key, &self.policy.trust, owner_check)
+        };
+        if let Some(folder) = self.engines.known(engine) {
+            let opened = open(&folder)?;
+            if !matches!(opened, Err(Refusal::Missing))
+                || engine_folder::is_current(&self.directory, engine, &folder)
+            {
+                return Ok(opened);
+            }
+        }
+        match engine_folder::open(&self.directory, &layout::engine_dir(engine), owner_check)? {
+            Ok(folder) => open(&self.engines.keep(engine, folder)),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    /// Opens what stands in the place of an entry that was listed.
+    pub(crate) fn open_listed(
         &self,
-        name: &str,
-        key: &EntryKey,
-    ) -> io::Result<Result<OpenEntry, Refusal>> {
-        OpenEntry::open(
-            &self.directory,
-            name,
-            key,
-            &self.policy.trust,
-            self.policy.owner_check,
-        )
+        engine: &str,
+        hash: ModuleHash,
+    ) -> io::Result<Result<(File, Attributes), Refusal>> {
+        let owner_check = self.policy.owner_check;
+        match engine_folder::open(&self.directory, engine, owner_check)? {
+            Ok(folder) => open_entry::open_file(&folder, &hash.to_string(), owner_check),
+            Err(refusal) => Ok(Err(refusal)),
+        }
     }
 
     /// The hot path: opens, examines and, where that has not been done, verifies.
-    pub(crate) fn read(
-        &self,
-        name: &str,
-        key: &EntryKey,
-    ) -> io::Result<Result<SealedEntry<'static>, Refusal>> {
-        let entry = match self.open_entry(name, key)? {
+    pub(crate) fn read(&self, key: &EntryKey) -> io::Result<Result<SealedEntry<'static>, Refusal>> {
+        let entry = match self.open_entry(key)? {
             Ok(entry) => entry,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let (attributes, seen) = (*entry.attributes(), entry.seen());
         let hint = self.hints.as_ref().map(|hints| (hints, hints.find(key)));
-        let record = |attributes: &Attributes, verified: bool| {
+        let has = |known| {
+            hint.as_ref()
+                .is_some_and(|(hints, hint)| hints.has(hint, &attributes, known))
+        };
+        let record = |known| {
             if let Some((hints, hint)) = &hint {
-                hints.record(hint, attributes, verified);
+                hints.record(hint, &attributes, seen, known);
             }
         };
-        if !self.policy.map {
-            let attributes = *entry.attributes();
-            let copy = entry.into_private_copy(&self.policy.trust, self.policy.max_size)?;
+        let verified = has(Known::Verified);
+        let map = match self.policy.map {
+            Map::All => true,
+            Map::Own => verified || has(Known::Written),
+            Map::None => false,
+        };
+        if !map {
+            if attributes.size > self.max_size()? {
+                let reason = "it is larger than the cache may become";
+                return Ok(Err(Refusal::Unusable(reason.into())));
+            }
+            let copy = entry.into_private_copy(&self.policy.trust)?;
             if copy.is_ok() {
-                record(&attributes, false);
+                record(None);
             }
             return Ok(copy);
         }
         let known = match self.policy.verify {
             Verify::Never => true,
             Verify::When(Verification::Always) => false,
-            Verify::When(Verification::OncePerBoot) => hint
-                .as_ref()
-                .is_some_and(|(hints, hint)| hints.is_verified(hint, entry.attributes())),
+            Verify::When(Verification::OncePerBoot) => verified,
         };
-        if !known && let Err(refusal) = entry.verify(&self.policy.trust)? {
+        if !known && let Err(refusal) = entry.verify(&self.policy.trust) {
             return Ok(Err(refusal));
         }
-        record(entry.attributes(), !known);
-        // SAFETY: the entry was verified just now; or earlier this boot, since when the file's time of
+        record((!known).then_some(Known::Verified));
+        // SAFETY: the entry was verified just now; or earlier this boot on this mount, since when the file's time of
         // change shows that nobody wrote to it; or the caller of `never_verify` vouched for it. Only this
-        // user or root can write to it, by the owner and mode that `open_entry` checked on this descriptor
-        // (or by the promise made to `skip_permission_checks`), and this crate never writes to a published file.
-        Ok(Ok(unsafe { entry.into_mappable() }))
+        // user or root can write to it, by the owner and mode that `open_entry` checked on this descriptor and on that
+        // of its folder (or by the promise made to `skip_permission_checks`), and this crate never writes to a published
+        // file.
+        Ok(Ok(unsafe { entry.into_verified() }))
     }
 
     /// Counts and logs why an entry cannot be used, and deletes it if it is proven to be damaged.
     pub(crate) fn refused(&self, name: &str, refusal: &Refusal) {
         match refusal {
             Refusal::Missing => tracing::debug!(name, "no entry"),
-            Refusal::Invalid { reason, inode } if reason.is_corrupt() => {
+            Refusal::Invalid { reason, attributes } if reason.is_corrupt() => {
                 self.counters.corrupt();
-                // Another process may have put a good one in its place meanwhile.
-                let unchanged = self
-                    .directory
-                    .attributes_of(name)
-                    .is_ok_and(|found| found.inode == *inode);
-                let removed = unchanged && self.remove_now(name);
+                let removed = self.remove_now(name, attributes);
                 tracing::warn!(name, %reason, removed, "a stored entry is damaged");
             }
             Refusal::Invalid { reason, .. } => self.rejected_entry(name, reason),
             Refusal::Unusable(reason) => self.rejected_entry(name, reason),
         }
+    }
+
+    /// What the folder may take.
+    pub(crate) fn max_size(&self) -> io::Result<u64> {
+        limit::read(&self.directory)
     }
 
     /// Does something under the lock of the ledger.
@@ -136,20 +192,23 @@ impl Folder {
         act(&mut guard.ok_or(io::ErrorKind::ResourceBusy)?)
     }
 
-    /// Removes an entry, if it is there, and returns how many bytes it took, in whole blocks.
-    pub(crate) fn remove(&self, name: &str) -> io::Result<Option<u64>> {
-        self.with_ledger(|guard| guard.remove(name))
+    /// Removes an entry, if it is there, and returns how many bytes it took, in whole blocks. Where `only` is given, a
+    /// file with other attributes stays.
+    pub(crate) fn remove(&self, name: &str, only: Option<&Attributes>) -> io::Result<Option<u64>> {
+        self.with_ledger(|guard| guard.remove(name, only))
     }
 
-    /// Removes an entry without waiting for anybody: a load must not. Where the ledger is in use, it says
-    /// too much until the next count.
-    fn remove_now(&self, name: &str) -> bool {
+    /// Removes a damaged entry without waiting for anybody: a load must not. Where the ledger is in use it stays, for the
+    /// next load or save.
+    fn remove_now(&self, name: &str, damaged: &Attributes) -> bool {
         let Some(ledger) = &self.ledger else {
             return false;
         };
         match ledger.lock_now(&self.directory) {
-            Ok(Some(mut guard)) => guard.remove(name).is_ok_and(|freed| freed.is_some()),
-            _ => self.directory.remove_file(name).is_ok(),
+            Ok(Some(mut guard)) => guard
+                .remove(name, Some(damaged))
+                .is_ok_and(|freed| freed.is_some()),
+            _ => false,
         }
     }
 

@@ -1,17 +1,20 @@
 //! What is remembered about entries between processes: when they were last used, and that they were
 //! verified since the machine started. Lossy by design: a lost hint costs one hash.
 //!
-//! `<root>/v1/hints` is a table of buckets with four slots of 64 bytes. A key has one bucket; in it, its
+//! `<root>/v1/hints` is a table of buckets with four slots of 128 bytes. A key has one bucket; in it, its
 //! slot is the one with its tag, or else takes the place of the one used longest ago. One `pread` finds
 //! everything, one `pwrite` records everything, and no lock is taken: two writers may lose one's hint,
-//! and a torn slot matches no file, because every field of a stamp must.
+//! and a torn stamp matches no file.
 //!
 //! | bytes | |
 //! |---|---|
 //! | 0..16 | tag of the key |
 //! | 16..24 | last use, seconds since 1970 |
-//! | 24..32 | boot in which it was verified, or 0 |
-//! | 32..64 | device, inode, size, time of change (ns) of the file that was verified |
+//! | 24..124 | five stamps, the latest first |
+//!
+//! A stamp is the first 20 bytes of the BLAKE3 of what is known (that the file was verified, or that it was written here),
+//! the session, and the device, inode, size and time of change (ns) of the file. Containers that share a folder see it
+//! through mounts of their own, and each has a stamp.
 
 use std::fs::File;
 use std::io;
@@ -21,9 +24,12 @@ use module_cache_core::{EntryKey, ModuleHash};
 
 use crate::directory::{Attributes, Directory};
 use crate::positional::{read_exact_at, write_all_at};
-use crate::{clock, layout, table};
+use crate::{layout, storage, table};
 
-const SLOT: usize = 64;
+const SLOT: usize = 128;
+const STAMP: usize = 20;
+const STAMPS_AT: usize = 24;
+const STAMPS: usize = 5;
 const WAYS: usize = 4;
 const BUCKET: usize = SLOT * WAYS;
 /// Buckets of the table: room for 131,072 entries. The file is sparse, so unused ones take no space.
@@ -32,18 +38,27 @@ const BUCKETS: u64 = 1 << 15;
 /// How much later a use must be to be written down: recency decides what is evicted, not what is right.
 const USE_GRANULARITY: Duration = Duration::from_secs(30);
 
+/// What a stamp says of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// That it was published through this mount since the machine started.
+    Written,
+    /// That its contents were compared with their seal since then.
+    Verified,
+}
+
 /// The table of hints, open.
 #[derive(Debug)]
 pub(crate) struct Hints {
     file: File,
-    boot: u64,
+    session: u64,
 }
 
 impl Hints {
     /// Opens the table, creating it if necessary. `None` where it cannot be relied on: then every load
     /// verifies.
     pub(crate) fn open(directory: &Directory, user: u32) -> Option<Self> {
-        let boot = clock::boot_id()?;
+        let session = storage::session(directory.mount())?;
         let open = || -> io::Result<Option<File>> {
             let Some((file, attributes)) = table::open(directory, layout::HINTS_FILE, user)? else {
                 return Ok(None);
@@ -55,7 +70,10 @@ impl Hints {
             Ok(Some(file))
         };
         match open() {
-            Ok(file) => Some(Self { file: file?, boot }),
+            Ok(file) => Some(Self {
+                file: file?,
+                session,
+            }),
             Err(error) => {
                 tracing::debug!(%error, "no table of hints: every load verifies, and uses are forgotten");
                 None
@@ -102,40 +120,56 @@ impl Hints {
         }
     }
 
-    /// Whether the file with these attributes was verified since the machine started, and is unchanged.
-    pub(crate) fn is_verified(&self, hint: &Hint, attributes: &Attributes) -> bool {
-        hint.slot[24..] == self.stamp(attributes)
+    /// Whether this is known of the file with these attributes, in this session.
+    pub(crate) fn has(&self, hint: &Hint, attributes: &Attributes, known: Known) -> bool {
+        hint.stamps().contains(&self.stamp(attributes, known))
     }
 
-    /// Writes down that the entry was used now, and, if it was just verified, that it was. A use soon
+    /// Writes down that the entry was used at `seen`, when it had these attributes, and what is now known of it. A use soon
     /// after the last one is not written.
-    pub(crate) fn record(&self, hint: &Hint, attributes: &Attributes, verified: bool) {
-        let now = clock::now();
+    ///
+    /// A file that just changed may change again without showing it, so that it was verified is written down later. That
+    /// it was written here is as true of a file that changed.
+    pub(crate) fn record(
+        &self,
+        hint: &Hint,
+        attributes: &Attributes,
+        seen: Duration,
+        known: Option<Known>,
+    ) {
         // A use in the future was written under a wrong clock: the present one is what counts.
-        let elapsed = now.checked_sub(hint.last_use());
+        let elapsed = seen.checked_sub(hint.last_use());
         let fresh = elapsed.is_some_and(|elapsed| elapsed < USE_GRANULARITY);
-        let stamp = verified && table::is_settled(attributes.changed, now);
-        if fresh && !stamp {
+        let known = known.filter(|known| {
+            *known == Known::Written || table::is_settled(attributes.changed, seen)
+        });
+        if fresh && known.is_none() {
             return;
         }
         let mut slot = hint.slot;
-        slot[16..24].copy_from_slice(&now.as_secs().to_le_bytes());
-        if stamp {
-            slot[24..].copy_from_slice(&self.stamp(attributes));
+        slot[16..STAMPS_AT].copy_from_slice(&seen.as_secs().to_le_bytes());
+        if let Some(known) = known {
+            let stamps = &mut slot[STAMPS_AT..STAMPS_AT + STAMPS * STAMP];
+            stamps.rotate_right(STAMP);
+            stamps[..STAMP].copy_from_slice(&self.stamp(attributes, known));
         }
         if let Err(error) = write_all_at(&self.file, &slot, hint.offset) {
             tracing::debug!(%error, "cannot record a hint");
         }
     }
 
-    fn stamp(&self, attributes: &Attributes) -> [u8; 40] {
-        table::encode([
-            self.boot,
+    fn stamp(&self, attributes: &Attributes, known: Known) -> [u8; STAMP] {
+        let digest = table::digest(&[
+            known as u64,
+            self.session,
             attributes.device,
             attributes.inode,
             attributes.size,
             table::time(attributes.changed),
-        ])
+        ]);
+        let mut stamp = [0; STAMP];
+        stamp.copy_from_slice(&digest[..STAMP]);
+        stamp
     }
 }
 
@@ -150,6 +184,12 @@ impl Hint {
     /// When the entry was last used, since 1970; zero if that is not known.
     pub(crate) fn last_use(&self) -> Duration {
         Duration::from_secs(u64_at(&self.slot, 16))
+    }
+
+    fn stamps(&self) -> &[[u8; STAMP]] {
+        self.slot[STAMPS_AT..STAMPS_AT + STAMPS * STAMP]
+            .as_chunks::<STAMP>()
+            .0
     }
 }
 
@@ -173,6 +213,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
     use crate::directory::Kind;
     use crate::trust_check;
     use module_cache_core::EngineId;
@@ -213,41 +254,70 @@ mod tests {
         }
     }
 
+    fn use_of(hints: &Hints, n: u32, attributes: &Attributes, known: Option<Known>) {
+        hints.record(&hints.find(&key(n)), attributes, clock::now(), known);
+    }
+
+    fn has(hints: &Hints, n: u32, attributes: &Attributes, known: Known) -> bool {
+        hints.has(&hints.find(&key(n)), attributes, known)
+    }
+
     #[test]
-    fn a_stamp_holds_for_the_same_file_in_the_same_boot_only() {
+    fn a_stamp_holds_for_the_same_file_in_the_same_session_only() {
         let fixture = fixture();
         let mut hints = Hints::open(&fixture.directory, fixture.user).unwrap();
         let file = attributes();
-        assert!(!hints.is_verified(&hints.find(&key(1)), &file));
-        hints.record(&hints.find(&key(1)), &file, true);
-        let hint = hints.find(&key(1));
-        assert!(hints.is_verified(&hint, &file));
+        assert!(!has(&hints, 1, &file, Known::Verified));
+        use_of(&hints, 1, &file, Some(Known::Verified));
+        assert!(has(&hints, 1, &file, Known::Verified));
+        assert!(!has(&hints, 1, &file, Known::Written));
         for other in [
             Attributes { device: 9, ..file },
             Attributes { inode: 9, ..file },
             Attributes { size: 9, ..file },
             Attributes { changed: 9, ..file },
         ] {
-            assert!(!hints.is_verified(&hint, &other), "{other:?}");
+            assert!(!has(&hints, 1, &other, Known::Verified), "{other:?}");
         }
-        assert!(!hints.is_verified(&hints.find(&key(2)), &file));
-        hints.boot ^= 1;
-        assert!(!hints.is_verified(&hint, &file));
+        assert!(!has(&hints, 2, &file, Known::Verified));
+        // Another boot, or another mount.
+        hints.session ^= 1;
+        assert!(!has(&hints, 1, &file, Known::Verified));
     }
 
     #[test]
-    fn a_file_that_just_changed_is_not_stamped() {
+    fn several_mounts_have_their_stamps_at_once() {
+        let fixture = fixture();
+        let mut hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        let first = hints.session;
+        for mount in 0..STAMPS as u64 {
+            hints.session = first + mount;
+            use_of(&hints, 1, &attributes(), Some(Known::Verified));
+        }
+        for mount in 0..STAMPS as u64 {
+            hints.session = first + mount;
+            assert!(has(&hints, 1, &attributes(), Known::Verified), "{mount}");
+        }
+    }
+
+    /// What counts is when the attributes were asked for: hashing may take longer than a file takes to settle.
+    #[test]
+    fn a_file_that_had_just_changed_when_it_was_looked_at_is_not_stamped() {
         let fixture = fixture();
         let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
-        for age in [0, 1] {
-            let changed = clock::now().as_nanos() - age * 1_000_000_000;
-            let file = Attributes {
-                changed: i64::try_from(changed).unwrap(),
-                ..attributes()
-            };
-            hints.record(&hints.find(&key(1)), &file, true);
-            assert!(!hints.is_verified(&hints.find(&key(1)), &file));
+        let changed = Duration::from_secs(1_000_000);
+        let file = Attributes {
+            changed: i64::try_from(changed.as_nanos()).unwrap(),
+            ..attributes()
+        };
+        for age in [0, 1, 2] {
+            let seen = changed + Duration::from_secs(age);
+            hints.record(&hints.find(&key(1)), &file, seen, Some(Known::Verified));
+            assert!(!has(&hints, 1, &file, Known::Verified), "{age}");
         }
+        let seen = changed + Duration::from_secs(3);
+        hints.record(&hints.find(&key(1)), &file, seen, Some(Known::Verified));
+        assert!(has(&hints, 1, &file, Known::Verified));
     }
 
     #[test]
@@ -255,13 +325,13 @@ mod tests {
         let fixture = fixture();
         let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
         let now = clock::now().as_secs();
-        hints.record(&hints.find(&key(1)), &attributes(), false);
+        use_of(&hints, 1, &attributes(), None);
         assert!(hints.find(&key(1)).last_use().as_secs() >= now);
 
         let mut hint = hints.find(&key(1));
         hint.slot[16..24].copy_from_slice(&(now + 1_000_000).to_le_bytes());
         write_all_at(&hints.file, &hint.slot, hint.offset).unwrap();
-        hints.record(&hints.find(&key(1)), &attributes(), false);
+        use_of(&hints, 1, &attributes(), None);
         assert!(hints.find(&key(1)).last_use().as_secs() <= now + 60);
     }
 
@@ -280,7 +350,12 @@ mod tests {
             hint.slot[16..24].copy_from_slice(&(100 - age as u64).to_le_bytes());
             write_all_at(&hints.file, &hint.slot, hint.offset).unwrap();
         }
-        hints.record(&hints.find(&sharing[WAYS]), &attributes(), false);
+        hints.record(
+            &hints.find(&sharing[WAYS]),
+            &attributes(),
+            clock::now(),
+            None,
+        );
         let known: Vec<_> = sharing
             .iter()
             .map(|key| !hints.find(key).last_use().is_zero())
@@ -298,7 +373,8 @@ mod tests {
         .unwrap();
         let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
         for n in 0..50 {
-            assert!(!hints.is_verified(&hints.find(&key(n)), &attributes()));
+            assert!(!has(&hints, n, &attributes(), Known::Verified));
+            assert!(!has(&hints, n, &attributes(), Known::Written));
         }
     }
 }

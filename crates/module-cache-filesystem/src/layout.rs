@@ -14,6 +14,7 @@ pub(crate) const LOCK_DIR: &str = "locks";
 pub(crate) const HINTS_FILE: &str = "hints";
 pub(crate) const FILES_FILE: &str = "files";
 pub(crate) const LEDGER_FILE: &str = "ledger";
+pub(crate) const LIMIT_FILE: &str = "limit";
 
 /// Files beside the versions, which tell backup programs and git to pass over the folder.
 pub(crate) const MARKERS: [(&str, &str); 2] = [
@@ -27,11 +28,16 @@ pub(crate) const MARKERS: [(&str, &str); 2] = [
 ];
 
 /// The folder of an engine's entries.
-pub(crate) fn engine_dir(key: &EntryKey) -> String {
-    key.engine().to_string()
+pub(crate) fn engine_dir(engine: &EngineId) -> String {
+    engine.to_string()
 }
 
-/// The file of an entry.
+/// The file of an entry in that folder.
+pub(crate) fn leaf(key: &EntryKey) -> String {
+    key.hash().to_string()
+}
+
+/// The file of an entry, below the folder of the version.
 pub(crate) fn entry(key: &EntryKey) -> String {
     key.to_string()
 }
@@ -62,12 +68,20 @@ pub(crate) fn is_engine_dir(name: &str) -> bool {
 
 /// Whether this is one of the other names in the folder of the version.
 pub(crate) fn is_own(name: &str) -> bool {
-    [TEMPORARY_DIR, LOCK_DIR, HINTS_FILE, FILES_FILE, LEDGER_FILE].contains(&name)
+    [
+        TEMPORARY_DIR,
+        LOCK_DIR,
+        HINTS_FILE,
+        FILES_FILE,
+        LEDGER_FILE,
+        LIMIT_FILE,
+    ]
+    .contains(&name)
 }
 
 /// The lock of a key. Each later generation stands in for one whose holder fell silent.
 pub(crate) fn lock(key: &EntryKey, generation: u32) -> String {
-    lock_of(&engine_dir(key), key.hash(), generation)
+    lock_of(&engine_dir(key.engine()), key.hash(), generation)
 }
 
 /// The same, where the engine is known by its folder.

@@ -1,68 +1,89 @@
 //! How many bytes are published, known at every moment without looking.
 //!
-//! `<root>/v1/ledger` is one record of 256 bytes: the total, and at most one **intent**, the change of the
+//! `<root>/v1/ledger` is one record of 512 bytes: the total, and at most one **intent**, the change of the
 //! total that somebody is about to make true by one rename or one removal. Everything that changes the
 //! total is done under the ledger's lock, in three steps: write the intent, do it, write the new total.
 //! Whoever takes the lock after a process died in between finds the intent, and one `stat` tells whether
 //! it was carried out. So the total is exact, whoever dies when, and publishing under a cap never exceeds
 //! it. (What was tried first, to check, publish and add, drifts with every death.)
 //!
-//! A record of another boot, or one whose checksum does not match, costs one scan of the folder.
+//! The file is opened each time: a lock that was taken through a descriptor of an earlier time could be that of a file
+//! that was deleted since, or shared with a forked child.
+//!
+//! A record is believed if somebody who saw the folder through the same mount, since the machine started, wrote it there:
+//! a crash may have lost what it counts, and another system may have changed that. The file's time of change tells a
+//! record that was written from one that was put back. What is not believed costs one scan of the folder.
 //!
 //! | bytes | |
 //! |---|---|
 //! | 0..8 | magic |
-//! | 8..16 | boot |
+//! | 8..16 | when it was written, ns since 1970 |
 //! | 16..24 | total of published bytes, in whole blocks |
-//! | 24..32 | intent: 0 none, 1 publish, 2 remove |
-//! | 32..40 | intent: inode of the file to be published or removed |
-//! | 40..48 | intent: bytes that publishing it adds |
-//! | 48..56 | intent: bytes that its removal, or that of what it replaces, takes away |
-//! | 56..64 | intent: length of the name |
-//! | 64..224 | intent: name |
-//! | 224..256 | BLAKE3 of what stands before |
+//! | 24..32 | when an eviction last gained no space on the disk, s since 1970; or 0 |
+//! | 32..40 | intent: 0 none, 1 publish, 2 remove |
+//! | 40..48 | intent: inode of the file to be published or removed |
+//! | 48..56 | intent: bytes that publishing it adds |
+//! | 56..64 | intent: bytes that its removal, or that of what it replaces, takes away |
+//! | 64..72 | intent: length of the name |
+//! | 72..232 | intent: name |
+//! | 232..360 | the sessions (boot and mount) that the total is of, the latest first |
+//! | 480..512 | BLAKE3 of what stands before |
 
 use std::fs::File;
 use std::io;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use fs4::{FileExt, TryLockError};
 use module_cache_core::ModuleHash;
-use parking_lot::{Mutex, MutexGuard};
 
-use crate::directory::{Directory, Kind};
+use crate::directory::{Attributes, Directory, Kind};
+use crate::lock::{self, Attempt};
 use crate::positional::{read_exact_at, write_all_at};
-use crate::{clock, layout, scan};
+use crate::scan::{self, Listing};
+use crate::storage::{self, Storage};
+use crate::{clock, layout};
 
-const RECORD: usize = 256;
-const NAME_AT: usize = 64;
+const RECORD: usize = 512;
+const NAME_AT: usize = 72;
 const NAME_MAX: usize = 160;
+const SESSIONS_AT: usize = 232;
+const SESSIONS: usize = 16;
 const CHECKSUM_AT: usize = RECORD - 32;
-const MAGIC: [u8; 8] = *b"mcledg1\n";
+const MAGIC: [u8; 8] = *b"mcledg2\n";
 
 /// How long to wait for others who publish or prune, before doing without.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long after a record was made its file may have changed. A writer that took longer costs a scan.
+const WRITING: Duration = Duration::from_millis(100);
+
 /// Space is given out in blocks, so that is how it is counted; an empty file still takes its name.
 pub(crate) fn blocks(len: u64) -> u64 {
-    len.max(1).next_multiple_of(4096)
+    len.max(1)
+        .checked_next_multiple_of(4096)
+        .unwrap_or(u64::MAX)
 }
 
-/// The ledger of a folder that this process may write to.
+/// How the ledger of a folder that this process may write to is used.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    /// `flock` does not tell the threads of one process apart; this does.
-    file: Mutex<File>,
-    boot: u64,
+    session: u64,
+    /// Whether the time of change of a file says when it was written.
+    dated: bool,
+    owner_check: Option<u32>,
 }
 
 impl Ledger {
-    pub(crate) fn open(directory: &Directory) -> io::Result<Self> {
-        let file = directory.open_or_create(layout::LEDGER_FILE)?;
+    /// # Errors
+    ///
+    /// When there is none and none can be made.
+    pub(crate) fn open(directory: &Directory, owner_check: Option<u32>) -> io::Result<Self> {
+        open_file(directory)?;
+        // Where the system does not tell boots and mounts apart, a handle believes what it wrote itself.
+        let session = storage::session(directory.mount()).unwrap_or_else(unique);
         Ok(Self {
-            file: Mutex::new(file),
-            boot: clock::boot_id().unwrap_or(0),
+            session,
+            dated: directory.storage() != Storage::Remote,
+            owner_check,
         })
     }
 
@@ -87,51 +108,100 @@ impl Ledger {
         directory: &'a Directory,
         deadline: Instant,
     ) -> io::Result<Option<LedgerGuard<'a>>> {
-        let Some(file) = self.file.try_lock_until(deadline) else {
-            return Ok(None);
+        let (file, attributes) = loop {
+            let file = open_file(directory)?;
+            if lock::exclusive_until(&file, deadline)? == Attempt::Held {
+                return Ok(None);
+            }
+            let attributes = Directory::attributes_of_file(&file)?;
+            match directory.attributes_of(layout::LEDGER_FILE) {
+                Ok(named) if is_same(&named, &attributes) => break (file, attributes),
+                // Somebody deleted it between opening and locking; others lock a new one.
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         };
-        if !lock_until(&file, deadline)? {
-            return Ok(None);
-        }
         let mut guard = LedgerGuard {
             directory,
+            ledger: self,
             file,
-            boot: self.boot,
-            total: 0,
+            record: Record::default(),
         };
-        match read(&guard.file, self.boot) {
-            Some((total, intent)) => {
-                guard.total = total;
-                if let Some(intent) = intent {
-                    guard.recover(&intent);
-                }
-            }
-            None => guard.recount()?,
-        }
+        guard.bring_up_to_date(&attributes)?;
         Ok(Some(guard))
     }
+
+    fn believes(&self, record: &Record, written: i64) -> bool {
+        let written = clock::from_nanoseconds(written);
+        let put_back = written.abs_diff(record.written) > WRITING;
+        record.sessions.contains(&self.session) && !(self.dated && put_back)
+    }
+}
+
+/// Opens the file, creating it if necessary, for this user alone: who could open it could lock it.
+fn open_file(directory: &Directory) -> io::Result<File> {
+    let file = directory.open_or_create(layout::LEDGER_FILE)?;
+    let attributes = Directory::attributes_of_file(&file)?;
+    if attributes.kind != Kind::File {
+        let text = "the ledger is not a regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    if attributes.mode & 0o077 != 0 {
+        Directory::make_private(&file)?;
+    }
+    Ok(file)
+}
+
+/// A number that no other handle has.
+fn unique() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+
+    RandomState::new().hash_one(std::process::id())
+}
+
+fn is_same(a: &Attributes, b: &Attributes) -> bool {
+    (a.device, a.inode) == (b.device, b.inode)
 }
 
 /// The ledger, open and locked until dropped.
 #[derive(Debug)]
 pub(crate) struct LedgerGuard<'a> {
     directory: &'a Directory,
-    file: MutexGuard<'a, File>,
-    boot: u64,
-    total: u64,
+    ledger: &'a Ledger,
+    file: File,
+    record: Record,
 }
 
 impl LedgerGuard<'_> {
-    /// Bytes published, in whole blocks.
-    pub(crate) fn total(&self) -> u64 {
-        self.total
+    fn bring_up_to_date(&mut self, attributes: &Attributes) -> io::Result<()> {
+        let Some((record, intent)) = read(&self.file)? else {
+            return self.recount();
+        };
+        let believed = self.ledger.believes(&record, attributes.changed);
+        // Even one that is not says what an unreadable part of the folder may take.
+        self.record = record;
+        match intent {
+            _ if !believed => self.recount(),
+            Some(intent) => self.recover(&intent),
+            None => Ok(()),
+        }
     }
 
-    /// What publishing `len` bytes under `name` would make the total.
-    pub(crate) fn total_with(&self, name: &str, len: u64) -> u64 {
-        self.total
-            .saturating_sub(self.taken_by(name))
-            .saturating_add(blocks(len))
+    /// Bytes published, in whole blocks.
+    pub(crate) fn total(&self) -> u64 {
+        self.record.total
+    }
+
+    /// When an eviction last gained no space on the disk, since 1970.
+    pub(crate) fn fruitless(&self) -> Duration {
+        self.record.fruitless
+    }
+
+    /// Writes down that an eviction just gained no space on the disk.
+    pub(crate) fn note_fruitless(&mut self) -> io::Result<()> {
+        self.record.fruitless = clock::now();
+        self.write(None)
     }
 
     /// Does what publishes the file with this inode under `name`.
@@ -142,33 +212,35 @@ impl LedgerGuard<'_> {
         len: u64,
         rename: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
+        let takes = match self.attributes_of(name)? {
+            Some(found) if found.kind == Kind::File => blocks(found.size),
+            _ => 0,
+        };
         let intent = Intent {
             publish: true,
             inode,
             adds: blocks(len),
-            takes: self.taken_by(name),
+            takes,
             name,
         };
         self.write(Some(&intent))?;
         rename()?;
-        self.total = self
-            .total
-            .saturating_sub(intent.takes)
-            .saturating_add(intent.adds);
-        self.write(None)
+        self.carry_out(intent.adds, intent.takes)
     }
 
-    /// Removes the file `name`, if there is one, and returns how many bytes it took, in whole blocks.
-    pub(crate) fn remove(&mut self, name: &str) -> io::Result<Option<u64>> {
-        let attributes = match self.directory.attributes_of(name) {
-            Ok(attributes) => attributes,
-            Err(error) => {
-                return match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
-                    _ => Err(error),
-                };
-            }
+    /// Removes the file `name`, if there is one, and returns how many bytes it took, in whole blocks. Where `only` is
+    /// given, a file with other attributes stays.
+    pub(crate) fn remove(
+        &mut self,
+        name: &str,
+        only: Option<&Attributes>,
+    ) -> io::Result<Option<u64>> {
+        let Some(attributes) = self.attributes_of(name)? else {
+            return Ok(None);
         };
+        if only.is_some_and(|only| *only != attributes) {
+            return Ok(None);
+        }
         let takes = blocks(attributes.size);
         let intent = Intent {
             publish: false,
@@ -178,93 +250,113 @@ impl LedgerGuard<'_> {
             name,
         };
         self.write(Some(&intent))?;
-        match self.directory.remove_file(name) {
+        let (folder, leaf) = self.folder_of(name)?;
+        match folder.remove_file(leaf) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.write(None)?;
+                return Err(error);
+            }
         }
-        self.total = self.total.saturating_sub(takes);
-        self.write(None)?;
+        self.carry_out(0, takes)?;
         Ok(Some(takes))
     }
 
-    /// Takes the total from what is really there.
-    pub(crate) fn recount(&mut self) -> io::Result<()> {
-        let listing = scan::list(self.directory)?;
-        self.correct(
-            listing
-                .entries
-                .iter()
-                .map(|entry| blocks(entry.attributes.size))
-                .sum(),
-        )
+    fn carry_out(&mut self, adds: u64, takes: u64) -> io::Result<()> {
+        self.record.total = self.record.total.saturating_sub(takes).saturating_add(adds);
+        self.write(None)
     }
 
-    /// Replaces the total by one that was counted under this lock.
-    pub(crate) fn correct(&mut self, total: u64) -> io::Result<()> {
-        if total != self.total {
-            tracing::debug!(was = self.total, total, "the ledger is corrected");
+    /// Takes the total from what is really there.
+    fn recount(&mut self) -> io::Result<()> {
+        let listing = scan::list(self.directory, self.ledger.owner_check)?;
+        self.correct(&listing)
+    }
+
+    /// Replaces the total by that of what was listed under this lock. A listing that is not complete never makes it less.
+    ///
+    /// # Errors
+    ///
+    /// When the listing is not complete and nothing is known from earlier: then there is no total.
+    pub(crate) fn correct(&mut self, listing: &Listing) -> io::Result<()> {
+        let mut total = listing.bytes();
+        if let Some((name, error)) = &listing.incomplete {
+            if self.record.sessions == [0; SESSIONS] {
+                let text = format!("cannot count what is stored: {name}: {error}");
+                return Err(io::Error::new(error.kind(), text));
+            }
+            total = total.max(self.record.total);
         }
-        self.total = total;
+        if total != self.record.total {
+            tracing::debug!(was = self.record.total, total, "the ledger is corrected");
+        }
+        self.record.total = total;
+        // One that is not complete is good for this change, and the next one counts again.
+        if listing.incomplete.is_none() {
+            self.record.note(self.ledger.session);
+        }
         self.write(None)
     }
 
     /// Finds out whether the journaled change came to pass whose process died.
-    fn recover(&mut self, intent: &Intent<String>) {
-        let found = self
-            .directory
-            .attributes_of(&intent.name)
-            .ok()
-            .map(|found| found.inode);
+    fn recover(&mut self, intent: &Intent<String>) -> io::Result<()> {
+        let Ok(found) = self.attributes_of(&intent.name) else {
+            return self.recount();
+        };
+        let found = found.map(|found| found.inode);
         let done = (found == Some(intent.inode)) == intent.publish;
-        if done {
-            self.total = self
-                .total
-                .saturating_sub(intent.takes)
-                .saturating_add(intent.adds);
-        }
         tracing::debug!(
             name = intent.name,
             done,
             "recovered the change of a process that died"
         );
-    }
-
-    fn taken_by(&self, name: &str) -> u64 {
-        match self.directory.attributes_of(name) {
-            Ok(found) if found.kind == Kind::File => blocks(found.size),
-            _ => 0,
+        if done {
+            self.carry_out(intent.adds, intent.takes)
+        } else {
+            self.write(None)
         }
     }
 
-    fn write(&self, intent: Option<&Intent<&str>>) -> io::Result<()> {
-        let mut record = [0; RECORD];
-        record[..8].copy_from_slice(&MAGIC);
-        put(&mut record, 8, self.boot);
-        put(&mut record, 16, self.total);
-        if let Some(intent) = intent {
-            let name = intent.name.as_bytes();
-            if name.len() > NAME_MAX {
-                return Err(io::ErrorKind::InvalidFilename.into());
-            }
-            put(&mut record, 24, if intent.publish { 1 } else { 2 });
-            put(&mut record, 32, intent.inode);
-            put(&mut record, 40, intent.adds);
-            put(&mut record, 48, intent.takes);
-            put(&mut record, 56, name.len() as u64);
-            record[NAME_AT..NAME_AT + name.len()].copy_from_slice(name);
+    /// What stands under the name of an entry; `None` if nothing does.
+    fn attributes_of(&self, name: &str) -> io::Result<Option<Attributes>> {
+        let found = self
+            .folder_of(name)
+            .and_then(|(folder, leaf)| folder.attributes_of(leaf));
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
+                _ => Err(error),
+            },
         }
-        let checksum = checksum(&record);
-        record[CHECKSUM_AT..].copy_from_slice(&checksum);
-        write_all_at(&self.file, &record, 0)
+    }
+
+    /// The folder of an entry, which is no link, and its name there.
+    fn folder_of<'n>(&self, name: &'n str) -> io::Result<(Directory, &'n str)> {
+        let (engine, leaf) = name.split_once('/').ok_or(io::ErrorKind::InvalidFilename)?;
+        Ok((self.directory.open_directory(engine)?, leaf))
+    }
+
+    fn write(&mut self, intent: Option<&Intent<&str>>) -> io::Result<()> {
+        self.record.written = clock::now();
+        write_all_at(&self.file, &self.record.encode(intent)?, 0)
     }
 }
 
 impl Drop for LedgerGuard<'_> {
     fn drop(&mut self) {
-        // Closing releases the lock too, but not while a forked child has the descriptor.
-        let _ = FileExt::unlock(&*self.file);
+        lock::unlock(&self.file);
     }
+}
+
+/// What is written down, but for the intent.
+#[derive(Debug, Default)]
+struct Record {
+    written: Duration,
+    total: u64,
+    fruitless: Duration,
+    sessions: [u64; SESSIONS],
 }
 
 /// A change of the total that is about to come true.
@@ -278,32 +370,80 @@ struct Intent<N> {
     name: N,
 }
 
-/// The total and the intent, if they are to be believed.
-fn read(file: &File, boot: u64) -> Option<(u64, Option<Intent<String>>)> {
+impl Record {
+    /// Writes down that the total is right in a session. Others that knew it see the same folder through other mounts.
+    fn note(&mut self, session: u64) {
+        let known = self.sessions.iter().position(|known| *known == session);
+        self.sessions[..=known.unwrap_or(SESSIONS - 1)].rotate_right(1);
+        self.sessions[0] = session;
+    }
+
+    fn encode(&self, intent: Option<&Intent<&str>>) -> io::Result<[u8; RECORD]> {
+        let mut record = [0; RECORD];
+        record[..8].copy_from_slice(&MAGIC);
+        let written = u64::try_from(self.written.as_nanos()).unwrap_or(u64::MAX);
+        put(&mut record, 8, written);
+        put(&mut record, 16, self.total);
+        put(&mut record, 24, self.fruitless.as_secs());
+        if let Some(intent) = intent {
+            let name = intent.name.as_bytes();
+            if name.len() > NAME_MAX {
+                return Err(io::ErrorKind::InvalidFilename.into());
+            }
+            put(&mut record, 32, if intent.publish { 1 } else { 2 });
+            put(&mut record, 40, intent.inode);
+            put(&mut record, 48, intent.adds);
+            put(&mut record, 56, intent.takes);
+            put(&mut record, 64, name.len() as u64);
+            record[NAME_AT..NAME_AT + name.len()].copy_from_slice(name);
+        }
+        for (at, session) in self.sessions.iter().enumerate() {
+            put(&mut record, SESSIONS_AT + 8 * at, *session);
+        }
+        let checksum = checksum(&record);
+        record[CHECKSUM_AT..].copy_from_slice(&checksum);
+        Ok(record)
+    }
+}
+
+/// The record and the intent, if the file holds such.
+fn read(file: &File) -> io::Result<Option<(Record, Option<Intent<String>>)>> {
     let mut record = [0; RECORD];
-    read_exact_at(file, &mut record, 0).ok()?;
-    if record[..8] != MAGIC || record[CHECKSUM_AT..] != checksum(&record) || get(&record, 8) != boot
-    {
+    match read_exact_at(file, &mut record, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        outcome => outcome?,
+    }
+    Ok(decode(&record))
+}
+
+fn decode(record: &[u8; RECORD]) -> Option<(Record, Option<Intent<String>>)> {
+    if record[..8] != MAGIC || record[CHECKSUM_AT..] != checksum(record) {
         return None;
     }
-    let intent = match get(&record, 24) {
+    let intent = match get(record, 32) {
         0 => None,
         kind => {
-            let len = usize::try_from(get(&record, 56))
+            let len = usize::try_from(get(record, 64))
                 .ok()
                 .filter(|len| *len <= NAME_MAX)?;
             Some(Intent {
                 publish: kind == 1,
-                inode: get(&record, 32),
-                adds: get(&record, 40),
-                takes: get(&record, 48),
+                inode: get(record, 40),
+                adds: get(record, 48),
+                takes: get(record, 56),
                 name: std::str::from_utf8(&record[NAME_AT..NAME_AT + len])
                     .ok()?
                     .to_owned(),
             })
         }
     };
-    Some((get(&record, 16), intent))
+    let known = Record {
+        written: Duration::from_nanos(get(record, 8)),
+        total: get(record, 16),
+        fruitless: Duration::from_secs(get(record, 24)),
+        sessions: std::array::from_fn(|at| get(record, SESSIONS_AT + 8 * at)),
+    };
+    Some((known, intent))
 }
 
 fn checksum(record: &[u8; RECORD]) -> [u8; 32] {
@@ -318,28 +458,6 @@ fn get(record: &[u8], at: usize) -> u64 {
 
 fn put(record: &mut [u8], at: usize, value: u64) {
     record[at..at + 8].copy_from_slice(&value.to_le_bytes());
-}
-
-/// Takes the lock of the file, trying until the deadline. A file system without locks is used without:
-/// its total may drift, and pruning corrects it.
-fn lock_until(file: &File, deadline: Instant) -> io::Result<bool> {
-    let mut pause = Duration::from_micros(50);
-    loop {
-        match FileExt::try_lock(file) {
-            Ok(()) => return Ok(true),
-            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Ok(false),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error))
-                if error.kind() == io::ErrorKind::Unsupported
-                    || error.kind() == io::ErrorKind::InvalidInput =>
-            {
-                return Ok(true);
-            }
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(5));
-    }
 }
 
 #[cfg(test)]
@@ -359,7 +477,7 @@ mod tests {
         let keep = tempfile::tempdir().unwrap();
         std::fs::create_dir(keep.path().join("engine-0123456789abcdef")).unwrap();
         let directory = Directory::open(keep.path()).unwrap();
-        let ledger = Ledger::open(&directory).unwrap();
+        let ledger = Ledger::open(&directory, None).unwrap();
         Fixture {
             directory,
             ledger,
@@ -370,6 +488,13 @@ mod tests {
     impl Fixture {
         fn lock(&self) -> LedgerGuard<'_> {
             self.ledger.lock(&self.directory).unwrap().unwrap()
+        }
+
+        /// What publishes the file `temporary`.
+        fn rename(&self) -> io::Result<()> {
+            let (engine, leaf) = NAME.split_once('/').unwrap();
+            let engine = self.directory.open_directory(engine)?;
+            self.directory.rename("temporary", &engine, leaf)
         }
 
         /// Writes a file and returns its inode.
@@ -385,7 +510,7 @@ mod tests {
         let mut guard = fixture.lock();
         let outcome = guard.publish(NAME, inode, 5000, || {
             if after_rename {
-                fixture.directory.rename("temporary", NAME)?;
+                fixture.rename()?;
             }
             Err(io::Error::other("killed"))
         });
@@ -405,10 +530,7 @@ mod tests {
         die_publishing(&fixture, true);
         assert_eq!(fixture.lock().total(), 8192);
         // And once only.
-        let mut guard = fixture.lock();
-        let total = guard.total();
-        guard.correct(total).unwrap();
-        drop(guard);
+        fixture.lock().write(None).unwrap();
         assert_eq!(fixture.lock().total(), 8192);
     }
 
@@ -418,41 +540,111 @@ mod tests {
         die_publishing(&fixture, true);
         let inode = fixture.file("temporary", 100);
         let mut guard = fixture.lock();
-        assert_eq!(guard.total_with(NAME, 100), 4096);
         guard
-            .publish(NAME, inode, 100, || {
-                fixture.directory.rename("temporary", NAME)
-            })
+            .publish(NAME, inode, 100, || fixture.rename())
             .unwrap();
         assert_eq!(guard.total(), 4096);
-        assert_eq!(guard.remove(NAME).unwrap(), Some(4096));
-        assert_eq!(guard.remove(NAME).unwrap(), None);
+        assert_eq!(guard.remove(NAME, None).unwrap(), Some(4096));
+        assert_eq!(guard.remove(NAME, None).unwrap(), None);
         drop(guard);
         assert_eq!(fixture.lock().total(), 0);
     }
 
     #[test]
-    fn a_damaged_ledger_and_one_of_another_boot_are_counted_anew() {
+    fn a_file_that_was_replaced_since_it_was_judged_is_not_removed() {
+        let fixture = fixture();
+        fixture.file(NAME, 5000);
+        let judged = fixture.lock().attributes_of(NAME).unwrap().unwrap();
+        let path = fixture.keep.path().join(NAME);
+        std::fs::remove_file(&path).unwrap();
+        // As a file system does that gives out the number of the inode again.
+        let replaced = loop {
+            fixture.file(NAME, 5000);
+            let found = fixture.lock().attributes_of(NAME).unwrap().unwrap();
+            if found.changed != judged.changed {
+                break found;
+            }
+        };
+        let same_inode = Attributes {
+            inode: replaced.inode,
+            ..judged
+        };
+        assert_eq!(
+            fixture.lock().remove(NAME, Some(&same_inode)).unwrap(),
+            None
+        );
+        assert!(path.exists());
+        assert_eq!(
+            fixture.lock().remove(NAME, Some(&replaced)).unwrap(),
+            Some(8192)
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_removed_is_still_counted() {
+        let fixture = fixture();
+        std::fs::create_dir_all(fixture.keep.path().join(NAME)).unwrap();
+        let mut guard = fixture.lock();
+        guard.record.total = 8192;
+        assert!(guard.remove(NAME, None).is_err());
+        drop(guard);
+        assert_eq!(fixture.lock().total(), 8192);
+    }
+
+    #[test]
+    fn what_is_not_to_be_believed_is_counted_anew() {
         let mut fixture = fixture();
         fixture.file(NAME, 5000);
         let path = fixture.keep.path().join(layout::LEDGER_FILE);
-        for at in [0, 10, 20, 100, 255] {
+        for at in [0, 10, 20, 100, 400, 511] {
             drop(fixture.lock());
             let mut record = std::fs::read(&path).unwrap();
             record[at] ^= 1;
             std::fs::write(&path, record).unwrap();
             assert_eq!(fixture.lock().total(), 8192, "byte {at}");
         }
-        fixture.lock().correct(1 << 40).unwrap();
-        assert_eq!(fixture.lock().total(), 1 << 40);
-        fixture.ledger.boot ^= 1;
+        let wrong = |fixture: &Fixture| {
+            let mut guard = fixture.lock();
+            guard.record.total = 1 << 40;
+            guard.write(None).unwrap();
+            drop(guard);
+            assert_eq!(fixture.lock().total(), 1 << 40, "nothing was wrong with it");
+        };
+        // Another boot, or another mount.
+        wrong(&fixture);
+        fixture.ledger.session ^= 1;
         assert_eq!(fixture.lock().total(), 8192);
+        // Deleted while the folder is open.
+        wrong(&fixture);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(fixture.lock().total(), 8192);
+        // An earlier one, put back.
+        wrong(&fixture);
+        let earlier = std::fs::read(&path).unwrap();
+        std::thread::sleep(WRITING * 2);
+        std::fs::write(&path, earlier).unwrap();
+        assert_eq!(fixture.lock().total(), 8192);
+    }
+
+    #[test]
+    fn mounts_of_one_folder_do_not_make_each_other_count() {
+        let fixture = fixture();
+        let mut other = Ledger::open(&fixture.directory, None).unwrap();
+        other.session ^= 1;
+        drop(fixture.lock());
+        drop(other.lock(&fixture.directory).unwrap());
+        let mut guard = fixture.lock();
+        guard.record.total = 1 << 40;
+        guard.write(None).unwrap();
+        drop(guard);
+        let total = other.lock(&fixture.directory).unwrap().unwrap().total();
+        assert_eq!((total, fixture.lock().total()), (1 << 40, 1 << 40));
     }
 
     #[test]
     fn threads_and_handles_take_turns() {
         let fixture = fixture();
-        let other = Ledger::open(&fixture.directory).unwrap();
+        let other = Ledger::open(&fixture.directory, None).unwrap();
         std::thread::scope(|scope| {
             for ledger in [&fixture.ledger, &fixture.ledger, &other, &other] {
                 scope.spawn(|| {
@@ -460,7 +652,8 @@ mod tests {
                         let mut guard = ledger.lock(&fixture.directory).unwrap().unwrap();
                         let total = guard.total();
                         std::thread::yield_now();
-                        guard.correct(total + 1).unwrap();
+                        guard.record.total = total + 1;
+                        guard.write(None).unwrap();
                     }
                 });
             }

@@ -8,6 +8,7 @@
 //! <root>/v1/hints           last uses, and what was verified since the machine started
 //! <root>/v1/files           the hashes of wasm files, by their identity
 //! <root>/v1/ledger          how many bytes the entries take
+//! <root>/v1/limit           how many they may take, where that was said
 //! <root>/v1/tmp/…           entries being written, each locked by its writer
 //! <root>/v1/locks/…         permits to compile, one lock for each key
 //! ```
@@ -21,16 +22,17 @@
 //!
 //! # Limits
 //!
-//! The entries never take more than [`max_size`](FileSystemCacheBuilder::max_size), at any moment, with any
-//! number of processes, of which any may be killed at any time: each change is journaled in the ledger before it
-//! is made. Knowing the total takes no scan. Making room scans once, and removes the least recently used
-//! entries down to 90 %, so that this is rare.
+//! The entries, and what is being written, never take more than [`max_size`](FileSystemCacheBuilder::max_size), at any
+//! moment, with any number of processes, of which any may be killed at any time: each change is journaled in the ledger
+//! before it is made, and room is taken before it is filled. The limit is the folder's own. Knowing the total takes no
+//! scan. Making room scans once, and removes the least recently used entries down to 90 %, so that this is rare.
 //!
 //! # Platforms
 //!
-//! On Linux, entries on local disks are mapped and their verification is remembered until the next boot.
-//! On network file systems, where another machine can change a file behind a mapping, and on systems other
-//! than Linux, every load reads and verifies a private copy. On Windows the folder's owner is not checked.
+//! On Linux, entries on local disks are mapped, and their verification is remembered until the file system is mounted
+//! anew. On overlay file systems, as in containers, that is so for entries that were stored since it was mounted. Other
+//! entries there, and all on network file systems and on systems other than Linux, where a file can change behind a
+//! mapping, are read into private memory and verified on each load. On Windows the folder's owner is not checked.
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 compile_error!(
@@ -43,13 +45,17 @@ mod bundle;
 mod clock;
 mod default_dir;
 mod directory;
+mod engine_folder;
 mod file_hashes;
 mod file_system_cache;
 mod folder;
 mod heartbeat;
 mod hints;
+mod interrupted;
 mod layout;
 mod ledger;
+mod limit;
+mod lock;
 mod maintenance;
 mod open_entry;
 mod permit;
@@ -57,6 +63,7 @@ mod positional;
 mod prune;
 mod publish;
 mod scan;
+mod storage;
 mod table;
 mod temporary;
 mod trust_check;

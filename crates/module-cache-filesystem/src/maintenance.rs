@@ -4,21 +4,22 @@
 use std::io::{Read, Write};
 use std::time::UNIX_EPOCH;
 
-use module_cache_core::{CacheError, EntryStore, ListedEntry, SealedEntry, Trust};
+use module_cache_core::{CacheError, EntryStore, InvalidEntry, ListedEntry, SealedEntry, Trust};
 
 use crate::bundle::{self, ExportReport, ImportReport};
 use crate::file_system_cache::FileSystemCache;
 use crate::ledger::LedgerGuard;
-use crate::prune::{self, Limits, PruneOptions, PruneReport};
+use crate::open_entry::{self, Refusal};
+use crate::prune::{self, PruneOptions, PruneReport};
 use crate::scan::{self, Listed, Listing};
 use crate::usage::Usage;
 use crate::verify::{self, VerifyReport};
-use crate::{clock, layout, open_entry};
+use crate::{clock, layout};
 
 impl FileSystemCache {
     /// Removes the least recently used entries until the limits hold, and what dead processes left behind.
     ///
-    /// Loads go on meanwhile, and modules that are in use stay usable; saves wait, and may be skipped. Only
+    /// What cannot be removed is passed over, and counted in the report. Loads go on meanwhile, and modules that are in use stay usable; saves wait, and may be skipped. Only
     /// names that this crate makes are deleted. Takes time in proportion to the number of entries.
     ///
     /// ```
@@ -42,14 +43,14 @@ impl FileSystemCache {
     /// needs to list it.
     pub fn prune(&self, options: &PruneOptions) -> Result<PruneReport, CacheError> {
         let folder = &*self.folder;
-        let limits = Limits {
-            size: options.max_size.unwrap_or(folder.policy.max_size),
-            age: options.max_age.or(folder.policy.max_age),
-        };
         let prune = |guard: Option<&mut LedgerGuard<'_>>| {
-            let mut report =
-                prune::shrink(&folder.directory, folder.hints.as_ref(), guard, limits)?;
-            report.stale_files = prune::remove_stale_files(&folder.directory, options.dry_run)?;
+            let size = options.max_size.map_or_else(|| folder.max_size(), Ok)?;
+            let age = options.max_age.or(folder.policy.max_age);
+            let (mut report, guard) = match guard {
+                Some(guard) => (prune::shrink(folder, guard, size, age)?, Some(&*guard)),
+                None => (prune::dry_run(folder, size, age)?, None),
+            };
+            report.stale_files = prune::remove_stale_files(&folder.directory, guard)?;
             Ok(report)
         };
         let pruned = if options.dry_run {
@@ -123,7 +124,23 @@ impl FileSystemCache {
             return Ok(None);
         };
         let folder = &*self.folder;
-        match open_entry::key_of(&folder.directory, &name, folder.policy.owner_check) {
+        let opened = folder.open_listed(&listed.engine, listed.hash);
+        let key = opened.and_then(|opened| {
+            let (file, attributes) = match opened {
+                Ok(opened) => opened,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            let key = open_entry::footer_of(&file, &attributes)?.and_then(|footer| {
+                let key = *footer.key();
+                if layout::entry(&key) == name {
+                    Ok(key)
+                } else {
+                    Err(InvalidEntry::KeyMismatch(Box::new(key)))
+                }
+            });
+            Ok(key.map_err(|reason| Refusal::Invalid { reason, attributes }))
+        });
+        match key {
             Ok(Ok(key)) => self.get(&key),
             Ok(Err(refusal)) => {
                 folder.refused(&name, &refusal);
@@ -178,7 +195,7 @@ impl FileSystemCache {
             return Ok(0);
         };
         self.folder
-            .remove(&name)
+            .remove(&name, None)
             .map(|freed| freed.unwrap_or(0))
             .map_err(|error| self.folder.error("remove the entry", &name, error))
     }
@@ -239,6 +256,8 @@ impl FileSystemCache {
     }
 
     fn listing(&self) -> Result<Listing, CacheError> {
-        scan::list(&self.folder.directory).map_err(|error| self.folder.error("list", "", error))
+        let folder = &*self.folder;
+        scan::list(&folder.directory, folder.policy.owner_check)
+            .map_err(|error| self.folder.error("list", "", error))
     }
 }

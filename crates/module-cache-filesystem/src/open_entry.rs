@@ -2,20 +2,31 @@
 
 use std::fs::File;
 use std::io;
+use std::time::Duration;
 
-use memmap2::MmapOptions;
 use module_cache_core::{EntryKey, FOOTER_LEN, Footer, InvalidEntry, SealedEntry, Trust};
 
 use crate::directory::{Attributes, Directory, Kind};
 use crate::positional::read_exact_at;
-use crate::{layout, trust_check};
+use crate::{clock, trust_check};
+
+/// Up to this size an entry is read in one call, with its footer: to map it takes longer.
+const SMALL: u64 = 64 << 10;
+
+/// From this size on an entry that must be read into memory is verified once before: who can write here could otherwise
+/// make us allocate what they like.
+const LARGE: u64 = 64 << 20;
 
 /// A file that says of itself that it is the entry it should be. Nothing is verified yet.
 #[derive(Debug)]
 pub(crate) struct OpenEntry {
     file: File,
     attributes: Attributes,
+    /// When the attributes were asked for.
+    seen: Duration,
     footer: Footer,
+    /// All of it, where it is small.
+    read: Option<Vec<u8>>,
 }
 
 /// Why there is no entry to be had. None of these is an error of the cache.
@@ -24,44 +35,52 @@ pub(crate) enum Refusal {
     /// There is none.
     Missing,
     /// What is there is not a valid entry of this key.
-    Invalid { reason: InvalidEntry, inode: u64 },
+    Invalid {
+        reason: InvalidEntry,
+        attributes: Attributes,
+    },
     /// What is there cannot be looked at, or others control it.
     Unusable(String),
 }
 
 impl OpenEntry {
-    /// Opens the entry `name`, which should be of `key`.
+    /// Opens the entry `name` in its engine's folder, which should be of `key`.
     ///
     /// Costs an `openat`, an `fstat` and a `pread`.
     ///
     /// # Errors
     ///
-    /// The outer error is one of the system; the folder one, of this entry alone.
+    /// The outer error is one of the system; the inner one, of this entry alone.
     pub(crate) fn open(
-        directory: &Directory,
+        folder: &Directory,
         name: &str,
         key: &EntryKey,
         trust: &Trust,
         owner_check: Option<u32>,
     ) -> io::Result<Result<Self, Refusal>> {
-        let (file, attributes) = match open_file(directory, name, owner_check)? {
+        let seen = clock::now();
+        let (file, attributes) = match open_file(folder, name, owner_check)? {
             Ok(opened) => opened,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let footer = read_footer(&file, attributes.size)?;
-        let checked = Footer::parse(&footer)
+        let is_small = attributes.size <= SMALL;
+        let len = if is_small { SMALL } else { FOOTER_LEN as u64 };
+        let tail = match read_tail(&file, attributes.size, len) {
+            Ok(tail) => tail,
+            Err(error) => return Ok(Err(unreadable(&error))),
+        };
+        let checked = Footer::parse(&tail)
             .and_then(|footer| footer.check(key, attributes.size).map(|()| footer))
             .and_then(|footer| trust.check(&footer).map(|()| footer));
         Ok(match checked {
             Ok(footer) => Ok(Self {
                 file,
                 attributes,
+                seen,
                 footer,
+                read: is_small.then_some(tail),
             }),
-            Err(reason) => Err(Refusal::Invalid {
-                reason,
-                inode: attributes.inode,
-            }),
+            Err(reason) => Err(Refusal::Invalid { reason, attributes }),
         })
     }
 
@@ -69,81 +88,81 @@ impl OpenEntry {
         &self.attributes
     }
 
-    /// Maps the file, compares its seal and lets go of the mapping: one pass over the data.
-    pub(crate) fn verify(&self, trust: &Trust) -> io::Result<Result<(), Refusal>> {
-        let len = usize::try_from(self.attributes.size).map_err(io::Error::other)?;
-        // SAFETY: the mapping is read only while it is hashed. Entries are never written after they are
-        // published, and nobody but this user can write to this one: the caller checked the owner and the
-        // mode, or took responsibility for them. If the contents did change, the hash would not match.
-        let mapping = unsafe { MmapOptions::new().len(len).map(&self.file)? };
-        Ok(trust
-            .verify(&self.footer, &mapping)
-            .map_err(|reason| self.invalid(reason)))
+    pub(crate) fn seen(&self) -> Duration {
+        self.seen
     }
 
-    /// Hands out the open file, to be mapped by an engine.
+    /// Reads the file and compares its seal: one pass over the data. It is not mapped for that, as a part that cannot be
+    /// read would kill the process.
+    pub(crate) fn verify(&self, trust: &Trust) -> Result<(), Refusal> {
+        let Self { attributes, .. } = *self;
+        let verified = match &self.read {
+            Some(bytes) => Ok(trust.verify(&self.footer, bytes)),
+            None => trust.verify_read(&self.footer, attributes.size, &|piece, offset| {
+                read_exact_at(&self.file, piece, offset)
+            }),
+        };
+        match verified {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(Refusal::Invalid { reason, attributes }),
+            Err(error) => Err(unreadable(&error)),
+        }
+    }
+
+    /// Hands out the open file, to be mapped by an engine, or what was read of it.
     ///
     /// # Safety
     ///
     /// The contents are verified, and nobody changes the file while a module loaded from it lives.
-    pub(crate) unsafe fn into_mappable(self) -> SealedEntry<'static> {
-        // SAFETY: the caller promises what `from_file` asks for; the footer is this file's.
-        unsafe { SealedEntry::from_file(self.file, self.footer) }
+    pub(crate) unsafe fn into_verified(self) -> SealedEntry<'static> {
+        match self.read {
+            // SAFETY: the caller promises what `from_read` asks for; the footer is this file's.
+            Some(bytes) => unsafe { SealedEntry::from_read(bytes, self.footer) },
+            // SAFETY: as above, for `from_file`.
+            None => unsafe { SealedEntry::from_file(self.file, self.footer) },
+        }
     }
 
     /// Reads the entry into memory and verifies that copy, which nobody else can change.
     ///
-    /// One of more than `max_len` bytes is nobody's: whoever can write here could make us read for ever.
+    /// # Errors
+    ///
+    /// The outer error is a lack of memory; the inner one, of this entry alone.
     pub(crate) fn into_private_copy(
-        self,
+        mut self,
         trust: &Trust,
-        max_len: u64,
     ) -> io::Result<Result<SealedEntry<'static>, Refusal>> {
-        if self.attributes.size > max_len {
-            return Ok(Err(Refusal::Unusable(
-                "it is larger than the cache may become".into(),
-            )));
+        let attributes = self.attributes;
+        if attributes.size >= LARGE
+            && let Err(refusal) = self.verify(trust)
+        {
+            return Ok(Err(refusal));
         }
-        let bytes = read_whole(&self.file, &self.attributes)?;
+        let bytes = match self.read.take() {
+            Some(bytes) => bytes,
+            None => match read_whole(&self.file, &attributes) {
+                Err(error) if error.kind() == io::ErrorKind::OutOfMemory => return Err(error),
+                Err(error) => return Ok(Err(unreadable(&error))),
+                Ok(bytes) => bytes,
+            },
+        };
         let opened = SealedEntry::open(bytes, self.footer.key(), trust);
-        Ok(opened.map_err(|reason| self.invalid(reason)))
-    }
-
-    fn invalid(&self, reason: InvalidEntry) -> Refusal {
-        Refusal::Invalid {
-            reason,
-            inode: self.attributes.inode,
-        }
+        Ok(opened.map_err(|reason| Refusal::Invalid { reason, attributes }))
     }
 }
 
-/// The whole key of the entry `name`, of which the name has a part, as the file itself says. Nothing is proven
-/// by it.
-///
-/// # Errors
-///
-/// As for [`open_file`].
-pub(crate) fn key_of(
-    directory: &Directory,
-    name: &str,
-    owner_check: Option<u32>,
-) -> io::Result<Result<EntryKey, Refusal>> {
-    let (file, attributes) = match open_file(directory, name, owner_check)? {
-        Ok(opened) => opened,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let footer = read_footer(&file, attributes.size)?;
-    let key = Footer::parse(&footer).and_then(|footer| {
-        if layout::entry(footer.key()) == name {
-            Ok(*footer.key())
-        } else {
-            Err(InvalidEntry::KeyMismatch(Box::new(*footer.key())))
-        }
-    });
-    Ok(key.map_err(|reason| Refusal::Invalid {
-        reason,
-        inode: attributes.inode,
-    }))
+/// What cannot be read is no entry, and says nothing about others.
+fn unreadable(error: &io::Error) -> Refusal {
+    Refusal::Unusable(format!("it cannot be read: {error}"))
+}
+
+/// The footer of an entry of which the file is open, and nothing else is known.
+pub(crate) fn footer_of(
+    file: &File,
+    attributes: &Attributes,
+) -> io::Result<Result<Footer, InvalidEntry>> {
+    let tail = read_tail(file, attributes.size, FOOTER_LEN as u64)?;
+    Ok(Footer::parse(&tail))
 }
 
 /// Opens what stands in the place of an entry, if it is a file that nobody else controls.
@@ -152,7 +171,7 @@ pub(crate) fn key_of(
 ///
 /// # Errors
 ///
-/// The outer error is one of the system; the folder one, of this entry alone.
+/// The outer error is one of the system; the inner one, of this entry alone.
 pub(crate) fn open_file(
     directory: &Directory,
     name: &str,
@@ -182,16 +201,16 @@ pub(crate) fn read_whole(file: &File, attributes: &Attributes) -> io::Result<Vec
     Ok(bytes)
 }
 
-/// The last bytes of the file: a footer, or too few for one.
-fn read_footer(file: &File, size: u64) -> io::Result<Vec<u8>> {
-    let len = size.min(FOOTER_LEN as u64);
-    let mut footer = vec![0; usize::try_from(len).unwrap_or(FOOTER_LEN)];
-    read_exact_at(file, &mut footer, size - len)?;
-    Ok(footer)
+/// The last bytes of a file, or all where it has no more.
+fn read_tail(file: &File, size: u64, most: u64) -> io::Result<Vec<u8>> {
+    let len = size.min(most);
+    let mut tail = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    read_exact_at(file, &mut tail, size - len)?;
+    Ok(tail)
 }
 
 /// Tells what concerns one entry (it is missing, a link, a socket, another user's) from what concerns all.
-fn refusal_of(error: io::Error) -> io::Result<Refusal> {
+pub(crate) fn refusal_of(error: io::Error) -> io::Result<Refusal> {
     if error.kind() == io::ErrorKind::NotFound {
         Ok(Refusal::Missing)
     } else if Directory::is_about_the_name(&error) {

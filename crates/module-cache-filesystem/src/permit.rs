@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use fs4::{FileExt, TryLockError};
 use module_cache_core::{CompilePermit, EntryKey, ModuleHash};
 
 use crate::directory::Directory;
 use crate::folder::Folder;
 use crate::heartbeat::{self, Heartbeat, Watch};
-use crate::layout;
+use crate::{layout, lock};
 
 /// A holder that gave no sign of life for this long is waited for no more.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -76,12 +75,12 @@ pub(crate) fn is_held(directory: &Directory, engine: &str, module: ModuleHash) -
     let Ok(file) = directory.open_file(&layout::lock_of(engine, module, 0)) else {
         return false;
     };
-    match FileExt::try_lock_shared(&file) {
-        Ok(()) => {
-            unlock(&file);
+    match lock::shared(&file) {
+        Ok(lock::Attempt::Locked) => {
+            lock::unlock(&file);
             false
         }
-        Err(error) => matches!(error, TryLockError::WouldBlock),
+        attempt => attempt.is_ok_and(|attempt| attempt == lock::Attempt::Held),
     }
 }
 
@@ -95,14 +94,14 @@ enum Attempt {
 fn attempt(directory: &Directory, name: &str) -> io::Result<Attempt> {
     loop {
         let file = open(directory, name)?;
-        match FileExt::try_lock(&file) {
-            Ok(()) if is_current(directory, name, &file) => {
+        match lock::exclusive(&file)? {
+            lock::Attempt::Locked if is_current(directory, name, &file) => {
                 return Ok(Attempt::Acquired(Guard::new(file)));
             }
             // Maintenance removed the file between opening and locking it; others lock a new one.
-            Ok(()) => unlock(&file),
-            Err(TryLockError::WouldBlock) => return Ok(Attempt::Held(file)),
-            Err(TryLockError::Error(error)) => return unsupported(error),
+            lock::Attempt::Locked => lock::unlock(&file),
+            lock::Attempt::Held => return Ok(Attempt::Held(file)),
+            lock::Attempt::Unsupported => return Ok(Attempt::Unsupported),
         }
     }
 }
@@ -115,42 +114,35 @@ enum Ended {
 }
 
 /// Waits until the holder is done or silent.
-fn wait(lock: &File) -> io::Result<Ended> {
+fn wait(file: &File) -> io::Result<Ended> {
     let mut watch = Watch::new();
     let mut pause = SHORTEST_WAIT;
     loop {
         thread::sleep(pause);
         pause = (pause * 2).min(LONGEST_WAIT);
-        match FileExt::try_lock_shared(lock) {
-            Ok(()) => {
-                unlock(lock);
-                return Ok(Ended::Released);
-            }
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(error),
+        if lock::shared(file)? != lock::Attempt::Held {
+            lock::unlock(file);
+            return Ok(Ended::Released);
         }
-        if watch.silence(lock) > PATIENCE {
-            return Ok(Ended::Silent(heartbeat::last_beat(lock)));
+        if watch.silence(file) > PATIENCE {
+            return Ok(Ended::Silent(heartbeat::last_beat(file)));
         }
     }
 }
 
 fn open(directory: &Directory, name: &str) -> io::Result<File> {
-    match directory.open_or_create(name) {
+    let file = match directory.open_or_create(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             directory.create_directory(layout::LOCK_DIR)?;
-            directory.open_or_create(name)
+            directory.open_or_create(name)?
         }
-        outcome => outcome,
+        outcome => outcome?,
+    };
+    // Who could open it could lock it.
+    if Directory::attributes_of_file(&file)?.mode & 0o077 != 0 {
+        Directory::make_private(&file)?;
     }
-}
-
-/// File systems without locks are used without permits; other failures are worth telling.
-fn unsupported(error: io::Error) -> io::Result<Attempt> {
-    match error.kind() {
-        io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput => Ok(Attempt::Unsupported),
-        _ => Err(error),
-    }
+    Ok(file)
 }
 
 /// Whether `name` still is the file that was locked.
@@ -162,11 +154,6 @@ fn is_current(directory: &Directory, name: &str, file: &File) -> bool {
         (Ok(named), Ok(open)) => (named.device, named.inode) == (open.device, open.inode),
         _ => false,
     }
-}
-
-/// Closing would release the lock too, but not while a forked child has the descriptor.
-fn unlock(file: &File) {
-    let _ = FileExt::unlock(file);
 }
 
 /// The lock, with its heartbeat. Fields drop in order: the pulse stops before the lock is given up.
@@ -186,6 +173,6 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.heartbeat = None;
-        unlock(&self.file);
+        lock::unlock(&self.file);
     }
 }

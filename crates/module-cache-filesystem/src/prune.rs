@@ -4,20 +4,21 @@
 //! somebody is about to want them. Loads go on meanwhile: they take no lock, and a file that is removed
 //! stays with those who have it open or mapped.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fs4::FileExt;
-
 use crate::directory::{Directory, Kind};
+use crate::folder::Folder;
 use crate::hints::Hints;
 use crate::ledger::{LedgerGuard, blocks};
+use crate::lock::{self, Attempt};
 use crate::scan::{self, Listed, Listing};
-use crate::{clock, layout, permit};
+use crate::{clock, interrupted, layout, permit, temporary};
 
-/// What [`FileSystemCache::prune`](crate::FileSystemCache::prune) shall reach. By default, what the cache
-/// was opened with.
+/// What [`FileSystemCache::prune`](crate::FileSystemCache::prune) shall reach. By default, the limit of the
+/// folder, and the age that the cache was opened with.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PruneOptions {
     /// Remove the least recently used entries until the rest takes at most so many bytes.
@@ -40,6 +41,8 @@ pub struct PruneReport {
     pub kept: u64,
     /// The bytes that they take, in whole blocks.
     pub kept_bytes: u64,
+    /// Entries that should go and cannot be removed.
+    pub stuck: u64,
     /// Files that dead processes left behind: half-written entries and locks of nobody.
     pub stale_files: u64,
     /// What this crate did not make. It is left alone.
@@ -49,80 +52,181 @@ pub struct PruneReport {
 /// A file that is not in use may be the beginning of something: its maker has not locked it yet.
 const NEW: Duration = Duration::from_mins(1);
 
-/// The limits that a prune enforces.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) size: u64,
-    pub(crate) age: Option<Duration>,
+/// How long after an eviction that gained no space the next one is tried.
+const FRUITLESS: Duration = Duration::from_mins(10);
+
+/// Removes entries until the rest takes at most `size` bytes and none is older than `age`, and corrects the ledger by what
+/// was found. An entry that cannot be removed is passed over.
+pub(crate) fn shrink(
+    folder: &Folder,
+    guard: &mut LedgerGuard<'_>,
+    size: u64,
+    age: Option<Duration>,
+) -> io::Result<PruneReport> {
+    let listing = scan::list(&folder.directory, folder.policy.owner_check)?;
+    guard.correct(&listing)?;
+    // Of what could not be listed only the ledger knows.
+    let bytes = guard.total();
+    Ok(remove(folder, Some(guard), listing, bytes, size, age))
 }
 
-/// Removes entries until the limits hold, and corrects the ledger by what was found. Without it this only
-/// finds out what would be removed.
-pub(crate) fn shrink(
-    directory: &Directory,
-    hints: Option<&Hints>,
-    mut guard: Option<&mut LedgerGuard<'_>>,
-    limits: Limits,
+/// Finds out what [`shrink`] would remove.
+pub(crate) fn dry_run(
+    folder: &Folder,
+    size: u64,
+    age: Option<Duration>,
 ) -> io::Result<PruneReport> {
+    let listing = scan::list(&folder.directory, folder.policy.owner_check)?;
+    let bytes = listing.bytes();
+    Ok(remove(folder, None, listing, bytes, size, age))
+}
+
+fn remove(
+    folder: &Folder,
+    mut guard: Option<&mut LedgerGuard<'_>>,
+    listing: Listing,
+    mut kept_bytes: u64,
+    size: u64,
+    age: Option<Duration>,
+) -> PruneReport {
     let Listing {
         entries,
         unknown_files,
         ..
-    } = scan::list(directory)?;
-    let mut kept_bytes = entries
-        .iter()
-        .map(|entry| blocks(entry.attributes.size))
-        .sum();
-    if let Some(guard) = &mut guard {
-        guard.correct(kept_bytes)?;
-    }
+    } = listing;
     let mut report = PruneReport {
         kept: entries.len() as u64,
         unknown_files: unknown_files
             .iter()
-            .map(|name| directory.path().join(name))
+            .map(|name| folder.directory.path().join(name))
             .collect(),
         ..PruneReport::default()
     };
-
+    let mut removed_from = BTreeSet::new();
     let now = clock::now();
-    for (last_use, entry) in by_last_use(directory, hints, entries, now) {
-        let expired = limits
-            .age
-            .is_some_and(|age| now.saturating_sub(last_use) > age);
-        if kept_bytes <= limits.size && !expired {
+    for (last_use, entry) in by_last_use(&folder.directory, folder.hints.as_ref(), entries, now) {
+        let expired = age.is_some_and(|age| now.saturating_sub(last_use) > age);
+        if kept_bytes <= size && !expired {
             continue;
         }
-        if let Some(guard) = &mut guard
-            && guard.remove(&entry.name())?.is_none()
-        {
-            continue;
+        if let Some(guard) = &mut guard {
+            match evict(folder, guard, &entry) {
+                Some(true) => {}
+                Some(false) => continue,
+                None => {
+                    report.stuck += 1;
+                    continue;
+                }
+            }
         }
         let bytes = blocks(entry.attributes.size);
-        kept_bytes -= bytes;
+        kept_bytes = kept_bytes.saturating_sub(bytes);
         report.kept -= 1;
         report.removed += 1;
         report.removed_bytes += bytes;
+        removed_from.insert(entry.engine);
+    }
+    if guard.is_some() {
+        sync(folder, &removed_from);
     }
     report.kept_bytes = kept_bytes;
-    Ok(report)
+    report
+}
+
+/// Removes an entry to make room and says whether it was there; `None` if it cannot be removed.
+fn evict(folder: &Folder, guard: &mut LedgerGuard<'_>, entry: &Listed) -> Option<bool> {
+    match guard.remove(&entry.name(), Some(&entry.attributes)) {
+        Ok(freed) => {
+            if freed.is_some() {
+                folder.counters.evict();
+            }
+            Some(freed.is_some())
+        }
+        Err(error) => {
+            let error = folder.error("remove the entry", &entry.name(), error);
+            folder.stuck.call_once(|| {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::warn!(
+                    error,
+                    "an entry cannot be removed; others are, in its place"
+                );
+            });
+            None
+        }
+    }
+}
+
+/// Brings removals to the disk before what is stored in their place: a file system may keep both in a crash otherwise, as
+/// Btrfs does.
+fn sync(folder: &Folder, engines: &BTreeSet<String>) {
+    for engine in engines {
+        let synced = folder
+            .directory
+            .open_directory(engine)
+            .and_then(|engine| engine.sync());
+        if let Err(error) = synced {
+            tracing::debug!(%error, engine, "cannot sync removals");
+        }
+    }
+}
+
+/// Sees to it that the reserve is still free on the disk when `len` bytes are written, and says whether it will be.
+///
+/// Entries are removed for it only if all of them would suffice, and as long as that frees space: a file that is mapped
+/// keeps what it takes, and then no more are removed for ten minutes.
+pub(crate) fn free_space(
+    folder: &Folder,
+    guard: &mut LedgerGuard<'_>,
+    len: u64,
+) -> io::Result<bool> {
+    let reserve = folder.policy.min_free;
+    if reserve == 0 {
+        return Ok(true);
+    }
+    let free = || interrupted::again(|| fs4::available_space(folder.directory.path()));
+    let needed = blocks(len).saturating_add(reserve);
+    let mut available = free()?;
+    let lacking = needed.saturating_sub(available);
+    if lacking == 0 {
+        return Ok(true);
+    }
+    let waited = clock::now().checked_sub(guard.fruitless());
+    if lacking > guard.total() || waited.is_none_or(|waited| waited < FRUITLESS) {
+        return Ok(false);
+    }
+    let listing = scan::list(&folder.directory, folder.policy.owner_check)?;
+    guard.correct(&listing)?;
+    let hints = folder.hints.as_ref();
+    for (_, entry) in by_last_use(&folder.directory, hints, listing.entries, clock::now()) {
+        if evict(folder, guard, &entry) != Some(true) {
+            continue;
+        }
+        let before = available;
+        available = free()?;
+        if available >= needed {
+            return Ok(true);
+        }
+        if available <= before {
+            guard.note_fruitless()?;
+            break;
+        }
+    }
+    Ok(false)
 }
 
 /// Removes what dead processes left, and folders of engines that are empty. Returns how many files went.
-pub(crate) fn remove_stale_files(directory: &Directory, dry_run: bool) -> io::Result<u64> {
-    let mut cleared = 0;
-    for folder in [layout::TEMPORARY_DIR, layout::LOCK_DIR] {
-        let names = match directory.names(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            names => names?,
-        };
-        for name in names {
-            cleared += u64::from(clear(directory, &format!("{folder}/{name}"), dry_run));
-        }
-    }
-    if !dry_run {
+pub(crate) fn remove_stale_files(
+    directory: &Directory,
+    guard: Option<&LedgerGuard<'_>>,
+) -> io::Result<u64> {
+    let mut cleared = match guard {
+        Some(guard) => temporary::clear(directory, guard)?.dead,
+        None => clear(directory, layout::TEMPORARY_DIR, true)?,
+    };
+    cleared += clear(directory, layout::LOCK_DIR, guard.is_none())?;
+    if guard.is_some() {
         for name in directory
-            .names(".")?
+            .names()?
             .iter()
             .filter(|name| layout::is_engine_dir(name))
         {
@@ -133,21 +237,30 @@ pub(crate) fn remove_stale_files(directory: &Directory, dry_run: bool) -> io::Re
     Ok(cleared)
 }
 
-/// Removes a file whose lock is free, holding the lock: whoever wants it meanwhile sees that it is gone.
-fn clear(directory: &Directory, name: &str, dry_run: bool) -> bool {
-    let Ok(file) = directory.open_file(name) else {
-        return false;
+/// Removes the files in `folder` whose locks are free, holding the lock: whoever wants one meanwhile sees that it is gone.
+fn clear(directory: &Directory, folder: &str, dry_run: bool) -> io::Result<u64> {
+    let folder = match directory.open_directory(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        folder => folder?,
     };
-    let Ok(attributes) = Directory::attributes_of_file(&file) else {
-        return false;
-    };
-    let age = clock::now().saturating_sub(clock::from_nanoseconds(attributes.modified));
-    if attributes.kind != Kind::File || age < NEW || FileExt::try_lock(&file).is_err() {
-        return false;
+    let mut cleared = 0;
+    for name in folder.names()? {
+        let Ok(file) = folder.open_file(&name) else {
+            continue;
+        };
+        let Ok(attributes) = Directory::attributes_of_file(&file) else {
+            continue;
+        };
+        let age = clock::now().saturating_sub(clock::from_nanoseconds(attributes.modified));
+        let is_free = attributes.kind == Kind::File
+            && age >= NEW
+            && lock::exclusive(&file).is_ok_and(|attempt| attempt == Attempt::Locked);
+        if is_free {
+            cleared += u64::from(dry_run || folder.remove_file(&name).is_ok());
+            lock::unlock(&file);
+        }
     }
-    let cleared = dry_run || directory.remove_file(name).is_ok();
-    let _ = FileExt::unlock(&file);
-    cleared
+    Ok(cleared)
 }
 
 /// When each entry was last used, the longest ago first; behind them those that are being compiled.

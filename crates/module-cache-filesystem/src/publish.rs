@@ -1,16 +1,18 @@
-//! Storing an entry: room on the disk, room under the cap, and one rename.
+//! Storing an entry: room under the cap and on the disk, and one rename.
 
 use std::io;
 
-use fs4::FileExt;
 use module_cache_core::{CacheError, EntryKey, SaveOutcome, SealedEntry, SkipReason};
 
 use crate::directory::{Directory, Kind};
+use crate::engine_folder;
 use crate::folder::Folder;
-use crate::layout;
+use crate::hints::Known;
 use crate::ledger::{Ledger, LedgerGuard, blocks};
-use crate::prune::{self, Limits};
-use crate::temporary::Temporary;
+use crate::open_entry::Refusal;
+use crate::prune;
+use crate::temporary::{self, Temporary};
+use crate::{clock, layout};
 
 /// Writes the entry beside the others and moves it to its name when it is whole and on disk.
 ///
@@ -25,18 +27,7 @@ pub(crate) fn publish(
     let Some(ledger) = &folder.ledger else {
         return Ok(SaveOutcome::Skipped(SkipReason::ReadOnly));
     };
-    let name = layout::entry(key);
-    if folder
-        .directory
-        .attributes_of(&name)
-        .is_ok_and(|found| found.kind != Kind::File)
-    {
-        return Ok(SaveOutcome::Skipped(SkipReason::Occupied));
-    }
-    if blocks(entry.len()) > folder.policy.max_size {
-        return Ok(SaveOutcome::Skipped(SkipReason::TooLarge));
-    }
-    match write_and_rename(folder, ledger, key, &name, entry) {
+    match write_and_rename(folder, ledger, key, entry) {
         Ok(None) => Ok(SaveOutcome::Stored { bytes: entry.len() }),
         Ok(Some(reason)) => Ok(SaveOutcome::Skipped(reason)),
         Err(error) => match error.kind() {
@@ -44,7 +35,7 @@ pub(crate) fn publish(
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => Ok(SaveOutcome::Skipped(SkipReason::NoSpace)),
             io::ErrorKind::ReadOnlyFilesystem => Ok(SaveOutcome::Skipped(SkipReason::ReadOnly)),
-            _ => Err(folder.error("store the entry", &name, error)),
+            _ => Err(folder.error("store the entry", &layout::entry(key), error)),
         },
     }
 }
@@ -54,88 +45,101 @@ fn write_and_rename(
     folder: &Folder,
     ledger: &Ledger,
     key: &EntryKey,
-    name: &str,
     entry: &SealedEntry<'_>,
 ) -> io::Result<Option<SkipReason>> {
     let directory = &folder.directory;
-    let temporary = Temporary::create(directory)?;
-    let mut file = temporary.file();
+    let leaf = layout::leaf(key);
+    let Some(engine) = engine_directory(folder, key)? else {
+        return Ok(Some(SkipReason::Occupied));
+    };
+    if engine
+        .attributes_of(&leaf)
+        .is_ok_and(|found| found.kind != Kind::File)
+    {
+        return Ok(Some(SkipReason::Occupied));
+    }
 
-    // What is free is looked up and taken under the lock, or two savers would both count on it.
+    // Room is looked for and taken under the lock, or two savers would both count on it.
     let Some(mut guard) = ledger.lock(directory)? else {
         return Ok(Some(SkipReason::Busy));
     };
-    if !free_space(folder, &mut guard, entry.len())? {
-        return Ok(Some(SkipReason::NoSpace));
+    if let Some(reason) = make_room(folder, &mut guard, entry.len())? {
+        return Ok(Some(reason));
     }
-    match FileExt::allocate(file, entry.len()) {
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
-        outcome => outcome?,
-    }
+    let temporary = Temporary::create(directory, &guard)?;
+    temporary.allocate(entry.len())?;
     drop(guard);
 
+    let mut file = temporary.file();
     entry.write_to(&folder.policy.trust, &mut file)?;
     Directory::seal_permissions(file)?;
     // Without this, a crash could leave the name with none of the bytes. A name that is lost is a miss, so
     // the directory is not synced.
     file.sync_all()?;
-    let attributes = Directory::attributes_of_file(file)?;
+    let inode = Directory::attributes_of_file(file)?.inode;
 
     let Some(mut guard) = ledger.lock(directory)? else {
         return Ok(Some(SkipReason::Busy));
     };
-    let max = folder.policy.max_size;
-    if guard.total_with(name, entry.len()) > max {
-        // Down to 90 %, so that the next saves need not look for room again.
-        let target = (max / 10 * 9).min(max - blocks(entry.len()));
-        shrink(folder, &mut guard, target)?;
-        if guard.total_with(name, entry.len()) > max {
-            return Ok(Some(SkipReason::NoSpace));
-        }
-    }
-    directory.create_directory(&layout::engine_dir(key))?;
-    guard.publish(name, attributes.inode, entry.len(), || {
-        temporary.publish(name)
+    // An empty folder may have been removed meanwhile.
+    let Some(engine) = engine_directory(folder, key)? else {
+        return Ok(Some(SkipReason::Occupied));
+    };
+    guard.publish(&layout::entry(key), inode, entry.len(), || {
+        temporary.publish(&engine, &leaf)
     })?;
     drop(guard);
-    if let Some(hints) = &folder.hints {
-        hints.record(&hints.find(key), &attributes, false);
+    if let Some(hints) = &folder.hints
+        && let Ok(attributes) = engine.attributes_of(&leaf)
+        && attributes.inode == inode
+    {
+        let hint = hints.find(key);
+        hints.record(&hint, &attributes, clock::now(), Some(Known::Written));
     }
     Ok(None)
 }
 
-/// Sees to it that the reserve is still free when `len` bytes are written, and says whether it will be.
-/// Entries are removed for it only if that suffices.
-fn free_space(folder: &Folder, guard: &mut LedgerGuard<'_>, len: u64) -> io::Result<bool> {
-    let reserve = folder.policy.min_free;
-    if reserve == 0 {
-        return Ok(true);
+/// The folder of the key's engine, made if it is not there; `None` where something stands in its place that is not this
+/// user's folder.
+fn engine_directory(folder: &Folder, key: &EntryKey) -> io::Result<Option<Directory>> {
+    let name = layout::engine_dir(key.engine());
+    let open = || engine_folder::open(&folder.directory, &name, folder.policy.owner_check);
+    match open()? {
+        Ok(engine) => return Ok(Some(engine)),
+        Err(Refusal::Missing) => {}
+        Err(_) => return Ok(None),
     }
-    let lacking = || -> io::Result<u64> {
-        let free = fs4::available_space(folder.directory.path())?;
-        Ok(blocks(len).saturating_add(reserve).saturating_sub(free))
+    folder.directory.create_directory(&name)?;
+    let Ok(engine) = open()? else {
+        return Ok(None);
     };
-    let bytes = lacking()?;
-    if bytes > 0 && bytes <= guard.total() {
-        shrink(folder, guard, guard.total() - bytes)?;
-        return Ok(lacking()? == 0);
+    if folder.policy.world_readable {
+        engine.let_others_read()?;
     }
-    Ok(bytes == 0)
+    Ok(Some(engine))
 }
 
-fn shrink(folder: &Folder, guard: &mut LedgerGuard<'_>, size: u64) -> io::Result<()> {
-    let limits = Limits {
-        size,
-        age: folder.policy.max_age,
-    };
-    let report = prune::shrink(
-        &folder.directory,
-        folder.hints.as_ref(),
-        Some(guard),
-        limits,
-    )?;
-    for _ in 0..report.removed {
-        folder.counters.evict();
+/// Sees to it that an entry of `len` bytes has room, under the cap and on the disk, and returns why it has none.
+fn make_room(
+    folder: &Folder,
+    guard: &mut LedgerGuard<'_>,
+    len: u64,
+) -> io::Result<Option<SkipReason>> {
+    let max = folder.max_size()?;
+    if blocks(len) > max {
+        return Ok(Some(SkipReason::TooLarge));
     }
-    Ok(())
+    // What is being written takes room like what is stored, and is as much when it is published.
+    let written = temporary::clear(&folder.directory, guard)?.live;
+    let needed = written.saturating_add(blocks(len));
+    if guard.total().saturating_add(needed) > max {
+        // Down to 90 %, so that the next saves need not look for room again.
+        let target = (max / 10 * 9).min(max.saturating_sub(needed));
+        prune::shrink(folder, guard, target, folder.policy.max_age)?;
+        if guard.total().saturating_add(needed) > max {
+            return Ok(Some(SkipReason::NoSpace));
+        }
+    }
+    let enough = prune::free_space(folder, guard, len)?;
+    Ok((!enough).then_some(SkipReason::NoSpace))
 }

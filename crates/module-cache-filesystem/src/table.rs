@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
+use module_cache_core::ModuleHash;
+
 use crate::directory::{Attributes, Directory, Kind};
 use crate::{clock, trust_check};
 
@@ -30,13 +32,13 @@ pub(crate) fn is_settled(time: i64, now: Duration) -> bool {
         .is_some_and(|age| age > SETTLED)
 }
 
-/// Five numbers as they stand in a slot.
-pub(crate) fn encode(numbers: [u64; 5]) -> [u8; 40] {
-    let mut bytes = [0; 40];
-    for (to, number) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(numbers) {
-        *to = number.to_le_bytes();
+/// Numbers that tell one state of a file from all others, in few bytes.
+pub(crate) fn digest(numbers: &[u64]) -> [u8; 32] {
+    let mut bytes = Vec::with_capacity(8 * numbers.len());
+    for number in numbers {
+        bytes.extend(number.to_le_bytes());
     }
-    bytes
+    *ModuleHash::of(&bytes).as_bytes()
 }
 
 /// A time of a file as such a number.

@@ -1,15 +1,23 @@
 //! A file that is being written: invisible to readers until it is published.
+//!
+//! Each is locked by its writer, from its creation on under the lock of the ledger. So one that is found unlocked under
+//! that lock has lost its writer.
 
 use std::fs::File;
 use std::io;
+use std::time::Duration;
 
 use fs4::FileExt;
 
-use crate::directory::Directory;
-use crate::layout;
+use crate::directory::{Directory, Kind};
+use crate::ledger::{LedgerGuard, blocks};
+use crate::lock::{self, Attempt};
+use crate::{clock, interrupted, layout};
 
-/// A new file below `tmp/`, locked by its writer. One whose lock can be taken has lost its writer. It is
-/// removed when dropped, unless it was published.
+/// When a file on a file system without locks has no writer any more.
+const ABANDONED: Duration = Duration::from_hours(1);
+
+/// A new file below `tmp/`. It is removed when dropped, unless it was published.
 #[derive(Debug)]
 pub(crate) struct Temporary<'a> {
     directory: &'a Directory,
@@ -18,7 +26,7 @@ pub(crate) struct Temporary<'a> {
 }
 
 impl<'a> Temporary<'a> {
-    pub(crate) fn create(directory: &'a Directory) -> io::Result<Self> {
+    pub(crate) fn create(directory: &'a Directory, _: &LedgerGuard<'_>) -> io::Result<Self> {
         let name = layout::temporary();
         let file = match directory.create_new(&name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -32,19 +40,28 @@ impl<'a> Temporary<'a> {
             name: Some(name),
             file,
         };
-        // Where there are no locks, nobody can take this for dead either.
-        let _ = FileExt::try_lock(&temporary.file);
+        if lock::exclusive(&temporary.file)? == Attempt::Held {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
         Ok(temporary)
+    }
+
+    /// Takes the space on the disk, and shows others how much this file will take.
+    pub(crate) fn allocate(&self, len: u64) -> io::Result<()> {
+        match interrupted::again(|| FileExt::allocate(&self.file, len)) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.file.set_len(len),
+            outcome => outcome,
+        }
     }
 
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Gives the file its final name, replacing what has it.
-    pub(crate) fn publish(mut self, name: &str) -> io::Result<()> {
+    /// Gives the file its final name in a directory, replacing what has it.
+    pub(crate) fn publish(mut self, directory: &Directory, name: &str) -> io::Result<()> {
         if let Some(temporary) = &self.name {
-            self.directory.rename(temporary, name)?;
+            self.directory.rename(temporary, directory, name)?;
         }
         self.name = None;
         Ok(())
@@ -59,4 +76,53 @@ impl Drop for Temporary<'_> {
             tracing::debug!(%error, name, "cannot remove a temporary file");
         }
     }
+}
+
+/// What is in `tmp/`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Survey {
+    /// The bytes that are being written, in whole blocks.
+    pub(crate) live: u64,
+    /// Files of dead writers. They are removed.
+    pub(crate) dead: u64,
+}
+
+/// Looks at what is being written, and removes what lost its writer.
+///
+/// # Errors
+///
+/// When a file can neither be looked at nor removed: then it is not known what is there.
+pub(crate) fn clear(directory: &Directory, _: &LedgerGuard<'_>) -> io::Result<Survey> {
+    let mut survey = Survey::default();
+    let temporaries = match directory.open_directory(layout::TEMPORARY_DIR) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(survey),
+        temporaries => temporaries?,
+    };
+    for name in temporaries.names()? {
+        let attributes = match temporaries.attributes_of(&name) {
+            // Published, or given up.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            attributes => attributes?,
+        };
+        if attributes.kind != Kind::File {
+            continue;
+        }
+        let locked = temporaries
+            .open_file(&name)
+            .and_then(|file| Ok((lock::exclusive(&file)?, file)));
+        let dead = match &locked {
+            Ok((Attempt::Locked, _)) => true,
+            Ok((Attempt::Held, _)) => false,
+            Ok((Attempt::Unsupported, _)) | Err(_) => {
+                let modified = clock::from_nanoseconds(attributes.modified);
+                clock::now().saturating_sub(modified) > ABANDONED
+            }
+        };
+        if dead && temporaries.remove_file(&name).is_ok() {
+            survey.dead += 1;
+        } else {
+            survey.live += blocks(attributes.size);
+        }
+    }
+    Ok(survey)
 }

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
-use memmap2::MmapOptions;
-use module_cache_core::{Footer, InvalidEntry};
+use module_cache_core::InvalidEntry;
 use parking_lot::Mutex;
 
+use crate::directory::Attributes;
 use crate::folder::Folder;
-use crate::open_entry::{Refusal, open_file};
+use crate::open_entry::{Refusal, footer_of};
+use crate::positional::read_exact_at;
 use crate::scan::{Listed, Listing};
 
 /// What [`FileSystemCache::verify`](crate::FileSystemCache::verify) found.
@@ -83,24 +84,27 @@ pub(crate) fn verify(
     }
 }
 
-/// Why an entry fails, and whether that is reason enough to remove it.
+/// Why an entry fails.
 struct Failure {
     reason: String,
-    useless: bool,
+    /// What it was, where that is reason enough to remove it.
+    useless: Option<Attributes>,
 }
 
 impl Failure {
     fn into_fault(self, folder: &Folder, entry: &Listed, repair: bool) -> Fault {
         let name = entry.name();
         let removed = repair
-            && self.useless
-            && folder.remove(&name).map_or_else(
-                |error| {
-                    folder.error("remove the entry", &name, error);
-                    false
-                },
-                |freed| freed.is_some(),
-            );
+            && self.useless.is_some_and(|useless| {
+                let removed = folder.remove(&name, Some(&useless));
+                removed.map_or_else(
+                    |error| {
+                        folder.error("remove the entry", &name, error);
+                        false
+                    },
+                    |freed| freed.is_some(),
+                )
+            });
         Fault {
             path: folder.directory.path().join(name),
             reason: self.reason,
@@ -113,43 +117,44 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self {
             reason: error.to_string(),
-            useless: false,
-        }
-    }
-}
-
-impl From<InvalidEntry> for Failure {
-    fn from(reason: InvalidEntry) -> Self {
-        let useless = reason.is_corrupt() || matches!(reason, InvalidEntry::KeyMismatch(_));
-        Self {
-            reason: reason.to_string(),
-            useless,
+            useless: None,
         }
     }
 }
 
 /// Reads an entry as a load does, and its contents in any case.
 fn check(folder: &Folder, entry: &Listed) -> Result<(), Failure> {
-    let opened = open_file(&folder.directory, &entry.name(), folder.policy.owner_check)?;
-    let (file, attributes) = match opened {
+    let (file, attributes) = match folder.open_listed(&entry.engine, entry.hash)? {
         Ok(opened) => opened,
         // Removed since it was listed.
         Err(Refusal::Missing) => return Ok(()),
-        Err(Refusal::Invalid { reason, .. }) => return Err(reason.into()),
+        Err(Refusal::Invalid { reason, attributes }) => return Err(failure(&reason, attributes)),
         Err(Refusal::Unusable(reason)) => {
-            let useless = false;
+            let useless = None;
             return Err(Failure { reason, useless });
         }
     };
-    let len = usize::try_from(attributes.size).map_err(io::Error::other)?;
-    // SAFETY: the mapping is read only while it is hashed. Entries are never written after they are
-    // published, and nobody but this user can write to this one, by the check just above.
-    let bytes = unsafe { MmapOptions::new().len(len).map(&file)? };
-    let footer = Footer::parse(&bytes)?;
+    let invalid = |reason| failure(&reason, attributes);
+    let footer = footer_of(&file, &attributes)?.map_err(invalid)?;
     // The name tells the module in full, and enough of the engine.
     if footer.key().hash() != entry.hash || footer.key().engine().to_string() != entry.engine {
-        return Err(InvalidEntry::KeyMismatch(Box::new(*footer.key())).into());
+        return Err(invalid(InvalidEntry::KeyMismatch(Box::new(*footer.key()))));
     }
-    footer.check(footer.key(), attributes.size)?;
-    Ok(folder.policy.trust.verify(&footer, &bytes)?)
+    let trust = &folder.policy.trust;
+    footer
+        .check(footer.key(), attributes.size)
+        .map_err(invalid)?;
+    // It is not mapped: a part that cannot be read would kill the process.
+    let read = |piece: &mut [u8], offset| read_exact_at(&file, piece, offset);
+    trust
+        .verify_read(&footer, attributes.size, &read)?
+        .map_err(invalid)
+}
+
+fn failure(reason: &InvalidEntry, attributes: Attributes) -> Failure {
+    let useless = reason.is_corrupt() || matches!(reason, InvalidEntry::KeyMismatch(_));
+    Failure {
+        reason: reason.to_string(),
+        useless: useless.then_some(attributes),
+    }
 }

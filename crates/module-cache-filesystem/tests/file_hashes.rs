@@ -44,10 +44,10 @@ impl Scene {
     fn mark(&self) -> ModuleHash {
         let bytes = fs::read(self.table()).unwrap();
         let slot = bytes.iter().position(|byte| *byte != 0).unwrap() / 96 * 96;
-        let mut sealed = bytes[slot..slot + 72].to_vec();
-        sealed[40..].fill(7);
+        let mut sealed = bytes[slot..slot + 64].to_vec();
+        sealed[32..].fill(7);
         let check = ModuleHash::of(&sealed);
-        sealed.extend(&check.as_bytes()[..24]);
+        sealed.extend(check.as_bytes());
         let table = File::options().write(true).open(self.table()).unwrap();
         table.write_all_at(&sealed, slot as u64).unwrap();
         ModuleHash::from_bytes([7; 32])

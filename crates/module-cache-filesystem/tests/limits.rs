@@ -347,7 +347,7 @@ fn pruning_leaves_what_it_did_not_make_and_says_so() {
 }
 
 #[test]
-fn pruning_clears_what_dead_processes_left_and_nothing_that_is_new() {
+fn pruning_clears_what_dead_processes_left_and_nothing_that_is_in_use() {
     let folder = Folder::new();
     let cache = folder.open(|options| options);
     assert!(folder.save(&cache, 1).is_stored());
@@ -360,7 +360,10 @@ fn pruning_clears_what_dead_processes_left_and_nothing_that_is_new() {
     };
     let (old, new) = (Duration::from_mins(2), Duration::ZERO);
     let gone = [make("tmp/1-dead-0", old), make("locks/dead.0", old)];
-    let kept = [make("tmp/2-new-0", new), make("locks/new.0", new)];
+    let kept = [make("tmp/2-live-0", old), make("locks/new.0", new)];
+    // What is being written is locked by its writer.
+    let writer = fs::File::open(&kept[0]).unwrap();
+    fs4::FileExt::lock(&writer).unwrap();
     assert_eq!(
         cache.prune(&PruneOptions::default()).unwrap().stale_files,
         2

@@ -3,14 +3,17 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "support/privileged.rs"]
+mod privileged;
 #[path = "support/role.rs"]
 mod role;
+#[path = "support/user.rs"]
+mod user;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use module_cache_core::{
     CacheError, Compile, Engine, ModuleCache, ModuleHash, SaveOutcome, SkipReason,
@@ -18,17 +21,11 @@ use module_cache_core::{
 use module_cache_filesystem::FileSystemCache;
 use module_cache_testkit::{TestEngine, TestModule, wasm};
 
+use crate::privileged::{need_root, on_mount};
+use crate::user::as_user;
+
 const SOMEBODY: u32 = 1000;
 const SOMEBODY_ELSE: u32 = 1001;
-
-#[track_caller]
-fn need_root() {
-    assert!(
-        rustix::process::geteuid().is_root(),
-        "this test changes owners and mounts: run it as root, as in a container, or leave this file out \
-         with `cargo test -- --skip owners`"
-    );
-}
 
 fn engine() -> TestEngine {
     TestEngine::new("owners")
@@ -37,38 +34,6 @@ fn engine() -> TestEngine {
 fn module(engine: &TestEngine, n: u64) -> (ModuleHash, TestModule) {
     let wasm = wasm(n, 50_000);
     (ModuleHash::of(&wasm), engine.compile(&wasm).unwrap())
-}
-
-/// Runs the test `name` as another user, whom nothing in the way keeps out.
-fn as_user(user: u32, name: &str, role: &str) {
-    let keep = tempfile::tempdir().unwrap();
-    fs::set_permissions(keep.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let program = keep.path().join("test");
-    // By another process: while this one has the copy open for writing, children that other tests start
-    // have it too, and it cannot be executed.
-    let mut copy = Command::new("cp");
-    copy.arg(std::env::current_exe().unwrap()).arg(&program);
-    assert!(copy.status().unwrap().success());
-    let outcome = Command::new(program)
-        .args(["--exact", name, "--nocapture"])
-        .env(role::ROLE, role)
-        .uid(user)
-        .gid(user)
-        .current_dir("/")
-        .output()
-        .unwrap();
-    assert_passed(&outcome);
-}
-
-/// A child that ran no test proves nothing.
-#[track_caller]
-fn assert_passed(outcome: &Output) {
-    let text = String::from_utf8_lossy(&outcome.stderr).into_owned()
-        + &String::from_utf8_lossy(&outcome.stdout);
-    assert!(
-        outcome.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
 }
 
 /// A folder with one entry, of which everything belongs to `owner`.
@@ -200,25 +165,6 @@ fn root_creates_nothing_below_another_users_directory() {
     chown(home.path().join("empty"), Some(SOMEBODY), None).unwrap();
     assert!(FileSystemCache::open(home.path().join("empty")).is_err());
     assert_eq!(fs::read_dir(home.path().join("empty")).unwrap().count(), 0);
-}
-
-/// Mounts `options` on a new directory, in a mount namespace that ends with the child, and runs the test
-/// again there.
-fn on_mount(options: &str, source: &Path, name: &str) {
-    let keep = tempfile::tempdir().unwrap();
-    let script = r#"mount $0 "$1" "$2" && exec "$3" --exact "$4" --nocapture"#;
-    let script = script.replace("$0", options);
-    let outcome = Command::new("unshare")
-        .args(["--mount", "sh", "-c", &script, "sh"])
-        .arg(source)
-        .arg(keep.path())
-        .arg(std::env::current_exe().unwrap())
-        .arg(name)
-        .env(role::ROLE, keep.path())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert_passed(&outcome);
 }
 
 #[test]

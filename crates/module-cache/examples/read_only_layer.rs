@@ -3,7 +3,7 @@
 //! `cargo run -p module-cache --all-features --example read_only_layer -- SYSTEM_DIR USER_DIR FILE.wasm`
 //!
 //! This is how a container image ships a warm cache: `module-cache compile --cache-dir /usr/share/modules app/`
-//! and `chmod -R go+rX /usr/share/modules` while the image is built, and this stack in the program. What the image
+//! with `--world-readable` while the image is built, and this stack in the program. What the image
 //! has is never compiled; what it has not is compiled once and kept in the user's folder.
 
 use std::path::Path;

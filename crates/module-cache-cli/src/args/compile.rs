@@ -44,7 +44,9 @@ machines that do so at a time, one compiles each file. What was in the folder
 before is not uploaded: `push` does that. A storage that does not work is a
 warning.
 
-The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR.
+The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. It is
+created for its user alone; with --world-readable, others can read it, and
+neither write to it nor lock anything in it. They load from one that is root's.
 
 Exit codes: 0 if everything is in the cache now; 1 if not; 2 for a wrong command
 line; 141 if standard output was closed.")]
@@ -67,6 +69,10 @@ pub(crate) struct CompileArgs {
     /// The hash of the wasm that the code is to be found by
     #[arg(long, value_name = "FUNCTION", default_value = "blake3")]
     pub(crate) hash: HashFunction,
+
+    /// Let every user of this machine read what is in the cache, now and later
+    #[arg(long)]
+    pub(crate) world_readable: bool,
 
     /// How many files to work on at a time [default: as many as there are cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]

@@ -59,20 +59,25 @@ pub(crate) enum SortKey {
     Age,
 }
 
-/// Say how much the cache takes, for each engine and in all
+/// Say how much the cache takes, for each engine and in all, and how much it may
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   module-cache size
   module-cache size --json | jq .bytes
+  module-cache size --max-size 100GiB
 
 Files are counted in whole blocks of 4 KiB, as the limit on the size of the
 cache counts them. What is in the folder and is none of the cache's is not
 counted, and named on standard error.
 
+The limit is the folder's: all programs that use it keep to the one that was set
+last, by a program or by --max-size. Where it is less than what is there, the
+next save makes room, or `prune`.
+
 With --json, there is one line,
-  {\"folder\",\"entries\",\"bytes\",\"engines\",\"unknown_files\"}
-where `engines` is a list of {\"engine\",\"entries\",\"bytes\"}, and `unknown_files`
+  {\"folder\",\"entries\",\"bytes\",\"max_size\",\"engines\",\"unknown_files\"}
+where `max_size` is null if there is no folder, `engines` is a list of {\"engine\",\"entries\",\"bytes\"}, and `unknown_files`
 one of paths.
 
 The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
@@ -83,6 +88,10 @@ standard output was closed.")]
 pub(crate) struct SizeArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,
+
+    /// Let the folder take so much from now on; it is created if it does not exist
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_size: Option<u64>,
 
     /// Print one JSON object
     #[arg(long)]
@@ -136,8 +145,8 @@ Examples:
   module-cache prune --max-size 2G --max-age 1.5w
 
 The entries that were used longest ago go first. Programs that run meanwhile
-keep what they have loaded. Without --max-size, the cache is held to the 10 GiB
-that it keeps to by itself; without --max-age, age is no reason.
+keep what they have loaded. Without --max-size, the cache is held to its limit,
+which `size` shows and sets; without --max-age, age is no reason.
 
 A size is a number and a unit: KiB, MiB, GiB, TiB, of 1024; KB, MB, GB, TB, of
 1000. An age is numbers and units, as in 1d12h: s, m (minutes), h, d, w or y.
@@ -146,16 +155,16 @@ What is in the folder and is none of the cache's is left alone, and named on
 standard error.
 
 With --json, there is one line,
-  {\"dry_run\",\"removed\",\"removed_bytes\",\"kept\",\"kept_bytes\",\"stale_files\",\"unknown_files\"}
-where `removed` and `kept` count entries, the bytes are in whole blocks of
-4 KiB, `stale_files` counts files of dead processes, and `unknown_files` is a list of
+  {\"dry_run\",\"removed\",\"removed_bytes\",\"kept\",\"kept_bytes\",\"stuck\",\"stale_files\",\"unknown_files\"}
+where `removed` and `kept` count entries, `stuck` those of the kept that should
+go and cannot be removed, the bytes are in whole blocks of 4 KiB, `stale_files` counts files of dead processes, and `unknown_files` is a list of
 paths.
 
 The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
 does not exist is an empty one, and is not created.
 
-Exit codes: 0; 1 if the cache cannot be written to; 2 for a wrong command line;
-141 if standard output was closed.")]
+Exit codes: 0; 1 if the cache cannot be written to, or an entry cannot be
+removed; 2 for a wrong command line; 141 if standard output was closed.")]
 pub(crate) struct PruneArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,

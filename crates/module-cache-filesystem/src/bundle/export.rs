@@ -9,7 +9,7 @@ use tar::{EntryType, Header};
 use super::{MAX_ENTRY, MAX_MEMBERS};
 use crate::folder::Folder;
 use crate::layout;
-use crate::open_entry::{Refusal, open_file, read_whole};
+use crate::open_entry::{Refusal, read_whole};
 
 /// What a tar archive is made of.
 const BLOCK: u64 = 512;
@@ -48,7 +48,7 @@ pub(crate) fn export(
     let mut report = ExportReport::default();
     for listed in &chosen {
         let name = layout::entry_of(&listed.engine, listed.hash);
-        match read(folder, &name) {
+        match read(folder, listed, &name) {
             Ok(Some(entry)) => {
                 append(&name, &entry, trust, out).map_err(written)?;
                 report.entries += 1;
@@ -85,8 +85,12 @@ impl From<InvalidEntry> for Unusable {
 
 /// Reads and verifies an entry as a load does, but in memory whatever the policy of the cache: once its
 /// member is begun, it must be what it is.
-fn read(folder: &Folder, name: &str) -> Result<Option<SealedEntry<'static>>, Unusable> {
-    let (file, attributes) = match open_file(&folder.directory, name, folder.policy.owner_check)? {
+fn read(
+    folder: &Folder,
+    listed: &ListedEntry,
+    name: &str,
+) -> Result<Option<SealedEntry<'static>>, Unusable> {
+    let (file, attributes) = match folder.open_listed(&listed.engine, listed.hash)? {
         Ok(opened) => opened,
         Err(Refusal::Missing) => return Ok(None),
         Err(Refusal::Invalid { reason, .. }) => return Err(reason.into()),

@@ -69,6 +69,7 @@ pub(crate) fn import(
     });
     let mut import = Import {
         cache,
+        max_size: cache.max_size()?,
         trust,
         report: ImportReport::default(),
     };
@@ -87,6 +88,7 @@ pub(crate) fn import(
 
 struct Import<'a> {
     cache: &'a FileSystemCache,
+    max_size: u64,
     trust: &'a Trust,
     report: ImportReport,
 }
@@ -171,7 +173,7 @@ impl Import<'_> {
         }
         if len < FOOTER_LEN as u64 {
             Err(format!("it is no entry: {len} bytes are too few"))
-        } else if len > MAX_ENTRY || blocks(len) > self.cache.folder.policy.max_size {
+        } else if len > MAX_ENTRY || blocks(len) > self.max_size {
             Err(format!("{}: {len} bytes", SkipReason::TooLarge))
         } else {
             Ok(true)

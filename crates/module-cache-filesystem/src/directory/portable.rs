@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::{Attributes, Kind};
+use crate::storage::Storage;
 
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -48,16 +49,33 @@ impl Directory {
         fs::create_dir_all(self.path.join(name))
     }
 
-    pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path.join(from), self.path.join(to))
+    pub(crate) fn rename(&self, from: &str, to: &Self, name: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), to.path.join(name))
     }
 
     pub(crate) fn remove_file(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path.join(name))
     }
 
-    pub(crate) fn names(&self, name: &str) -> io::Result<Vec<String>> {
-        fs::read_dir(self.path.join(name))?
+    /// A directory cannot be opened for that here.
+    #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Who may read is a matter of access lists here, which a directory takes from the one it is in.
+    #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
+    pub(crate) fn let_others_read(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
+    pub(crate) fn make_private(_: &File) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(crate) fn names(&self) -> io::Result<Vec<String>> {
+        fs::read_dir(&self.path)?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect()
     }
@@ -82,8 +100,12 @@ impl Directory {
         fs::metadata(&self.path).is_ok_and(|metadata| !metadata.permissions().readonly())
     }
 
-    pub(crate) fn is_local(&self) -> bool {
-        false
+    pub(crate) fn storage(&self) -> Storage {
+        Storage::Remote
+    }
+
+    pub(crate) fn mount(&self) -> Option<u64> {
+        None
     }
 
     pub(crate) fn is_about_the_name(error: &io::Error) -> bool {

@@ -1,13 +1,17 @@
-//! The directory on Unix: system calls relative to a descriptor.
+//! The directory on Unix: system calls relative to a descriptor, repeated when a signal interrupts them.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::{Errno, retry_on_intr};
 
 use super::{Attributes, Kind};
+use crate::storage::{self, Storage};
+
+const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -18,7 +22,8 @@ pub(crate) struct Directory {
 impl Directory {
     /// Opens a directory by its path.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let fd = rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
         Ok(Self {
             fd,
             path: path.to_owned(),
@@ -28,7 +33,16 @@ impl Directory {
     /// Opens a directory in this one, if it is one and no link to one.
     pub(crate) fn open_directory(&self, name: &str) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
+        let fd = self
+            .open_at(name, flags, Mode::empty())
+            // What some systems say of a link here.
+            .map_err(|error| {
+                if error == Errno::LOOP {
+                    Errno::NOTDIR
+                } else {
+                    error
+                }
+            })?;
         Ok(Self {
             fd,
             path: self.path.join(name),
@@ -40,13 +54,13 @@ impl Directory {
     pub(crate) fn open_file(&self, name: &str) -> io::Result<File> {
         let flags =
             OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        Ok(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?.into())
+        Ok(self.open_at(name, flags, Mode::empty())?.into())
     }
 
     /// Creates a file that was not there, for writing.
     pub(crate) fn create_new(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        Ok(rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?.into())
+        Ok(self.open_at(name, flags, PRIVATE_FILE)?.into())
     }
 
     /// Opens a private file for reading and writing, creating it if necessary.
@@ -57,30 +71,54 @@ impl Directory {
             | OFlags::NONBLOCK
             | OFlags::CLOEXEC
             | OFlags::NOCTTY;
-        Ok(rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?.into())
+        Ok(self.open_at(name, flags, PRIVATE_FILE)?.into())
+    }
+
+    fn open_at(&self, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, mode))
     }
 
     /// Creates a directory for this user alone; one that is there already is fine.
     pub(crate) fn create_directory(&self, name: &str) -> io::Result<()> {
-        match rustix::fs::mkdirat(&self.fd, name, Mode::RWXU) {
-            Err(rustix::io::Errno::EXIST) => Ok(()),
+        match retry_on_intr(|| rustix::fs::mkdirat(&self.fd, name, Mode::RWXU)) {
+            Err(Errno::EXIST) => Ok(()),
             outcome => Ok(outcome?),
         }
     }
 
-    /// Moves a file to another name below this directory, replacing what is there in one step.
-    pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
+    /// Moves a file to a name in another directory, replacing what is there in one step.
+    pub(crate) fn rename(&self, from: &str, to: &Self, name: &str) -> io::Result<()> {
+        Ok(retry_on_intr(|| {
+            rustix::fs::renameat(&self.fd, from, &to.fd, name)
+        })?)
     }
 
     pub(crate) fn remove_file(&self, name: &str) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
+        Ok(retry_on_intr(|| {
+            rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
+        })?)
     }
 
-    /// The names in a directory below this one, in no order.
-    pub(crate) fn names(&self, name: &str) -> io::Result<Vec<String>> {
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
+    /// Sees to it that what was created, moved and removed here is on disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(retry_on_intr(|| rustix::fs::fsync(&self.fd))?)
+    }
+
+    /// Lets everybody list this directory and open what is in it.
+    pub(crate) fn let_others_read(&self) -> io::Result<()> {
+        let mode = Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH;
+        Ok(retry_on_intr(|| rustix::fs::fchmod(&self.fd, mode))?)
+    }
+
+    /// Takes from others what rights they have to a file of this user's.
+    pub(crate) fn make_private(file: &File) -> io::Result<()> {
+        Ok(retry_on_intr(|| rustix::fs::fchmod(file, PRIVATE_FILE))?)
+    }
+
+    /// The names in this directory, in no order.
+    pub(crate) fn names(&self) -> io::Result<Vec<String>> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = self.open_at(".", flags, Mode::empty())?;
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::new(directory)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
@@ -93,42 +131,47 @@ impl Directory {
 
     /// Removes a directory, if it is empty.
     pub(crate) fn remove_directory(&self, name: &str) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)?)
+        Ok(retry_on_intr(|| {
+            rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+        })?)
     }
 
     /// Attributes of what `name` is, without following a link in the end.
     pub(crate) fn attributes_of(&self, name: &str) -> io::Result<Attributes> {
-        Ok(attributes(&rustix::fs::statat(
-            &self.fd,
-            name,
-            AtFlags::SYMLINK_NOFOLLOW,
-        )?))
+        let stat = retry_on_intr(|| rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW))?;
+        Ok(attributes(&stat))
     }
 
     /// Attributes of the directory itself.
     pub(crate) fn attributes(&self) -> io::Result<Attributes> {
-        Ok(attributes(&rustix::fs::fstat(&self.fd)?))
+        Ok(attributes(&retry_on_intr(|| rustix::fs::fstat(&self.fd))?))
     }
 
     /// Attributes of an open file.
     pub(crate) fn attributes_of_file(file: &File) -> io::Result<Attributes> {
-        Ok(attributes(&rustix::fs::fstat(file)?))
+        Ok(attributes(&retry_on_intr(|| rustix::fs::fstat(file))?))
     }
 
     /// Whether this process may create files here.
     pub(crate) fn is_writable(&self) -> bool {
-        rustix::fs::accessat(&self.fd, ".", Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+        retry_on_intr(|| rustix::fs::accessat(&self.fd, ".", Access::WRITE_OK, AtFlags::EACCESS))
+            .is_ok()
     }
 
-    /// Whether files here can be mapped with the certainty that only this machine changes them.
-    pub(crate) fn is_local(&self) -> bool {
-        is_local(self.fd.as_fd())
+    /// What is known of where files here come from.
+    pub(crate) fn storage(&self) -> Storage {
+        storage::of(&self.fd)
+    }
+
+    /// Tells the mount that this directory is on from every other since the machine started; `None` where the system does
+    /// not tell.
+    pub(crate) fn mount(&self) -> Option<u64> {
+        storage::mount(&self.fd)
     }
 
     /// Whether an error of [`open_file`](Self::open_file) is owed to what the name stands for (a link, a
     /// socket, somebody else's file), and other names will do.
     pub(crate) fn is_about_the_name(error: &io::Error) -> bool {
-        use rustix::io::Errno;
         matches!(
             Errno::from_io_error(error),
             Some(
@@ -144,46 +187,14 @@ impl Directory {
 
     /// Makes a written file readable, and writable for nobody.
     pub(crate) fn seal_permissions(file: &File) -> io::Result<()> {
-        Ok(rustix::fs::fchmod(
-            file,
-            Mode::RUSR | Mode::RGRP | Mode::ROTH,
-        )?)
+        let mode = Mode::RUSR | Mode::RGRP | Mode::ROTH;
+        Ok(retry_on_intr(|| rustix::fs::fchmod(file, mode))?)
     }
 
     /// For messages; never for access.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
-}
-
-#[cfg(target_os = "linux")]
-fn is_local(fd: std::os::fd::BorrowedFd<'_>) -> bool {
-    // From linux/magic.h and the file systems' own headers: the ones whose pages another machine, or a
-    // user-space server, can change behind a mapping.
-    const REMOTE: [u64; 12] = [
-        0x6969,      // NFS
-        0x517b,      // SMB
-        0xff53_4d42, // CIFS
-        0xfe53_4d42, // SMB2
-        0x6573_5546, // FUSE
-        0x0102_1997, // 9P
-        0x00c3_6400, // Ceph
-        0x5346_414f, // AFS
-        0x7375_7245, // Coda
-        0x0bd0_0bd0, // Lustre
-        0x4750_4653, // GPFS
-        0x0131_11a8, // IBRIX
-    ];
-    #[expect(
-        clippy::cast_sign_loss,
-        reason = "the type is a 32-bit number in a word of varying width"
-    )]
-    rustix::fs::fstatfs(fd).is_ok_and(|stat| !REMOTE.contains(&(stat.f_type as u64 & 0xffff_ffff)))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_local(_: std::os::fd::BorrowedFd<'_>) -> bool {
-    false
 }
 
 fn attributes(stat: &Stat) -> Attributes {

@@ -1,0 +1,264 @@
+//! What was seen of a file through one mount says nothing under another, and what a layer or a damaged disk gives is not
+//! believed. These tests mount images of their own, in a namespace of their own, as root.
+
+#![cfg(target_os = "linux")]
+
+#[path = "support/privileged.rs"]
+mod privileged;
+#[path = "support/role.rs"]
+mod role;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use module_cache_core::{Artifact, Compile, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash};
+use module_cache_filesystem::FileSystemCache;
+use module_cache_testkit::{TestEngine, TestModule, wasm};
+
+use crate::privileged::{need_root, on_mount};
+
+/// Larger than what is read in one call, so that it would be mapped.
+const SIZE: usize = 1 << 20;
+
+fn run(program: &str, args: &[&Path]) {
+    let output = Command::new(program).args(args).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {text}");
+}
+
+/// Runs `test` in the child that has a tmpfs to itself, or starts that child.
+fn with_scratch(name: &str, test: impl FnOnce(&Path)) {
+    if let Some(root) = role::role() {
+        return test(Path::new(&root));
+    }
+    need_root();
+    on_mount("-t tmpfs -o size=256m,mode=700", Path::new("none"), name);
+}
+
+/// An image of an ext4 file system, its device, which is the same each time, and where it is mounted.
+struct Image {
+    file: PathBuf,
+    device: PathBuf,
+    mounted: PathBuf,
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.mounted).output();
+        let _ = Command::new("losetup").arg("-d").arg(&self.device).output();
+    }
+}
+
+impl Image {
+    fn new(scratch: &Path) -> Self {
+        let (file, mounted) = (scratch.join("image"), scratch.join("mounted"));
+        fs::create_dir(&mounted).unwrap();
+        File::create(&file).unwrap().set_len(64 << 20).unwrap();
+        run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), &file]);
+        let mut losetup = Command::new("losetup");
+        let device = losetup
+            .args(["--find", "--show"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(device.status.success(), "{device:?}");
+        let device = String::from_utf8(device.stdout).unwrap().trim().into();
+        let image = Self {
+            file,
+            device,
+            mounted,
+        };
+        image.mount();
+        image
+    }
+
+    fn mount(&self) {
+        run("mount", &[&self.device, &self.mounted]);
+    }
+
+    fn unmount(&self) {
+        run("umount", &[&self.mounted]);
+    }
+
+    /// Where these bytes stand in the image.
+    fn find(&self, bytes: &[u8]) -> u64 {
+        let image = fs::read(&self.file).unwrap();
+        let mut found = image
+            .windows(bytes.len())
+            .enumerate()
+            .filter(|(_, window)| *window == bytes);
+        let (at, _) = found.next().expect("the bytes are in the image");
+        assert!(found.next().is_none(), "they are in it once");
+        at as u64
+    }
+
+    /// Changes a bit as a failing disk does, or another system: no attribute of a file shows it.
+    fn flip(&self, at: u64) {
+        let image = File::options()
+            .read(true)
+            .write(true)
+            .open(&self.file)
+            .unwrap();
+        let mut byte = [0];
+        image.read_exact_at(&mut byte, at).unwrap();
+        image.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    }
+}
+
+fn module(engine: &TestEngine, n: u64) -> (ModuleHash, TestModule) {
+    let wasm = wasm(n, SIZE);
+    (ModuleHash::of(&wasm), engine.compile(&wasm).unwrap())
+}
+
+/// What was just written is not remembered.
+fn let_it_settle() {
+    thread::sleep(Duration::from_millis(2100));
+}
+
+#[test]
+fn that_an_entry_was_verified_is_forgotten_when_its_file_system_is_unmounted() {
+    let name = "that_an_entry_was_verified_is_forgotten_when_its_file_system_is_unmounted";
+    with_scratch(name, |scratch| {
+        let image = Image::new(scratch);
+        let engine = TestEngine::new("mounts");
+        let (hash, module) = module(&engine, 1);
+        let root = image.mounted.join("cache");
+        let cache = FileSystemCache::open(&root).unwrap();
+        assert!(cache.save(hash, &engine, &module).unwrap().is_stored());
+        let_it_settle();
+        assert!(cache.load(hash, &engine).unwrap().is_some());
+        drop(cache);
+        image.unmount();
+        image.flip(image.find(&module.wasm()[1000..1100]));
+        image.mount();
+        let cache = FileSystemCache::open(&root).unwrap();
+        // The engine panics if it is handed a damaged byte.
+        assert!(cache.load(hash, &engine).unwrap().is_none());
+        assert_eq!(cache.stats().corrupt, 1);
+        drop(cache);
+        image.unmount();
+    });
+}
+
+#[test]
+fn the_hash_of_a_file_is_that_of_the_image_that_is_mounted_now() {
+    with_scratch(
+        "the_hash_of_a_file_is_that_of_the_image_that_is_mounted_now",
+        |scratch| {
+            let image = Image::new(scratch);
+            let path = image.mounted.join("module.wasm");
+            let mut wasm = wasm(1, SIZE);
+            fs::write(&path, &wasm).unwrap();
+            let cache = FileSystemCache::open(scratch.join("cache")).unwrap();
+            let_it_settle();
+            assert_eq!(cache.hash_of_file(&path).unwrap(), ModuleHash::of(&wasm));
+            image.unmount();
+            // The same device, inode, size and times.
+            image.flip(image.find(&wasm[1000..1100]));
+            wasm[1000] ^= 1;
+            image.mount();
+            assert_eq!(cache.hash_of_file(&path).unwrap(), ModuleHash::of(&wasm));
+            image.unmount();
+        },
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_a_miss_and_kills_nobody() {
+    with_scratch(
+        "what_cannot_be_read_is_a_miss_and_kills_nobody",
+        |scratch| {
+            let image = Image::new(scratch);
+            let engine = TestEngine::new("mounts");
+            let (hash, module) = module(&engine, 1);
+            let root = image.mounted.join("cache");
+            let cache = FileSystemCache::open(&root).unwrap();
+            assert!(cache.save(hash, &engine, &module).unwrap().is_stored());
+            run("sync", &[]);
+            let entry = root
+                .join("v1")
+                .join(engine.id().to_string())
+                .join(hash.to_string());
+            let at = image.find(&module.wasm()[SIZE / 2..SIZE / 2 + 100]);
+            // Behind what is left of the image, its device has bad sectors.
+            let file = File::options().write(true).open(&image.file).unwrap();
+            file.set_len(at & !4095).unwrap();
+            let open = File::open(&entry).unwrap();
+            rustix::fs::fadvise(&open, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            drop(open);
+
+            assert!(cache.load(hash, &engine).unwrap().is_none());
+            assert_eq!((cache.stats().rejected, cache.stats().corrupt), (1, 0));
+            let report = cache.verify(true, &|_| ()).unwrap();
+            assert_eq!(report.faults.len(), 1, "{report:?}");
+            assert!(!report.faults[0].removed, "{report:?}");
+            drop(cache);
+            run("umount", &["-l".as_ref(), &image.mounted]);
+        },
+    );
+}
+
+/// Whether an engine would map the entry.
+fn is_mapped(cache: &FileSystemCache, key: &EntryKey) -> bool {
+    let entry = cache.get(key).unwrap().expect("it is there");
+    matches!(entry.into_artifact(), Artifact::File { .. })
+}
+
+#[test]
+fn on_an_overlay_what_was_stored_there_is_mapped_and_what_lies_below_is_copied() {
+    let name = "on_an_overlay_what_was_stored_there_is_mapped_and_what_lies_below_is_copied";
+    with_scratch(name, |scratch| {
+        let [lower, upper, work, merged] =
+            ["lower", "upper", "work", "merged"].map(|name| scratch.join(name));
+        for directory in [&lower, &upper, &work, &merged] {
+            fs::create_dir(directory).unwrap();
+        }
+        let engine = TestEngine::new("mounts");
+        let key = |hash| EntryKey::new(hash, *engine.id());
+        let save = |cache: &FileSystemCache, n| {
+            let (hash, module) = module(&engine, n);
+            assert!(cache.save(hash, &engine, &module).unwrap().is_stored());
+            key(hash)
+        };
+        let below = FileSystemCache::open(lower.join("cache")).unwrap();
+        let old = save(&below, 1);
+        assert!(is_mapped(&below, &old), "a tmpfs is a local file system");
+        drop(below);
+
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            lower.display(),
+            upper.display(),
+            work.display()
+        );
+        let overlay: [&Path; 6] = [
+            "-t".as_ref(),
+            "overlay".as_ref(),
+            "overlay".as_ref(),
+            "-o".as_ref(),
+            options.as_ref(),
+            &merged,
+        ];
+        run("mount", &overlay);
+        let cache = FileSystemCache::open(merged.join("cache")).unwrap();
+        let new = save(&cache, 2);
+        let_it_settle();
+        for _ in 0..2 {
+            assert!(!is_mapped(&cache, &old));
+            assert!(is_mapped(&cache, &new));
+            assert!(cache.load(old.hash(), &engine).unwrap().is_some());
+            assert!(cache.load(new.hash(), &engine).unwrap().is_some());
+        }
+        // Nothing tells the layers apart in a mount that did not see it written.
+        drop(cache);
+        run("umount", &[&merged]);
+        run("mount", &overlay);
+        let cache = FileSystemCache::open(merged.join("cache")).unwrap();
+        assert!(!is_mapped(&cache, &new));
+        assert!(cache.load(new.hash(), &engine).unwrap().is_some());
+    });
+}
