@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
-use module_cache::filesystem::FileSystemCacheBuilder;
 use module_cache::{CacheError, FileSystemCache};
 
 use crate::args::{CACHE_DIR, CacheDirArg, DirArgs, variable};
@@ -53,22 +52,18 @@ pub(crate) fn resolve(arg: &CacheDirArg) -> Result<PathBuf> {
 ///
 /// When there is no such folder to be had, or it cannot be trusted.
 pub(crate) fn open(arg: &CacheDirArg) -> Result<FileSystemCache> {
-    open_with(arg, |options| options)
+    FileSystemCache::open(resolve(arg)?).map_err(explained)
 }
 
-fn open_with(
-    arg: &CacheDirArg,
-    choose: impl FnOnce(FileSystemCacheBuilder) -> FileSystemCacheBuilder,
-) -> Result<FileSystemCache> {
-    let options = choose(FileSystemCache::builder(resolve(arg)?));
-    options.open().map_err(|error| match error {
+fn explained(error: CacheError) -> anyhow::Error {
+    match error {
         // Its text says what to do.
         CacheError::Untrusted { .. } => error.into(),
         error => anyhow!(
             "{:#}; choose another cache folder with --cache-dir",
             anyhow::Error::from(error)
         ),
-    })
+    }
 }
 
 /// Opens the cache folder to store something there, creating it if it does not exist.
@@ -86,7 +81,8 @@ pub(crate) fn open_writable(arg: &CacheDirArg) -> Result<FileSystemCache> {
 ///
 /// As for [`open_writable`].
 pub(crate) fn open_world_readable(arg: &CacheDirArg) -> Result<FileSystemCache> {
-    writable(open_with(arg, FileSystemCacheBuilder::world_readable)?)
+    let options = FileSystemCache::builder(resolve(arg)?).world_readable();
+    writable(options.open().map_err(explained)?)
 }
 
 /// The same for a folder that takes at most so many bytes from now on.
@@ -95,10 +91,8 @@ pub(crate) fn open_world_readable(arg: &CacheDirArg) -> Result<FileSystemCache> 
 ///
 /// As for [`open_writable`], and when the limit cannot be set.
 pub(crate) fn open_with_limit(arg: &CacheDirArg, max_size: u64) -> Result<FileSystemCache> {
-    let folder = writable(open_with(arg, |options| options.max_size(max_size))?)?;
-    if folder.max_size()? != max_size {
-        bail!("cannot set the limit of {}", folder.root().display());
-    }
+    let folder = open_writable(arg)?;
+    folder.set_max_size(max_size)?;
     Ok(folder)
 }
 

@@ -15,10 +15,7 @@ use crate::folder::{Folder, Map, Policy, Verify};
 use crate::heartbeat::Silent;
 use crate::hints::Hints;
 use crate::ledger::Ledger;
-use crate::{Verification, interrupted, layout, limit, trust_check};
-
-/// What is left free on a large disk.
-const DEFAULT_RESERVE: u64 = 256 << 20;
+use crate::{Verification, interrupted, layout, storage, trust_check};
 
 /// Options for opening a [`FileSystemCache`]; made by [`FileSystemCache::builder`].
 ///
@@ -186,7 +183,7 @@ impl FileSystemCacheBuilder {
             .map_err(|error| CacheError::io("resolve the folder", &self.root, error))?;
         let root_directory = Directory::open(&root)
             .map_err(|error| CacheError::io("open the folder", &root, error))?;
-        let directory = open_version(&root_directory, user, self.read_only)?;
+        let (directory, is_new) = open_version(&root_directory, user, self.read_only)?;
         let attributes = directory
             .attributes()
             .map_err(|error| CacheError::io("examine the folder", directory.path(), error))?;
@@ -202,7 +199,7 @@ impl FileSystemCacheBuilder {
         // Root's folder is read by everybody and written by root alone.
         let owned = attributes.owner == user || self.skip_permission_checks;
         let writable = owned && !self.read_only && directory.is_writable();
-        if writable {
+        if writable && is_new {
             write_markers(&root);
         }
         // SAFETY: without a key, what this folder holds is believed because of who can write to it: the
@@ -212,14 +209,13 @@ impl FileSystemCacheBuilder {
             .trust
             .unwrap_or_else(|| unsafe { Trust::unauthenticated() });
         let owner_check = (!self.skip_permission_checks).then_some(user);
-        let map = Map::on(directory.storage(), &trust);
-        let hints = writable.then(|| Hints::open(&directory, user)).flatten();
-        let ledger = writable
-            .then(|| open_ledger(&directory, owner_check))
+        let storage = directory.storage();
+        let session = storage::session(directory.mount());
+        let map = Map::on(storage, &trust);
+        let hints = writable
+            .then(|| Hints::open(&directory, user, session))
             .flatten();
-        let min_free = self.min_free.unwrap_or_else(|| {
-            fs4::total_space(&root).map_or(DEFAULT_RESERVE, |total| DEFAULT_RESERVE.min(total / 20))
-        });
+        let ledger = writable.then(|| Ledger::new(session, storage, owner_check));
         if writable && self.world_readable {
             share(&root_directory, &directory)
                 .map_err(|error| CacheError::io("let others read the folder", &root, error))?;
@@ -230,7 +226,7 @@ impl FileSystemCacheBuilder {
             trust,
             map,
             world_readable,
-            min_free,
+            min_free: self.min_free,
             max_age: self.max_age,
             verify: self.verify,
             owner_check,
@@ -246,23 +242,17 @@ impl FileSystemCacheBuilder {
             counters: Counters::default(),
             stuck: Once::new(),
         };
-        if let Some(bytes) = self.max_size.filter(|_| writable) {
-            set_limit(&folder, bytes);
-        }
-        Ok(FileSystemCache {
+        let cache = FileSystemCache {
             folder: Arc::new(folder),
-        })
-    }
-}
-
-/// A limit that cannot be set costs no start: what is stored is kept to the one that is there.
-fn set_limit(folder: &Folder, bytes: u64) {
-    if folder.max_size().is_ok_and(|limit| limit == bytes) {
-        return;
-    }
-    let set = folder.with_ledger(|guard| limit::write(&folder.directory, guard, bytes));
-    if let Err(error) = set {
-        tracing::warn!(%error, bytes, "cannot set the limit of the folder");
+        };
+        // A limit that cannot be set costs no start: what is stored is kept to the one that is there.
+        if let Some(bytes) = self.max_size.filter(|_| writable)
+            && let Err(error) = cache.set_max_size(bytes)
+        {
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(error, "going on with the limit that the folder has");
+        }
+        Ok(cache)
     }
 }
 
@@ -270,25 +260,16 @@ fn set_limit(folder: &Folder, bytes: u64) {
 fn share(root: &Directory, version: &Directory) -> io::Result<()> {
     root.let_others_read()?;
     version.let_others_read()?;
-    for name in version
-        .names()?
-        .iter()
-        .filter(|name| layout::is_engine_dir(name))
-    {
-        match version.open_directory(name) {
-            Err(error) if Directory::is_about_the_name(&error) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            engine => engine?.let_others_read()?,
+    let engines = version.names()?;
+    for name in engines.iter().filter(|name| layout::is_engine_dir(name)) {
+        // One that is another user's, or no folder at all, is not looked into either.
+        if let Ok(engine) = version.open_directory(name)
+            && let Err(error) = engine.let_others_read()
+        {
+            tracing::warn!(%error, name, "cannot let others read the folder of an engine");
         }
     }
     Ok(())
-}
-
-/// Without a ledger nothing can be stored. On a full disk there may be none, and loads work all the same.
-fn open_ledger(directory: &Directory, owner_check: Option<u32>) -> Option<Ledger> {
-    Ledger::open(directory, owner_check)
-        .inspect_err(|error| tracing::warn!(%error, "no ledger: the cache is used read-only"))
-        .ok()
 }
 
 /// Creates the folder and what is missing above it, for this user alone.
@@ -315,8 +296,12 @@ fn create_root(root: &Path, user: u32) -> Result<(), CacheError> {
     builder.create(&absolute).map_err(error)
 }
 
-/// Opens the folder of this format, creating it if necessary and allowed.
-fn open_version(root: &Directory, user: u32, read_only: bool) -> Result<Directory, CacheError> {
+/// Opens the folder of this format, creating it if necessary and allowed, and says whether it did.
+fn open_version(
+    root: &Directory,
+    user: u32,
+    read_only: bool,
+) -> Result<(Directory, bool), CacheError> {
     let path = root.path().join(layout::VERSION_DIR);
     let open = || root.open_directory(layout::VERSION_DIR);
     match open() {
@@ -327,9 +312,12 @@ fn open_version(root: &Directory, user: u32, read_only: bool) -> Result<Director
             refuse_root_below_another(root.path(), &parent, user)?;
             root.create_directory(layout::VERSION_DIR)
                 .and_then(|()| open())
+                .map(|directory| (directory, true))
                 .map_err(|error| CacheError::io("create the folder", &path, error))
         }
-        outcome => outcome.map_err(|error| CacheError::io("open the folder", &path, error)),
+        outcome => outcome
+            .map(|directory| (directory, false))
+            .map_err(|error| CacheError::io("open the folder", &path, error)),
     }
 }
 

@@ -11,7 +11,7 @@ use module_cache_core::{
 };
 
 use crate::folder::{Folder, Map};
-use crate::{layout, permit, publish};
+use crate::{layout, limit, permit, publish};
 
 /// A cache of modules in a directory.
 ///
@@ -54,6 +54,33 @@ impl FileSystemCache {
             self.folder
                 .error("read the limit", layout::LIMIT_FILE, error)
         })
+    }
+
+    /// Sets the most bytes that the folder may take, for all programs that use it, as
+    /// [`FileSystemCacheBuilder::max_size`](crate::FileSystemCacheBuilder::max_size) does.
+    ///
+    /// ```
+    /// use module_cache_filesystem::FileSystemCache;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path().join("modules");
+    ///
+    /// let server = FileSystemCache::open(&folder)?;
+    /// FileSystemCache::open(&folder)?.set_max_size(100 << 30)?;
+    /// assert_eq!(server.max_size()?, 100 << 30);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the folder is not writable, or is locked by others for long.
+    pub fn set_max_size(&self, bytes: u64) -> Result<(), CacheError> {
+        let folder = &*self.folder;
+        if folder.max_size().is_ok_and(|limit| limit == bytes) {
+            return Ok(());
+        }
+        folder
+            .with_ledger(|guard| limit::write(&folder.directory, guard, bytes))
+            .map_err(|error| folder.error("set the limit", layout::LIMIT_FILE, error))
     }
 
     /// What this handle and its clones have done so far.

@@ -40,7 +40,8 @@ pub(crate) struct Policy {
     pub(crate) map: Map,
     /// Whether others may read what is stored.
     pub(crate) world_readable: bool,
-    pub(crate) min_free: u64,
+    /// `None` for what is fit for the disk.
+    pub(crate) min_free: Option<u64>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) verify: Verify,
     /// The user whose entries are accepted beside root's; `None` for everybody's.

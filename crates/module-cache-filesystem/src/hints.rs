@@ -24,7 +24,7 @@ use module_cache_core::{EntryKey, ModuleHash};
 
 use crate::directory::{Attributes, Directory};
 use crate::positional::{read_exact_at, write_all_at};
-use crate::{layout, storage, table};
+use crate::{layout, table};
 
 const SLOT: usize = 128;
 const STAMP: usize = 20;
@@ -57,8 +57,8 @@ pub(crate) struct Hints {
 impl Hints {
     /// Opens the table, creating it if necessary. `None` where it cannot be relied on: then every load
     /// verifies.
-    pub(crate) fn open(directory: &Directory, user: u32) -> Option<Self> {
-        let session = storage::session(directory.mount())?;
+    pub(crate) fn open(directory: &Directory, user: u32, session: Option<u64>) -> Option<Self> {
+        let session = session?;
         let open = || -> io::Result<Option<File>> {
             let Some((file, attributes)) = table::open(directory, layout::HINTS_FILE, user)? else {
                 return Ok(None);
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_stamp_holds_for_the_same_file_in_the_same_session_only() {
         let fixture = fixture();
-        let mut hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        let mut hints = Hints::open(&fixture.directory, fixture.user, Some(7)).unwrap();
         let file = attributes();
         assert!(!has(&hints, 1, &file, Known::Verified));
         use_of(&hints, 1, &file, Some(Known::Verified));
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn several_mounts_have_their_stamps_at_once() {
         let fixture = fixture();
-        let mut hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        let mut hints = Hints::open(&fixture.directory, fixture.user, Some(7)).unwrap();
         let first = hints.session;
         for mount in 0..STAMPS as u64 {
             hints.session = first + mount;
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn a_file_that_had_just_changed_when_it_was_looked_at_is_not_stamped() {
         let fixture = fixture();
-        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        let hints = Hints::open(&fixture.directory, fixture.user, Some(7)).unwrap();
         let changed = Duration::from_secs(1_000_000);
         let file = Attributes {
             changed: i64::try_from(changed.as_nanos()).unwrap(),
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn a_use_is_remembered_and_a_use_in_the_future_is_not_believed() {
         let fixture = fixture();
-        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        let hints = Hints::open(&fixture.directory, fixture.user, Some(7)).unwrap();
         let now = clock::now().as_secs();
         use_of(&hints, 1, &attributes(), None);
         assert!(hints.find(&key(1)).last_use().as_secs() >= now);
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn a_full_bucket_forgets_the_key_used_longest_ago() {
         let fixture = fixture();
-        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        let hints = Hints::open(&fixture.directory, fixture.user, Some(7)).unwrap();
         let first = hints.find(&key(0)).offset / BUCKET as u64;
         let sharing: Vec<_> = (0..)
             .map(key)
@@ -371,7 +371,7 @@ mod tests {
             [0xff; 1000],
         )
         .unwrap();
-        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        let hints = Hints::open(&fixture.directory, fixture.user, Some(7)).unwrap();
         for n in 0..50 {
             assert!(!has(&hints, n, &attributes(), Known::Verified));
             assert!(!has(&hints, n, &attributes(), Known::Written));

@@ -39,7 +39,7 @@ use crate::directory::{Attributes, Directory, Kind};
 use crate::lock::{self, Attempt};
 use crate::positional::{read_exact_at, write_all_at};
 use crate::scan::{self, Listing};
-use crate::storage::{self, Storage};
+use crate::storage::Storage;
 use crate::{clock, layout};
 
 const RECORD: usize = 512;
@@ -73,18 +73,14 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// # Errors
-    ///
-    /// When there is none and none can be made.
-    pub(crate) fn open(directory: &Directory, owner_check: Option<u32>) -> io::Result<Self> {
-        open_file(directory)?;
-        // Where the system does not tell boots and mounts apart, a handle believes what it wrote itself.
-        let session = storage::session(directory.mount()).unwrap_or_else(unique);
-        Ok(Self {
-            session,
-            dated: directory.storage() != Storage::Remote,
+    /// The ledger of a folder, of which the session is known where the system tells boots and mounts apart.
+    pub(crate) fn new(session: Option<u64>, storage: Storage, owner_check: Option<u32>) -> Self {
+        Self {
+            // Elsewhere, a handle believes what it wrote itself.
+            session: session.unwrap_or_else(unique),
+            dated: storage != Storage::Remote,
             owner_check,
-        })
+        }
     }
 
     /// Takes the lock and brings the ledger up to date. `None` if others held it for too long.
@@ -463,6 +459,7 @@ fn put(record: &mut [u8], at: usize, value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage;
 
     const NAME: &str =
         "engine-0123456789abcdef/0000000000000000000000000000000000000000000000000000000000000001";
@@ -477,7 +474,11 @@ mod tests {
         let keep = tempfile::tempdir().unwrap();
         std::fs::create_dir(keep.path().join("engine-0123456789abcdef")).unwrap();
         let directory = Directory::open(keep.path()).unwrap();
-        let ledger = Ledger::open(&directory, None).unwrap();
+        let ledger = Ledger::new(
+            storage::session(directory.mount()),
+            directory.storage(),
+            None,
+        );
         Fixture {
             directory,
             ledger,
@@ -629,7 +630,7 @@ mod tests {
     #[test]
     fn mounts_of_one_folder_do_not_make_each_other_count() {
         let fixture = fixture();
-        let mut other = Ledger::open(&fixture.directory, None).unwrap();
+        let mut other = Ledger::new(Some(fixture.ledger.session), Storage::Local, None);
         other.session ^= 1;
         drop(fixture.lock());
         drop(other.lock(&fixture.directory).unwrap());
@@ -644,7 +645,7 @@ mod tests {
     #[test]
     fn threads_and_handles_take_turns() {
         let fixture = fixture();
-        let other = Ledger::open(&fixture.directory, None).unwrap();
+        let other = Ledger::new(Some(fixture.ledger.session), Storage::Local, None);
         std::thread::scope(|scope| {
             for ledger in [&fixture.ledger, &fixture.ledger, &other, &other] {
                 scope.spawn(|| {

@@ -52,6 +52,9 @@ pub struct PruneReport {
 /// A file that is not in use may be the beginning of something: its maker has not locked it yet.
 const NEW: Duration = Duration::from_mins(1);
 
+/// What is left free on a large disk, where nobody says how much.
+const DEFAULT_RESERVE: u64 = 256 << 20;
+
 /// How long after an eviction that gained no space the next one is tried.
 const FRUITLESS: Duration = Duration::from_mins(10);
 
@@ -179,11 +182,13 @@ pub(crate) fn free_space(
     guard: &mut LedgerGuard<'_>,
     len: u64,
 ) -> io::Result<bool> {
-    let reserve = folder.policy.min_free;
-    if reserve == 0 {
-        return Ok(true);
-    }
-    let free = || interrupted::again(|| fs4::available_space(folder.directory.path()));
+    let path = folder.directory.path();
+    let reserve = match folder.policy.min_free {
+        Some(0) => return Ok(true),
+        Some(reserve) => reserve,
+        None => DEFAULT_RESERVE.min(interrupted::again(|| fs4::total_space(path))? / 20),
+    };
+    let free = || interrupted::again(|| fs4::available_space(path));
     let needed = blocks(len).saturating_add(reserve);
     let mut available = free()?;
     let lacking = needed.saturating_sub(available);

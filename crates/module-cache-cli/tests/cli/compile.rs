@@ -306,3 +306,28 @@ fn a_build_without_wasmer_names_the_feature_that_brings_it() {
         assert!(error.contains(feature), "{error}");
     }
 }
+
+#[test]
+fn a_cache_that_everybody_may_read_stays_one() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let place = Place::new();
+    place.file("one.wat", exits_with(1));
+    place.file("two.wat", exits_with(2));
+    let mode = |name: &str| {
+        let path = place.cache().join(name);
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    };
+    place.run(&["compile", "one.wat"]).ok();
+    assert_eq!((mode(""), mode("v1")), (0o700, 0o700));
+    place.run(&["compile", "--world-readable", "one.wat"]).ok();
+    fs::rename(place.v1(), place.path().join("old")).unwrap();
+    place.run(&["compile", "--world-readable", "two.wat"]).ok();
+    let engine = fs::read_dir(place.v1()).unwrap().find_map(|entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        name.starts_with("wasmtime").then(|| format!("v1/{name}"))
+    });
+    let folders = ["", "v1", &engine.unwrap()].map(mode);
+    assert_eq!(folders, [0o755; 3]);
+    assert_eq!((mode("v1/ledger"), mode("v1/tmp")), (0o600, 0o700));
+}

@@ -53,6 +53,7 @@ fn the_least_recently_used_go_until_the_rest_fits() {
             "removed_bytes": bytes / 2,
             "kept": 2,
             "kept_bytes": bytes / 2,
+            "stuck": 0,
             "stale_files": 0,
             "unknown_files": [],
         })]

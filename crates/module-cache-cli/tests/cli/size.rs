@@ -32,6 +32,7 @@ fn json_counts_entries_and_bytes_in_all_and_for_each_engine() {
             "folder": place.cache(),
             "entries": 4,
             "bytes": of_modules + of_component,
+            "max_size": 10_u64 << 30,
             "engines": engines,
             "unknown_files": [],
         })]
@@ -49,7 +50,8 @@ fn people_get_a_line_for_each_engine_and_one_for_all() {
     let of = |engine: &str| lines.iter().find(|line| line.ends_with(engine)).unwrap();
     assert!(of(&modules[0].engine).contains(" 2 entries "), "{text}");
     assert!(of(&component.engine).contains(" 1 entry "), "{text}");
-    let end = format!("in {}", place.cache().display());
+    let cache = place.cache();
+    let end = format!("in {}, which takes 10.00 GiB at most", cache.display());
     assert!(
         lines[2].contains(" 3 entries ") && lines[2].ends_with(&end),
         "{text}"
@@ -75,4 +77,36 @@ fn what_is_none_of_the_caches_is_named_and_not_counted() {
         object["unknown_files"],
         serde_json::json!([notes.canonicalize().unwrap()])
     );
+}
+
+#[test]
+fn the_limit_is_the_folders_and_every_command_keeps_to_it() {
+    let place = Place::new();
+    let max_size = || place.run(&["size", "--json"]).ok().json()[0]["max_size"].clone();
+    place.run(&["size", "--max-size", "100GiB"]).quiet();
+    assert_eq!(max_size(), 100_u64 << 30);
+    let entries = place.store(0..4);
+    place.run(&["prune"]).quiet();
+    assert_eq!(max_size(), 100_u64 << 30);
+    assert_eq!(place.hashes().len(), 4);
+
+    // What is there stays until something is stored, or pruned.
+    let half = format!("{}B", blocks(&entries) / 2);
+    let text = place.run(&["size", "--max-size", &half]).quiet();
+    assert!(text.contains(" 4 entries "), "{text}");
+    let text = place.run(&["prune"]).quiet();
+    assert!(text.starts_with("removed 2 entries "), "{text}");
+    place.store(10..14);
+    assert!(place.hashes().len() <= 2);
+}
+
+#[test]
+fn a_limit_that_cannot_be_set_is_an_error() {
+    let place = Place::new();
+    let ran = place.run(&["size", "--max-size", "100"]);
+    assert!(ran.error(2).contains("as in 500MiB"), "{ran:?}");
+    place.store(0..1);
+    std::fs::create_dir(place.v1().join("limit")).unwrap();
+    let ran = place.run(&["size", "--max-size", "1GiB"]);
+    assert!(ran.error(1).contains("limit"), "{ran:?}");
 }
