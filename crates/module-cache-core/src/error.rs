@@ -138,7 +138,8 @@ impl EngineError {
         }
     }
 
-    /// What the engine said, to be downcast to the engine's own type.
+    /// What the engine said, without what is behind it; to be downcast where the engine's own error is a
+    /// [`std::error::Error`], as wasmer's are and wasmtime's is not. What is displayed of this error has all of it.
     pub fn get_ref(&self) -> Option<&(dyn Error + 'static)> {
         self.cause.as_deref().map(|cause| cause as &dyn Error)
     }

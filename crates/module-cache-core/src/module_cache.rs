@@ -100,6 +100,9 @@ pub trait ModuleCache<E: Engine>: Debug {
 
     /// Waits until everything saved before is where it was meant to go. The default has nothing pending.
     ///
+    /// Of a store, which caches for every engine, [`EntryStore::sync`](crate::EntryStore::sync) does the same and leaves
+    /// none to be named.
+    ///
     /// # Errors
     ///
     /// When something could not be written.

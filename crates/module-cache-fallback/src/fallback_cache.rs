@@ -28,7 +28,8 @@ impl<C> FallbackExt for C {}
 ///   made of the bytes that were fetched.
 /// - **Errors**: one side's error does not hide what the other has. It is returned when the other has
 ///   nothing; when both fail, as [`CacheError::Both`].
-/// - **Save** and **remove** go to both sides, and return any error.
+/// - **Save** and **remove** go to both sides, and return any error. What became of a save is told of the side that keeps
+///   the module longer: of the fallback if it is a storage and the primary is not, else of the one that stored it.
 /// - **Permits** are the primary's, then the fallback's.
 #[derive(Debug, Clone, Copy)]
 pub struct FallbackCache<P, F> {
@@ -82,7 +83,9 @@ impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for Fallbac
         let above = self.primary.save(hash, engine, module);
         let below = self.fallback.save(hash, engine, module);
         let (above, below) = both(above, below)?;
-        Ok(if kept(above) >= kept(below) {
+        let above_is_storage = self.primary.entries().is_some();
+        let outlived = !above_is_storage && self.fallback.entries().is_some();
+        Ok(if !outlived && kept(above) >= kept(below) {
             above
         } else {
             below

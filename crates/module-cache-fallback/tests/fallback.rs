@@ -376,3 +376,38 @@ fn the_outcome_of_a_save_is_that_of_the_side_that_keeps_the_module() {
     assert!(above.save(key, &engine, &module).unwrap().is_stored());
     assert_eq!(above.save(key, &engine, &module).unwrap(), already);
 }
+
+/// A storage that has nothing, and takes nothing.
+#[derive(Debug)]
+struct ReadOnly;
+
+impl EntryStore for ReadOnly {
+    fn get(&self, _: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        Ok(None)
+    }
+
+    fn put(&self, _: &EntryKey, _: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+        Ok(SaveOutcome::Skipped(SkipReason::ReadOnly))
+    }
+
+    fn exists(&self, _: &EntryKey) -> Result<bool, CacheError> {
+        Ok(false)
+    }
+
+    fn delete(&self, _: &EntryKey) -> Result<bool, CacheError> {
+        Ok(false)
+    }
+}
+
+/// That memory has the module is of no use to the next process.
+#[test]
+fn of_memory_in_front_of_a_storage_the_outcome_is_the_storages() {
+    let read_only = SaveOutcome::Skipped(SkipReason::ReadOnly);
+    let (cache, engine, key, module) = scene(Memory::new(), StoreCache(ReadOnly));
+    assert_eq!(cache.save(key, &engine, &module).unwrap(), read_only);
+    assert!(cache.primary().contains(key, &engine).unwrap());
+    // Of two storages, one that has it is enough.
+    let (cache, engine, key, module) =
+        scene(Memory::new().with_fallback(disk()), StoreCache(ReadOnly));
+    assert!(cache.save(key, &engine, &module).unwrap().is_stored());
+}

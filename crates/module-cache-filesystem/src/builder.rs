@@ -115,6 +115,9 @@ impl FileSystemCacheBuilder {
     ///
     /// Saving more makes room first, by removing the least recently used entries down to 90 % of this. A module that alone
     /// is larger is not stored. A folder that takes more than a limit which is newly set keeps it until the next save.
+    ///
+    /// Where the limit cannot be set, as in a folder that can only be read, that is a warning, and the folder's own holds;
+    /// [`set_max_size`](FileSystemCache::set_max_size) returns it as an error.
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.max_size = Some(bytes);
         self
@@ -122,7 +125,8 @@ impl FileSystemCacheBuilder {
 
     /// The bytes that a save leaves free on the disk; by default 256 MiB, or a twentieth of the disk where
     /// that is less. Entries are removed to keep them free if that suffices, and otherwise the save is
-    /// skipped. Removing one that is in use frees nothing; then no more are removed for ten minutes. With 0, only a disk without room stops a save, and nothing is removed for it.
+    /// skipped. Removing one that is in use frees nothing; then no more are removed for ten minutes. With 0, only a
+    /// disk without room stops a save, and nothing is removed for it.
     pub fn min_free(mut self, bytes: u64) -> Self {
         self.min_free = Some(bytes);
         self
@@ -135,8 +139,8 @@ impl FileSystemCacheBuilder {
         self
     }
 
-    /// Lets every user of the machine read what is stored, now and later, and change or lock nothing. By default the folder
-    /// is its user's alone. Others load from a folder that is root's.
+    /// Lets every user of the machine read what is stored, now and later; they can change nothing, and take none of the
+    /// cache's locks. By default the folder is its user's alone. Others load from a folder that is root's.
     pub fn world_readable(mut self) -> Self {
         self.world_readable = true;
         self

@@ -19,8 +19,8 @@ use crate::{clock, layout};
 impl FileSystemCache {
     /// Removes the least recently used entries until the limits hold, and what dead processes left behind.
     ///
-    /// What cannot be removed is passed over, and counted in the report. Loads go on meanwhile, and modules that are in use stay usable; saves wait, and may be skipped. Only
-    /// names that this crate makes are deleted. Takes time in proportion to the number of entries.
+    /// What cannot be removed is passed over, and counted in the report. Loads go on meanwhile, and modules that are in use
+    /// stay usable; saves wait, and may be skipped. Only names that this crate makes are deleted. Takes time in proportion to the number of entries.
     ///
     /// ```
     /// use std::time::Duration;

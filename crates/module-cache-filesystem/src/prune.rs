@@ -195,8 +195,9 @@ pub(crate) fn free_space(
     if lacking == 0 {
         return Ok(true);
     }
+    // One in the future was written under a wrong clock.
     let waited = clock::now().checked_sub(guard.fruitless());
-    if lacking > guard.total() || waited.is_none_or(|waited| waited < FRUITLESS) {
+    if lacking > guard.total() || waited.is_some_and(|waited| waited < FRUITLESS) {
         return Ok(false);
     }
     let listing = scan::list(&folder.directory, folder.policy.owner_check)?;

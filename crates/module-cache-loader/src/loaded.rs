@@ -17,7 +17,8 @@ pub struct Loaded<M> {
     /// longer than the load.
     pub elapsed: Duration,
     /// What became of the save, where this call compiled the module and saved it: on threads, not in tasks, which get
-    /// the module before it is saved. A save that failed was counted and logged, too.
+    /// the module before it is saved. Of memory in front of a storage, it is the storage's answer. A save that failed was
+    /// counted and logged, too.
     pub saved: Option<Result<SaveOutcome, CacheError>>,
 }
 

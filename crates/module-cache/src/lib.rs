@@ -18,6 +18,10 @@
 //! | `wasix` | the module `wasix`: any cache as a module cache of wasmer-wasix |
 //! | `web` | `web::WebEngine`, `web::WebModuleLoader`, in a browser: `WebAssembly.Module`s |
 //!
+//! A host begins at `ModuleLoader` and `in_memory()`, and finds in [`backend`] what it has to name besides: `Engine` for
+//! an engine's id, `SaveOutcome`, `Trust` and `SigningKey`, `ListedEntry`, `EngineError`. Who writes a backend begins at
+//! [`backend::EntryStore`], or at [`ModuleCache`] for live modules, and tests it with `module-cache-testkit`.
+//!
 #![cfg_attr(
     all(
         feature = "filesystem",
@@ -76,23 +80,30 @@ pub use module_cache_wasmtime::{WasmtimeComponentEngine, WasmtimeEngine};
 
 /// The usual chain: modules that are alive, in front of a folder. `in_memory().with_fallback(folder)` is one.
 ///
-/// ```no_run
-/// use module_cache::{FallbackExt, FileSystemCache, ModuleLoader, TieredCache, in_memory};
-/// # use module_cache::{CacheError, backend::{ArtifactEngine, Compile}};
-///
-/// struct Host<E: Compile> {
-///     modules: ModuleLoader<E, TieredCache<E>>,
-/// }
-///
-/// # fn example<E: ArtifactEngine<Module: Send + Sync> + Compile>(engine: E) -> Result<(), CacheError> {
-/// let folder = FileSystemCache::open(FileSystemCache::default_dir("my-host")?)?;
-/// let host = Host {
-///     modules: ModuleLoader::new(engine, in_memory().with_fallback(folder)),
-/// };
-/// # drop(host);
-/// # Ok(())
-/// # }
-/// ```
+#[cfg_attr(
+    all(feature = "loader", feature = "wasmtime"),
+    doc = r#"
+```no_run
+use module_cache::{
+    FallbackExt, FileSystemCache, ModuleLoader, TieredCache, WasmtimeEngine, in_memory,
+};
+
+struct Host {
+    modules: ModuleLoader<WasmtimeEngine, TieredCache<WasmtimeEngine>>,
+}
+
+let folder = FileSystemCache::open(FileSystemCache::default_dir("my-host")?)?;
+let engine = WasmtimeEngine::new(&wasmtime::Engine::default())?;
+let host = Host {
+    modules: ModuleLoader::new(engine, in_memory().with_fallback(folder)),
+};
+# drop(host.modules);
+# Ok::<(), Box<dyn std::error::Error>>(())
+```
+"#
+)]
+/// A chain that is to go on without its folder has an `Option<FileSystemCache>` in the place of the folder:
+/// `FallbackCache<SharedCache<M>, Option<FileSystemCache>>`, where `M` is the engine's module.
 #[cfg(all(feature = "memory", feature = "fallback", feature = "filesystem"))]
 pub type TieredCache<E> = FallbackCache<module_cache_memory::InMemoryCache<E>, FileSystemCache>;
 

@@ -22,7 +22,9 @@ Of a folder, all .wasm and .wat files at any depth are taken, modules and
 components alike. Links to folders are not followed. A file that cannot be
 compiled is reported, and the others are compiled.
 
-`run` looks for code of wasmtime under the BLAKE3 of the wasm, which is what is
+What is stored is for programs with the same wasmtime as this command's, with its
+default settings: `ls` prints the name of the engine, and a program its own, as
+docs/operations.md says. `run` looks for code of wasmtime under the BLAKE3 of the wasm, which is what is
 stored by default. Code of wasmer is for programs with a wasmer engine of the
 same version and compiler, with the compiler's default settings, on a machine
 like this one. Those that use wasmer-wasix look for it under the SHA-256. Of a
@@ -46,7 +48,7 @@ warning.
 
 The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. It is
 created for its user alone; with --world-readable, others can read it, and
-neither write to it nor lock anything in it. They load from one that is root's.
+neither write to it nor take its locks. They load from one that is root's.
 
 Exit codes: 0 if everything is in the cache now; 1 if not; 2 for a wrong command
 line; 141 if standard output was closed.")]
