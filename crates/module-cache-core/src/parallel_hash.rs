@@ -110,7 +110,10 @@ fn leaves(
     let count = to_index(len.div_ceil(LEAF));
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
-    let results = Mutex::new(vec![ChainingValue::default(); count]);
+    let mut results = Vec::new();
+    results.try_reserve_exact(count)?;
+    results.resize(count, ChainingValue::default());
+    let results = Mutex::new(results);
     let work = || -> io::Result<()> {
         let mut buffer = Vec::new();
         while !failed.load(Ordering::Relaxed) {

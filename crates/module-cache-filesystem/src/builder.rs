@@ -11,7 +11,7 @@ use module_cache_core::{CacheError, Counters, Trust};
 use crate::directory::Directory;
 use crate::engine_folder::EngineFolders;
 use crate::file_system_cache::FileSystemCache;
-use crate::folder::{Folder, Map, Policy, Verify};
+use crate::folder::{Folder, Policy, Verify};
 use crate::heartbeat::Silent;
 use crate::hints::Hints;
 use crate::ledger::Ledger;
@@ -181,7 +181,7 @@ impl FileSystemCacheBuilder {
     pub fn open(self) -> Result<FileSystemCache, CacheError> {
         let user = trust_check::effective_user();
         if !self.read_only {
-            create_root(&self.root, user)?;
+            create_root(&self.root, user, self.world_readable)?;
         }
         let root = interrupted::again(|| fs::canonicalize(&self.root))
             .map_err(|error| CacheError::io("resolve the folder", &self.root, error))?;
@@ -198,6 +198,12 @@ impl FileSystemCacheBuilder {
         }
         if !self.skip_permission_checks {
             examine_ancestors(&root, user, self.strict)?;
+            // Or replace a link on the way to it.
+            if let Ok(given) = std::path::absolute(&self.root)
+                && given != root
+            {
+                examine_ancestors(&given, user, self.strict)?;
+            }
         }
 
         // Root's folder is read by everybody and written by root alone.
@@ -215,21 +221,14 @@ impl FileSystemCacheBuilder {
         let owner_check = (!self.skip_permission_checks).then_some(user);
         let storage = directory.storage();
         let session = storage::session(directory.mount());
-        let map = Map::on(storage, &trust);
-        let hints = writable
-            .then(|| Hints::open(&directory, user, session))
-            .flatten();
+        let hints = writable.then(|| Hints::open(&directory, user)).flatten();
         let ledger = writable.then(|| Ledger::new(session, storage, owner_check));
         if writable && self.world_readable {
             share(&root_directory, &directory)
                 .map_err(|error| CacheError::io("let others read the folder", &root, error))?;
         }
-        // Who may list the folder may read what is in it.
-        let world_readable = attributes.mode & 0o005 == 0o005 || self.world_readable;
         let policy = Policy {
             trust,
-            map,
-            world_readable,
             min_free: self.min_free,
             max_age: self.max_age,
             verify: self.verify,
@@ -276,8 +275,8 @@ fn share(root: &Directory, version: &Directory) -> io::Result<()> {
     Ok(())
 }
 
-/// Creates the folder and what is missing above it, for this user alone.
-fn create_root(root: &Path, user: u32) -> Result<(), CacheError> {
+/// Creates the folder and what is missing above it, for this user alone, or for others to read.
+fn create_root(root: &Path, user: u32, world_readable: bool) -> Result<(), CacheError> {
     let error = |error| CacheError::io("create the folder", root, error);
     let absolute = std::path::absolute(root).map_err(error)?;
     let Some(existing) = absolute
@@ -289,14 +288,19 @@ fn create_root(root: &Path, user: u32) -> Result<(), CacheError> {
     if existing == absolute {
         return Ok(());
     }
-    let parent = Directory::open(existing)
-        .and_then(|parent| parent.attributes())
-        .map_err(error)?;
-    refuse_root_below_another(existing, &parent, user)?;
+    for parent in existing.ancestors() {
+        let attributes = Directory::open(parent)
+            .and_then(|parent| parent.attributes())
+            .map_err(error)?;
+        refuse_root_below_another(parent, &attributes, user)?;
+    }
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    std::os::unix::fs::DirBuilderExt::mode(
+        &mut builder,
+        if world_readable { 0o755 } else { 0o700 },
+    );
     builder.create(&absolute).map_err(error)
 }
 
@@ -356,10 +360,11 @@ fn examine_ancestors(root: &Path, user: u32, strict: bool) -> Result<(), CacheEr
 /// Best effort: a cache without the markers works as well.
 fn write_markers(root: &Path) {
     for (name, text) in layout::MARKERS {
-        let created = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(root.join(name));
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
+        let created = options.open(root.join(name));
         if let Ok(mut file) = created {
             let _ = file.write_all(text.as_bytes());
         }

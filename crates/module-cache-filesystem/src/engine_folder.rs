@@ -6,50 +6,82 @@ use std::sync::Arc;
 use module_cache_core::EngineId;
 use parking_lot::RwLock;
 
-use crate::directory::Directory;
+use crate::directory::{Attributes, Directory};
 use crate::open_entry::{Refusal, refusal_of};
-use crate::{layout, trust_check};
+use crate::storage::{self, Storage};
+use crate::trust_check;
 
 /// How many are kept open. A program has one engine, or a few.
 const KEPT: usize = 8;
 
-/// Opens the folder `name` of an engine, if it is one that nobody else controls.
-///
-/// # Errors
-///
-/// The outer error is one of the system; the inner one, of this folder alone.
-pub(crate) fn open(
-    version: &Directory,
-    name: &str,
-    owner_check: Option<u32>,
-) -> io::Result<Result<Directory, Refusal>> {
-    let folder = match version.open_directory(name) {
-        Ok(folder) => folder,
-        Err(error) => return refusal_of(error).map(Err),
-    };
-    let attributes = folder.attributes()?;
-    Ok(
-        match owner_check.and_then(|user| trust_check::objection(&attributes, user)) {
+/// The folder of an engine, open.
+#[derive(Debug)]
+pub(crate) struct EngineFolder {
+    pub(crate) directory: Directory,
+    pub(crate) storage: Storage,
+    /// Of the file system that is mounted here, which may be another than the one around it.
+    pub(crate) session: Option<u64>,
+    name: String,
+    attributes: Attributes,
+}
+
+impl EngineFolder {
+    /// Opens the folder `name`, if it is one that nobody else controls.
+    ///
+    /// # Errors
+    ///
+    /// The outer error is one of the system; the inner one, of this folder alone.
+    pub(crate) fn open(
+        version: &Directory,
+        name: &str,
+        owner_check: Option<u32>,
+    ) -> io::Result<Result<Self, Refusal>> {
+        let directory = match version.open_directory(name) {
+            Ok(directory) => directory,
+            Err(error) => return refusal_of(error).map(Err),
+        };
+        let attributes = directory.attributes()?;
+        let objection = owner_check.and_then(|user| trust_check::objection(&attributes, user));
+        Ok(match objection {
             Some(reason) => Err(Refusal::Unusable(format!("in its folder: {reason}"))),
-            None => Ok(folder),
-        },
-    )
+            None => Ok(Self {
+                storage: directory.storage(),
+                session: storage::session(directory.mount()),
+                directory,
+                name: name.to_owned(),
+                attributes,
+            }),
+        })
+    }
+
+    /// Whether this is a file of the file system that the folder is on, and none that is mounted in it.
+    pub(crate) fn holds(&self, file: &Attributes) -> bool {
+        file.device == self.attributes.device
+    }
+
+    /// Whether its name still stands for it: another process may have removed it when it was empty, and made a new one.
+    pub(crate) fn is_current(&self, version: &Directory) -> bool {
+        let named = version.attributes_of(&self.name);
+        named.is_ok_and(|named| {
+            (named.device, named.inode) == (self.attributes.device, self.attributes.inode)
+        })
+    }
 }
 
 /// The folders that loads found.
 #[derive(Debug, Default)]
-pub(crate) struct EngineFolders(RwLock<Vec<(EngineId, Arc<Directory>)>>);
+pub(crate) struct EngineFolders(RwLock<Vec<(EngineId, Arc<EngineFolder>)>>);
 
 impl EngineFolders {
     /// The folder as it was opened earlier.
-    pub(crate) fn known(&self, engine: &EngineId) -> Option<Arc<Directory>> {
+    pub(crate) fn known(&self, engine: &EngineId) -> Option<Arc<EngineFolder>> {
         let kept = self.0.read();
         let (_, folder) = kept.iter().find(|(id, _)| id == engine)?;
         Some(Arc::clone(folder))
     }
 
     /// Keeps a folder, in the place of what was known of this engine.
-    pub(crate) fn keep(&self, engine: &EngineId, folder: Directory) -> Arc<Directory> {
+    pub(crate) fn keep(&self, engine: &EngineId, folder: EngineFolder) -> Arc<EngineFolder> {
         let folder = Arc::new(folder);
         let mut kept = self.0.write();
         kept.retain(|(id, _)| id != engine);
@@ -58,17 +90,5 @@ impl EngineFolders {
         }
         kept.push((*engine, Arc::clone(&folder)));
         folder
-    }
-}
-
-/// Whether `folder` still is what the name of this engine stands for: another process may have removed it when it was
-/// empty, and made a new one.
-pub(crate) fn is_current(version: &Directory, engine: &EngineId, folder: &Directory) -> bool {
-    match (
-        version.attributes_of(&layout::engine_dir(engine)),
-        folder.attributes(),
-    ) {
-        (Ok(named), Ok(open)) => (named.device, named.inode) == (open.device, open.inode),
-        _ => false,
     }
 }

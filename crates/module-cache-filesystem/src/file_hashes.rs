@@ -83,7 +83,7 @@ impl FileSystemCache {
     fn file_hashes(&self) -> Option<File> {
         let policy = &self.folder.policy;
         let user = policy.owner_check?;
-        if policy.map == Map::None || !self.is_writable() {
+        if policy.map_on(self.folder.directory.storage()) == Map::None || !self.is_writable() {
             return None;
         }
         match table::open(&self.folder.directory, layout::FILES_FILE, user) {

@@ -10,7 +10,7 @@ use module_cache_core::{
     ModuleHash, SaveOutcome, SealedEntry, load_entry, open_entry, save_entry,
 };
 
-use crate::folder::{Folder, Map};
+use crate::folder::Folder;
 use crate::{layout, limit, permit, publish};
 
 /// A cache of modules in a directory.
@@ -184,7 +184,8 @@ impl EntryStore for FileSystemCache {
     }
 
     fn exists(&self, key: &EntryKey) -> Result<bool, CacheError> {
-        let opened = self.folder.open_entry(key);
+        // A save is not left out for what lies in a folder that was moved away.
+        let opened = self.folder.open_anew(key);
         opened.map(|opened| opened.is_ok()).map_err(|error| {
             let name = layout::entry(key);
             self.folder.error("examine the entry", &name, error)
@@ -211,8 +212,8 @@ impl EntryStore for FileSystemCache {
     /// only, it is compared again: the file may have been damaged in memory since.
     fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {
         let folder = &*self.folder;
-        if folder.policy.map != Map::None
-            && let Ok(Ok(opened)) = folder.open_entry(key)
+        if !folder.policy.trust.is_signed()
+            && let Ok(Ok((_, opened))) = folder.open_entry(key)
             && let Err(refusal) = opened.verify(&folder.policy.trust)
         {
             folder.refused(&layout::entry(key), &refusal);

@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use module_cache_core::{CacheError, Counters, EntryKey, ModuleHash, SealedEntry, Trust};
 
 use crate::directory::{Attributes, Directory};
-use crate::engine_folder::{self, EngineFolders};
+use crate::engine_folder::{EngineFolder, EngineFolders};
 use crate::heartbeat::Silent;
 use crate::hints::{Hints, Known};
 use crate::ledger::{Ledger, LedgerGuard};
@@ -37,9 +37,6 @@ pub(crate) struct Folder {
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) trust: Trust,
-    pub(crate) map: Map,
-    /// Whether others may read what is stored.
-    pub(crate) world_readable: bool,
     /// `None` for what is fit for the disk.
     pub(crate) min_free: Option<u64>,
     pub(crate) max_age: Option<Duration>,
@@ -57,14 +54,14 @@ pub(crate) enum Map {
     None,
 }
 
-impl Map {
-    pub(crate) fn on(storage: Storage, trust: &Trust) -> Self {
+impl Policy {
+    pub(crate) fn map_on(&self, storage: Storage) -> Map {
         match storage {
             // Who has a key says that others can write here.
-            _ if trust.is_signed() => Self::None,
-            Storage::Local => Self::All,
-            Storage::Layered => Self::Own,
-            Storage::Remote => Self::None,
+            _ if self.trust.is_signed() => Map::None,
+            Storage::Local => Map::All,
+            Storage::Layered => Map::Own,
+            Storage::Remote => Map::None,
         }
     }
 }
@@ -77,24 +74,54 @@ pub(crate) enum Verify {
 }
 
 impl Folder {
-    pub(crate) fn open_entry(&self, key: &EntryKey) -> io::Result<Result<OpenEntry, Refusal>> {
-        let (leaf, engine) = (layout::leaf(key), key.engine());
-        let owner_check = self.policy.owner_check;
-        let open = |folder: &Directory| {
-            OpenEntry::open(folder, &leaf, key, &self.policy.trust, owner_check)
-        };
-        if let Some(folder) = self.engines.known(engine) {
-            let opened = open(&folder)?;
-            if !matches!(opened, Err(Refusal::Missing))
-                || engine_folder::is_current(&self.directory, engine, &folder)
-            {
-                return Ok(opened);
+    pub(crate) fn open_entry(
+        &self,
+        key: &EntryKey,
+    ) -> io::Result<Result<(Arc<EngineFolder>, OpenEntry), Refusal>> {
+        if let Some(folder) = self.engines.known(key.engine()) {
+            match self.open_in(&folder, key)? {
+                Err(Refusal::Missing) if !folder.is_current(&self.directory) => {}
+                opened => return Ok(opened.map(|entry| (folder, entry))),
             }
         }
-        match engine_folder::open(&self.directory, &layout::engine_dir(engine), owner_check)? {
-            Ok(folder) => open(&self.engines.keep(engine, folder)),
+        self.open_anew(key)
+    }
+
+    /// The same, whatever was known of the engine's folder.
+    pub(crate) fn open_anew(
+        &self,
+        key: &EntryKey,
+    ) -> io::Result<Result<(Arc<EngineFolder>, OpenEntry), Refusal>> {
+        let engine = key.engine();
+        let name = layout::engine_dir(engine);
+        match EngineFolder::open(&self.directory, &name, self.policy.owner_check)? {
+            Ok(folder) => {
+                let folder = self.engines.keep(engine, folder);
+                let opened = self.open_in(&folder, key)?;
+                Ok(opened.map(|entry| (folder, entry)))
+            }
             Err(refusal) => Ok(Err(refusal)),
         }
+    }
+
+    fn open_in(
+        &self,
+        folder: &EngineFolder,
+        key: &EntryKey,
+    ) -> io::Result<Result<OpenEntry, Refusal>> {
+        let Policy {
+            trust, owner_check, ..
+        } = &self.policy;
+        let leaf = layout::leaf(key);
+        let opened = OpenEntry::open(&folder.directory, &leaf, key, trust, *owner_check)?;
+        if let Ok(entry) = &opened
+            && entry.is_large()
+            && !self.max_size().is_ok_and(|max| entry.len() <= max)
+        {
+            let reason = "it is larger than the cache may become";
+            return Ok(Err(Refusal::Unusable(reason.into())));
+        }
+        Ok(opened)
     }
 
     /// Opens what stands in the place of an entry that was listed.
@@ -104,40 +131,36 @@ impl Folder {
         hash: ModuleHash,
     ) -> io::Result<Result<(File, Attributes), Refusal>> {
         let owner_check = self.policy.owner_check;
-        match engine_folder::open(&self.directory, engine, owner_check)? {
-            Ok(folder) => open_entry::open_file(&folder, &hash.to_string(), owner_check),
+        match EngineFolder::open(&self.directory, engine, owner_check)? {
+            Ok(folder) => open_entry::open_file(&folder.directory, &hash.to_string(), owner_check),
             Err(refusal) => Ok(Err(refusal)),
         }
     }
 
     /// The hot path: opens, examines and, where that has not been done, verifies.
     pub(crate) fn read(&self, key: &EntryKey) -> io::Result<Result<SealedEntry<'static>, Refusal>> {
-        let entry = match self.open_entry(key)? {
-            Ok(entry) => entry,
+        let (folder, entry) = match self.open_entry(key)? {
+            Ok(opened) => opened,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let (attributes, seen) = (*entry.attributes(), entry.seen());
+        let sight = entry.sight(folder.session);
         let hint = self.hints.as_ref().map(|hints| (hints, hints.find(key)));
         let has = |known| {
             hint.as_ref()
-                .is_some_and(|(hints, hint)| hints.has(hint, &attributes, known))
+                .is_some_and(|(_, hint)| hint.has(&sight, known))
         };
         let record = |known| {
             if let Some((hints, hint)) = &hint {
-                hints.record(hint, &attributes, seen, known);
+                hints.record(hint, &sight, known);
             }
         };
         let verified = has(Known::Verified);
-        let map = match self.policy.map {
+        let map = match self.policy.map_on(folder.storage) {
             Map::All => true,
             Map::Own => verified || has(Known::Written),
             Map::None => false,
         };
-        if !map {
-            if attributes.size > self.max_size()? {
-                let reason = "it is larger than the cache may become";
-                return Ok(Err(Refusal::Unusable(reason.into())));
-            }
+        if !map || !folder.holds(&sight.attributes) {
             let copy = entry.into_private_copy(&self.policy.trust)?;
             if copy.is_ok() {
                 record(None);

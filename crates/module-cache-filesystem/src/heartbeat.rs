@@ -22,6 +22,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Heartbeat {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    process: u32,
 }
 
 impl Heartbeat {
@@ -44,6 +45,7 @@ impl Heartbeat {
         Self {
             stop: Some(stop),
             thread,
+            process: std::process::id(),
         }
     }
 }
@@ -52,7 +54,12 @@ impl Drop for Heartbeat {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            if self.process == std::process::id() {
+                let _ = thread.join();
+            } else {
+                // A forked child has no such thread.
+                std::mem::forget(thread);
+            }
         }
     }
 }

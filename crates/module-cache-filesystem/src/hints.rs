@@ -51,14 +51,12 @@ pub(crate) enum Known {
 #[derive(Debug)]
 pub(crate) struct Hints {
     file: File,
-    session: u64,
 }
 
 impl Hints {
     /// Opens the table, creating it if necessary. `None` where it cannot be relied on: then every load
     /// verifies.
-    pub(crate) fn open(directory: &Directory, user: u32, session: Option<u64>) -> Option<Self> {
-        let session = session?;
+    pub(crate) fn open(directory: &Directory, user: u32) -> Option<Self> {
         let open = || -> io::Result<Option<File>> {
             let Some((file, attributes)) = table::open(directory, layout::HINTS_FILE, user)? else {
                 return Ok(None);
@@ -70,10 +68,7 @@ impl Hints {
             Ok(Some(file))
         };
         match open() {
-            Ok(file) => Some(Self {
-                file: file?,
-                session,
-            }),
+            Ok(file) => Some(Self { file: file? }),
             Err(error) => {
                 tracing::debug!(%error, "no table of hints: every load verifies, and uses are forgotten");
                 None
@@ -120,56 +115,58 @@ impl Hints {
         }
     }
 
-    /// Whether this is known of the file with these attributes, in this session.
-    pub(crate) fn has(&self, hint: &Hint, attributes: &Attributes, known: Known) -> bool {
-        hint.stamps().contains(&self.stamp(attributes, known))
-    }
-
     /// Writes down that the entry was used at `seen`, when it had these attributes, and what is now known of it. A use soon
     /// after the last one is not written.
     ///
     /// A file that just changed may change again without showing it, so that it was verified is written down later. That
     /// it was written here is as true of a file that changed.
-    pub(crate) fn record(
-        &self,
-        hint: &Hint,
-        attributes: &Attributes,
-        seen: Duration,
-        known: Option<Known>,
-    ) {
+    pub(crate) fn record(&self, hint: &Hint, sight: &Sight, known: Option<Known>) {
+        let Sight {
+            attributes, seen, ..
+        } = *sight;
         // A use in the future was written under a wrong clock: the present one is what counts.
         let elapsed = seen.checked_sub(hint.last_use());
         let fresh = elapsed.is_some_and(|elapsed| elapsed < USE_GRANULARITY);
-        let known = known.filter(|known| {
-            *known == Known::Written || table::is_settled(attributes.changed, seen)
-        });
-        if fresh && known.is_none() {
+        let stamp = known
+            .filter(|known| *known == Known::Written || table::is_settled(attributes.changed, seen))
+            .and_then(|known| sight.stamp(known));
+        if fresh && stamp.is_none() {
             return;
         }
         let mut slot = hint.slot;
         slot[16..STAMPS_AT].copy_from_slice(&seen.as_secs().to_le_bytes());
-        if let Some(known) = known {
+        if let Some(stamp) = stamp {
             let stamps = &mut slot[STAMPS_AT..STAMPS_AT + STAMPS * STAMP];
             stamps.rotate_right(STAMP);
-            stamps[..STAMP].copy_from_slice(&self.stamp(attributes, known));
+            stamps[..STAMP].copy_from_slice(&stamp);
         }
         if let Err(error) = write_all_at(&self.file, &slot, hint.offset) {
             tracing::debug!(%error, "cannot record a hint");
         }
     }
+}
 
-    fn stamp(&self, attributes: &Attributes, known: Known) -> [u8; STAMP] {
+/// A file as it was seen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sight {
+    /// The boot and the mount; `None` where the system does not tell.
+    pub(crate) session: Option<u64>,
+    pub(crate) attributes: Attributes,
+    /// When the attributes were asked for.
+    pub(crate) seen: Duration,
+}
+
+impl Sight {
+    fn stamp(&self, known: Known) -> Option<[u8; STAMP]> {
         let digest = table::digest(&[
             known as u64,
-            self.session,
-            attributes.device,
-            attributes.inode,
-            attributes.size,
-            table::time(attributes.changed),
+            self.session?,
+            self.attributes.device,
+            self.attributes.inode,
+            self.attributes.size,
+            table::time(self.attributes.changed),
         ]);
-        let mut stamp = [0; STAMP];
-        stamp.copy_from_slice(&digest[..STAMP]);
-        stamp
+        digest.first_chunk().copied()
     }
 }
 
@@ -186,10 +183,13 @@ impl Hint {
         Duration::from_secs(u64_at(&self.slot, 16))
     }
 
-    fn stamps(&self) -> &[[u8; STAMP]] {
-        self.slot[STAMPS_AT..STAMPS_AT + STAMPS * STAMP]
-            .as_chunks::<STAMP>()
-            .0
+    /// Whether this is known of a file that looks like this now.
+    pub(crate) fn has(&self, sight: &Sight, known: Known) -> bool {
+        let stamps = &self.slot[STAMPS_AT..STAMPS_AT + STAMPS * STAMP];
+        let stamps = stamps.as_chunks::<STAMP>().0;
+        sight
+            .stamp(known)
+            .is_some_and(|stamp| stamps.contains(&stamp))
     }
 }
 
@@ -254,49 +254,70 @@ mod tests {
         }
     }
 
-    fn use_of(hints: &Hints, n: u32, attributes: &Attributes, known: Option<Known>) {
-        hints.record(&hints.find(&key(n)), attributes, clock::now(), known);
+    fn sight(attributes: Attributes) -> Sight {
+        Sight {
+            session: Some(7),
+            attributes,
+            seen: clock::now(),
+        }
     }
 
-    fn has(hints: &Hints, n: u32, attributes: &Attributes, known: Known) -> bool {
-        hints.has(&hints.find(&key(n)), attributes, known)
+    fn use_of(hints: &Hints, n: u32, sight: &Sight, known: Option<Known>) {
+        hints.record(&hints.find(&key(n)), sight, known);
+    }
+
+    fn has(hints: &Hints, n: u32, sight: &Sight, known: Known) -> bool {
+        hints.find(&key(n)).has(sight, known)
     }
 
     #[test]
     fn a_stamp_holds_for_the_same_file_in_the_same_session_only() {
         let fixture = fixture();
-        let mut hints = Hints::open(&fixture.directory, fixture.user, Some(7)).unwrap();
-        let file = attributes();
-        assert!(!has(&hints, 1, &file, Known::Verified));
-        use_of(&hints, 1, &file, Some(Known::Verified));
-        assert!(has(&hints, 1, &file, Known::Verified));
-        assert!(!has(&hints, 1, &file, Known::Written));
+        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        let (file, known) = (attributes(), sight(attributes()));
+        assert!(!has(&hints, 1, &known, Known::Verified));
+        use_of(&hints, 1, &known, Some(Known::Verified));
+        assert!(has(&hints, 1, &known, Known::Verified));
+        assert!(!has(&hints, 1, &known, Known::Written));
         for other in [
             Attributes { device: 9, ..file },
             Attributes { inode: 9, ..file },
             Attributes { size: 9, ..file },
             Attributes { changed: 9, ..file },
         ] {
-            assert!(!has(&hints, 1, &other, Known::Verified), "{other:?}");
+            assert!(!has(&hints, 1, &sight(other), Known::Verified), "{other:?}");
         }
-        assert!(!has(&hints, 2, &file, Known::Verified));
+        assert!(!has(&hints, 2, &known, Known::Verified));
         // Another boot, or another mount.
-        hints.session ^= 1;
-        assert!(!has(&hints, 1, &file, Known::Verified));
+        for session in [Some(8), None] {
+            assert!(!has(
+                &hints,
+                1,
+                &Sight { session, ..known },
+                Known::Verified
+            ));
+        }
+        let unknown = Sight {
+            session: None,
+            ..known
+        };
+        use_of(&hints, 3, &unknown, Some(Known::Verified));
+        assert!(!has(&hints, 3, &unknown, Known::Verified));
     }
 
     #[test]
     fn several_mounts_have_their_stamps_at_once() {
         let fixture = fixture();
-        let mut hints = Hints::open(&fixture.directory, fixture.user, Some(7)).unwrap();
-        let first = hints.session;
+        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        let of_mount = |mount| Sight {
+            session: Some(mount),
+            ..sight(attributes())
+        };
         for mount in 0..STAMPS as u64 {
-            hints.session = first + mount;
-            use_of(&hints, 1, &attributes(), Some(Known::Verified));
+            use_of(&hints, 1, &of_mount(mount), Some(Known::Verified));
         }
         for mount in 0..STAMPS as u64 {
-            hints.session = first + mount;
-            assert!(has(&hints, 1, &attributes(), Known::Verified), "{mount}");
+            assert!(has(&hints, 1, &of_mount(mount), Known::Verified), "{mount}");
         }
     }
 
@@ -304,41 +325,40 @@ mod tests {
     #[test]
     fn a_file_that_had_just_changed_when_it_was_looked_at_is_not_stamped() {
         let fixture = fixture();
-        let hints = Hints::open(&fixture.directory, fixture.user, Some(7)).unwrap();
+        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
         let changed = Duration::from_secs(1_000_000);
-        let file = Attributes {
-            changed: i64::try_from(changed.as_nanos()).unwrap(),
-            ..attributes()
-        };
-        for age in [0, 1, 2] {
-            let seen = changed + Duration::from_secs(age);
-            hints.record(&hints.find(&key(1)), &file, seen, Some(Known::Verified));
-            assert!(!has(&hints, 1, &file, Known::Verified), "{age}");
+        for (age, stamped) in [(0, false), (1, false), (2, false), (3, true)] {
+            let file = Sight {
+                seen: changed + Duration::from_secs(age),
+                ..sight(Attributes {
+                    changed: i64::try_from(changed.as_nanos()).unwrap(),
+                    ..attributes()
+                })
+            };
+            use_of(&hints, 1, &file, Some(Known::Verified));
+            assert_eq!(has(&hints, 1, &file, Known::Verified), stamped, "{age}");
         }
-        let seen = changed + Duration::from_secs(3);
-        hints.record(&hints.find(&key(1)), &file, seen, Some(Known::Verified));
-        assert!(has(&hints, 1, &file, Known::Verified));
     }
 
     #[test]
     fn a_use_is_remembered_and_a_use_in_the_future_is_not_believed() {
         let fixture = fixture();
-        let hints = Hints::open(&fixture.directory, fixture.user, Some(7)).unwrap();
+        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
         let now = clock::now().as_secs();
-        use_of(&hints, 1, &attributes(), None);
+        use_of(&hints, 1, &sight(attributes()), None);
         assert!(hints.find(&key(1)).last_use().as_secs() >= now);
 
         let mut hint = hints.find(&key(1));
         hint.slot[16..24].copy_from_slice(&(now + 1_000_000).to_le_bytes());
         write_all_at(&hints.file, &hint.slot, hint.offset).unwrap();
-        use_of(&hints, 1, &attributes(), None);
+        use_of(&hints, 1, &sight(attributes()), None);
         assert!(hints.find(&key(1)).last_use().as_secs() <= now + 60);
     }
 
     #[test]
     fn a_full_bucket_forgets_the_key_used_longest_ago() {
         let fixture = fixture();
-        let hints = Hints::open(&fixture.directory, fixture.user, Some(7)).unwrap();
+        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
         let first = hints.find(&key(0)).offset / BUCKET as u64;
         let sharing: Vec<_> = (0..)
             .map(key)
@@ -350,12 +370,7 @@ mod tests {
             hint.slot[16..24].copy_from_slice(&(100 - age as u64).to_le_bytes());
             write_all_at(&hints.file, &hint.slot, hint.offset).unwrap();
         }
-        hints.record(
-            &hints.find(&sharing[WAYS]),
-            &attributes(),
-            clock::now(),
-            None,
-        );
+        hints.record(&hints.find(&sharing[WAYS]), &sight(attributes()), None);
         let known: Vec<_> = sharing
             .iter()
             .map(|key| !hints.find(key).last_use().is_zero())
@@ -371,10 +386,10 @@ mod tests {
             [0xff; 1000],
         )
         .unwrap();
-        let hints = Hints::open(&fixture.directory, fixture.user, Some(7)).unwrap();
+        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
         for n in 0..50 {
-            assert!(!has(&hints, n, &attributes(), Known::Verified));
-            assert!(!has(&hints, n, &attributes(), Known::Written));
+            assert!(!has(&hints, n, &sight(attributes()), Known::Verified));
+            assert!(!has(&hints, n, &sight(attributes()), Known::Written));
         }
     }
 }

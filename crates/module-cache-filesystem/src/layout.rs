@@ -89,6 +89,28 @@ pub(crate) fn lock_of(engine: &str, module: ModuleHash, generation: u32) -> Stri
     format!("{LOCK_DIR}/{engine}-{module}.{generation}")
 }
 
+/// Whether this is a name that [`temporary`] makes, below its folder.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    let mut parts = name.split('-');
+    let mut next = |radix| {
+        let part = parts.next().unwrap_or_default();
+        !part.is_empty() && part.chars().all(|digit| digit.is_digit(radix))
+    };
+    next(10) && next(16) && next(10) && parts.next().is_none()
+}
+
+/// Whether this is a name that [`lock_of`] makes, below its folder.
+pub(crate) fn is_lock(name: &str) -> bool {
+    let parts = name
+        .rsplit_once('.')
+        .and_then(|(key, generation)| Some((key.rsplit_once('-')?, generation)));
+    parts.is_some_and(|((engine, hash), generation)| {
+        is_engine_dir(engine)
+            && hash.parse::<ModuleHash>().is_ok()
+            && generation.parse::<u32>().is_ok()
+    })
+}
+
 /// A name for a temporary that no other process or thread picks.
 pub(crate) fn temporary() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);

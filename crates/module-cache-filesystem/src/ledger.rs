@@ -12,7 +12,7 @@
 //!
 //! A record is believed if somebody who saw the folder through the same mount, since the machine started, wrote it there:
 //! a crash may have lost what it counts, and another system may have changed that. The file's time of change tells a
-//! record that was written from one that was put back. What is not believed costs one scan of the folder.
+//! record that was written from one that was put back more than a tenth of a second later. What is not believed costs one scan of the folder.
 //!
 //! | bytes | |
 //! |---|---|
@@ -129,8 +129,10 @@ impl Ledger {
     }
 
     fn believes(&self, record: &Record, written: i64) -> bool {
+        // Some file systems keep whole seconds.
+        let rounding = Duration::from_secs(u64::from(written % 1_000_000_000 == 0));
         let written = clock::from_nanoseconds(written);
-        let put_back = written.abs_diff(record.written) > WRITING;
+        let put_back = written.abs_diff(record.written) > WRITING + rounding;
         record.sessions.contains(&self.session) && !(self.dated && put_back)
     }
 }
@@ -147,6 +149,27 @@ fn open_file(directory: &Directory) -> io::Result<File> {
         Directory::make_private(&file)?;
     }
     Ok(file)
+}
+
+/// A removal must not fail for want of space.
+fn unless_full(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ) =>
+        {
+            tracing::debug!(%error, "the ledger cannot be written");
+            Ok(())
+        }
+        written => written,
+    }
+}
+
+/// Whether it is this process that lacks something, and not the file that is in a bad way.
+fn is_passing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::OutOfMemory || Directory::is_out_of_descriptors(error)
 }
 
 /// A number that no other handle has.
@@ -237,7 +260,11 @@ impl LedgerGuard<'_> {
         if only.is_some_and(|only| *only != attributes) {
             return Ok(None);
         }
-        let takes = blocks(attributes.size);
+        let takes = match attributes.kind {
+            Kind::File => blocks(attributes.size),
+            // It was never counted.
+            _ => 0,
+        };
         let intent = Intent {
             publish: false,
             inode: attributes.inode,
@@ -245,23 +272,31 @@ impl LedgerGuard<'_> {
             takes,
             name,
         };
-        self.write(Some(&intent))?;
+        // A full disk may have no room for a record. What is removed without one is counted until the next count.
+        unless_full(self.write(Some(&intent)))?;
         let (folder, leaf) = self.folder_of(name)?;
         match folder.remove_file(leaf) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                self.write(None)?;
+                unless_full(self.write(None))?;
                 return Err(error);
             }
         }
-        self.carry_out(0, takes)?;
+        unless_full(self.carry_out(0, takes))?;
         Ok(Some(takes))
     }
 
     fn carry_out(&mut self, adds: u64, takes: u64) -> io::Result<()> {
         self.record.total = self.record.total.saturating_sub(takes).saturating_add(adds);
-        self.write(None)
+        self.write(None)?;
+        // If somebody deleted the ledger meanwhile, what another made in its place may lack this change.
+        let named = self.directory.attributes_of(layout::LEDGER_FILE);
+        let own = Directory::attributes_of_file(&self.file)?;
+        if named.is_ok_and(|named| !is_same(&named, &own)) {
+            self.directory.remove_file(layout::LEDGER_FILE)?;
+        }
+        Ok(())
     }
 
     /// Takes the total from what is really there.
@@ -274,11 +309,12 @@ impl LedgerGuard<'_> {
     ///
     /// # Errors
     ///
-    /// When the listing is not complete and nothing is known from earlier: then there is no total.
+    /// When the listing is not complete for want of memory or descriptors, and nothing is known from earlier. What cannot
+    /// be looked at for other reasons is not counted, and looked for again by the next who takes the lock.
     pub(crate) fn correct(&mut self, listing: &Listing) -> io::Result<()> {
         let mut total = listing.bytes();
         if let Some((name, error)) = &listing.incomplete {
-            if self.record.sessions == [0; SESSIONS] {
+            if self.record.sessions == [0; SESSIONS] && is_passing(error) {
                 let text = format!("cannot count what is stored: {name}: {error}");
                 return Err(io::Error::new(error.kind(), text));
             }

@@ -18,7 +18,8 @@
 //! Loads take no lock. A save writes a temporary file, syncs it and renames it into place, so a reader sees
 //! the whole entry or none. [Permits](module_cache_core::ModuleCache::compile_permit) are `flock`s, which
 //! the system releases when their holder dies. What changes the number of published bytes (publishing,
-//! removing, pruning) is done under the lock of the ledger.
+//! removing, pruning) is done under the lock of the ledger. A forked child that lives on shares what its parent had locked
+//! when it forked.
 //!
 //! # Limits
 //!

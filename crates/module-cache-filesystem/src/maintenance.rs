@@ -125,12 +125,11 @@ impl FileSystemCache {
         };
         let folder = &*self.folder;
         let opened = folder.open_listed(&listed.engine, listed.hash);
-        let key = opened.and_then(|opened| {
-            let (file, attributes) = match opened {
-                Ok(opened) => opened,
-                Err(refusal) => return Ok(Err(refusal)),
-            };
-            let key = open_entry::footer_of(&file, &attributes)?.and_then(|footer| {
+        let key = opened.map(|opened| {
+            let (file, attributes) = opened?;
+            let footer = open_entry::footer_of(&file, &attributes)
+                .map_err(|error| open_entry::unreadable(&error))?;
+            let key = footer.and_then(|footer| {
                 let key = *footer.key();
                 if layout::entry(&key) == name {
                     Ok(key)
@@ -138,7 +137,7 @@ impl FileSystemCache {
                     Err(InvalidEntry::KeyMismatch(Box::new(key)))
                 }
             });
-            Ok(key.map_err(|reason| Refusal::Invalid { reason, attributes }))
+            key.map_err(|reason| Refusal::Invalid { reason, attributes })
         });
         match key {
             Ok(Ok(key)) => self.get(&key),

@@ -7,14 +7,15 @@ use std::time::Duration;
 use module_cache_core::{EntryKey, FOOTER_LEN, Footer, InvalidEntry, SealedEntry, Trust};
 
 use crate::directory::{Attributes, Directory, Kind};
+use crate::hints::Sight;
 use crate::positional::read_exact_at;
 use crate::{clock, trust_check};
 
 /// Up to this size an entry is read in one call, with its footer: to map it takes longer.
 const SMALL: u64 = 64 << 10;
 
-/// From this size on an entry that must be read into memory is verified once before: who can write here could otherwise
-/// make us allocate what they like.
+/// From this size on an entry is compared with the limit of the folder, and verified once before it is read into memory:
+/// who can write here could otherwise make us read and allocate what they like.
 const LARGE: u64 = 64 << 20;
 
 /// A file that says of itself that it is the entry it should be. Nothing is verified yet.
@@ -84,12 +85,23 @@ impl OpenEntry {
         })
     }
 
-    pub(crate) fn attributes(&self) -> &Attributes {
-        &self.attributes
+    /// The length of the file.
+    pub(crate) fn len(&self) -> u64 {
+        self.attributes.size
     }
 
-    pub(crate) fn seen(&self) -> Duration {
-        self.seen
+    /// Whether it takes long to read, and much memory.
+    pub(crate) fn is_large(&self) -> bool {
+        self.len() >= LARGE
+    }
+
+    /// The file as it was seen, in a session.
+    pub(crate) fn sight(&self, session: Option<u64>) -> Sight {
+        Sight {
+            session,
+            attributes: self.attributes,
+            seen: self.seen,
+        }
     }
 
     /// Reads the file and compares its seal: one pass over the data. It is not mapped for that, as a part that cannot be
@@ -133,7 +145,7 @@ impl OpenEntry {
         trust: &Trust,
     ) -> io::Result<Result<SealedEntry<'static>, Refusal>> {
         let attributes = self.attributes;
-        if attributes.size >= LARGE
+        if self.is_large()
             && let Err(refusal) = self.verify(trust)
         {
             return Ok(Err(refusal));
@@ -152,7 +164,7 @@ impl OpenEntry {
 }
 
 /// What cannot be read is no entry, and says nothing about others.
-fn unreadable(error: &io::Error) -> Refusal {
+pub(crate) fn unreadable(error: &io::Error) -> Refusal {
     Refusal::Unusable(format!("it cannot be read: {error}"))
 }
 

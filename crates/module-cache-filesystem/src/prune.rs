@@ -126,7 +126,7 @@ fn remove(
         kept_bytes = kept_bytes.saturating_sub(bytes);
         report.kept -= 1;
         report.removed += 1;
-        report.removed_bytes += bytes;
+        report.removed_bytes = report.removed_bytes.saturating_add(bytes);
         removed_from.insert(entry.engine);
     }
     if guard.is_some() {
@@ -188,31 +188,36 @@ pub(crate) fn free_space(
         Some(reserve) => reserve,
         None => DEFAULT_RESERVE.min(interrupted::again(|| fs4::total_space(path))? / 20),
     };
-    let free = || interrupted::again(|| fs4::available_space(path));
-    let needed = blocks(len).saturating_add(reserve);
-    let mut available = free()?;
-    let lacking = needed.saturating_sub(available);
-    if lacking == 0 {
+    let lacking = || -> io::Result<u64> {
+        let available = interrupted::again(|| fs4::available_space(path))?;
+        Ok(blocks(len)
+            .saturating_add(reserve)
+            .saturating_sub(available))
+    };
+    // With what the system keeps for root, which is filled first.
+    let free = || interrupted::again(|| fs4::free_space(path));
+    let bytes = lacking()?;
+    if bytes == 0 {
         return Ok(true);
     }
     // One in the future was written under a wrong clock.
     let waited = clock::now().checked_sub(guard.fruitless());
-    if lacking > guard.total() || waited.is_some_and(|waited| waited < FRUITLESS) {
+    if bytes > guard.total() || waited.is_some_and(|waited| waited < FRUITLESS) {
         return Ok(false);
     }
     let listing = scan::list(&folder.directory, folder.policy.owner_check)?;
     guard.correct(&listing)?;
     let hints = folder.hints.as_ref();
+    let mut now_free = free()?;
     for (_, entry) in by_last_use(&folder.directory, hints, listing.entries, clock::now()) {
         if evict(folder, guard, &entry) != Some(true) {
             continue;
         }
-        let before = available;
-        available = free()?;
-        if available >= needed {
+        if lacking()? == 0 {
             return Ok(true);
         }
-        if available <= before {
+        let before = std::mem::replace(&mut now_free, free()?);
+        if now_free <= before {
             guard.note_fruitless()?;
             break;
         }
@@ -227,9 +232,14 @@ pub(crate) fn remove_stale_files(
 ) -> io::Result<u64> {
     let mut cleared = match guard {
         Some(guard) => temporary::clear(directory, guard)?.dead,
-        None => clear(directory, layout::TEMPORARY_DIR, true)?,
+        None => clear(directory, layout::TEMPORARY_DIR, layout::is_temporary, true)?,
     };
-    cleared += clear(directory, layout::LOCK_DIR, guard.is_none())?;
+    cleared += clear(
+        directory,
+        layout::LOCK_DIR,
+        layout::is_lock,
+        guard.is_none(),
+    )?;
     if guard.is_some() {
         for name in directory
             .names()?
@@ -243,14 +253,19 @@ pub(crate) fn remove_stale_files(
     Ok(cleared)
 }
 
-/// Removes the files in `folder` whose locks are free, holding the lock: whoever wants one meanwhile sees that it is gone.
-fn clear(directory: &Directory, folder: &str, dry_run: bool) -> io::Result<u64> {
+/// Removes the files in `folder` that this crate made and whose locks are free, holding the lock: whoever wants one meanwhile sees that it is gone.
+fn clear(
+    directory: &Directory,
+    folder: &str,
+    is_own: fn(&str) -> bool,
+    dry_run: bool,
+) -> io::Result<u64> {
     let folder = match directory.open_directory(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         folder => folder?,
     };
     let mut cleared = 0;
-    for name in folder.names()? {
+    for name in folder.names()?.into_iter().filter(|name| is_own(name)) {
         let Ok(file) = folder.open_file(&name) else {
             continue;
         };
@@ -293,7 +308,7 @@ fn by_last_use(
 pub(crate) fn last_use(hints: Option<&Hints>, entry: &Listed, now: Duration) -> Duration {
     hints
         .map(|hints| hints.last_use(&entry.engine, entry.hash))
-        .filter(|last_use| !last_use.is_zero())
+        .filter(|last_use| !last_use.is_zero() && *last_use <= now)
         .unwrap_or_else(|| clock::from_nanoseconds(entry.attributes.modified))
         .min(now)
 }

@@ -5,9 +5,9 @@ use std::io;
 use module_cache_core::{CacheError, EntryKey, SaveOutcome, SealedEntry, SkipReason};
 
 use crate::directory::{Directory, Kind};
-use crate::engine_folder;
+use crate::engine_folder::EngineFolder;
 use crate::folder::Folder;
-use crate::hints::Known;
+use crate::hints::{Known, Sight};
 use crate::ledger::{Ledger, LedgerGuard, blocks};
 use crate::open_entry::Refusal;
 use crate::prune;
@@ -34,7 +34,9 @@ pub(crate) fn publish(
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => Ok(SaveOutcome::Skipped(SkipReason::NoSpace)),
-            io::ErrorKind::ReadOnlyFilesystem => Ok(SaveOutcome::Skipped(SkipReason::ReadOnly)),
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                Ok(SaveOutcome::Skipped(SkipReason::ReadOnly))
+            }
             _ => Err(folder.error("store the entry", &layout::entry(key), error)),
         },
     }
@@ -53,6 +55,7 @@ fn write_and_rename(
         return Ok(Some(SkipReason::Occupied));
     };
     if engine
+        .directory
         .attributes_of(&leaf)
         .is_ok_and(|found| found.kind != Kind::File)
     {
@@ -86,24 +89,30 @@ fn write_and_rename(
         return Ok(Some(SkipReason::Occupied));
     };
     guard.publish(&layout::entry(key), inode, entry.len(), || {
-        temporary.publish(&engine, &leaf)
+        temporary.publish(&engine.directory, &leaf)
     })?;
     drop(guard);
+    let seen = clock::now();
     if let Some(hints) = &folder.hints
-        && let Ok(attributes) = engine.attributes_of(&leaf)
+        && let Ok(attributes) = engine.directory.attributes_of(&leaf)
         && attributes.inode == inode
     {
-        let hint = hints.find(key);
-        hints.record(&hint, &attributes, clock::now(), Some(Known::Written));
+        let sight = Sight {
+            session: engine.session,
+            attributes,
+            seen,
+        };
+        hints.record(&hints.find(key), &sight, Some(Known::Written));
     }
+    folder.engines.keep(key.engine(), engine);
     Ok(None)
 }
 
 /// The folder of the key's engine, made if it is not there; `None` where something stands in its place that is not this
 /// user's folder.
-fn engine_directory(folder: &Folder, key: &EntryKey) -> io::Result<Option<Directory>> {
+fn engine_directory(folder: &Folder, key: &EntryKey) -> io::Result<Option<EngineFolder>> {
     let name = layout::engine_dir(key.engine());
-    let open = || engine_folder::open(&folder.directory, &name, folder.policy.owner_check);
+    let open = || EngineFolder::open(&folder.directory, &name, folder.policy.owner_check);
     match open()? {
         Ok(engine) => return Ok(Some(engine)),
         Err(Refusal::Missing) => {}
@@ -113,8 +122,9 @@ fn engine_directory(folder: &Folder, key: &EntryKey) -> io::Result<Option<Direct
     let Ok(engine) = open()? else {
         return Ok(None);
     };
-    if folder.policy.world_readable {
-        engine.let_others_read()?;
+    // Who may list the folder may read what is in it.
+    if folder.directory.attributes()?.mode & 0o005 == 0o005 {
+        engine.directory.let_others_read()?;
     }
     Ok(Some(engine))
 }
@@ -132,9 +142,13 @@ fn make_room(
     // What is being written takes room like what is stored, and is as much when it is published.
     let written = temporary::clear(&folder.directory, guard)?.live;
     let needed = written.saturating_add(blocks(len));
+    // Nothing leaves for what others hold.
+    if needed > max {
+        return Ok(Some(SkipReason::NoSpace));
+    }
     if guard.total().saturating_add(needed) > max {
         // Down to 90 %, so that the next saves need not look for room again.
-        let target = (max / 10 * 9).min(max.saturating_sub(needed));
+        let target = (max / 10 * 9).min(max - needed);
         prune::shrink(folder, guard, target, folder.policy.max_age)?;
         if guard.total().saturating_add(needed) > max {
             return Ok(Some(SkipReason::NoSpace));

@@ -5,9 +5,10 @@ use std::io;
 use module_cache_core::ModuleHash;
 
 use crate::directory::{Attributes, Directory, Kind};
+use crate::engine_folder::EngineFolder;
 use crate::ledger::blocks;
 use crate::open_entry::Refusal;
-use crate::{engine_folder, layout, trust_check};
+use crate::{layout, trust_check};
 
 /// What is in the folder.
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ impl Listing {
         self.entries
             .iter()
             .map(|entry| blocks(entry.attributes.size))
-            .sum()
+            .fold(0, u64::saturating_add)
     }
 
     fn unreadable(&mut self, name: String, error: io::Error) {
@@ -68,9 +69,9 @@ pub(crate) fn list(version: &Directory, owner_check: Option<u32>) -> io::Result<
             listing.unknown_files.push(name);
             continue;
         }
-        match engine_folder::open(version, &name, owner_check) {
+        match EngineFolder::open(version, &name, owner_check) {
             Ok(Ok(folder)) => {
-                match list_engine(&folder, &name, &mut listing) {
+                match list_engine(&folder.directory, &name, &mut listing) {
                     // It was removed meanwhile, as happens to one that is empty.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => listing.unreadable(name, error),

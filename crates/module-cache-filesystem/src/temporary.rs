@@ -99,6 +99,9 @@ pub(crate) fn clear(directory: &Directory, _: &LedgerGuard<'_>) -> io::Result<Su
         temporaries => temporaries?,
     };
     for name in temporaries.names()? {
+        if !layout::is_temporary(&name) {
+            continue;
+        }
         let attributes = match temporaries.attributes_of(&name) {
             // Published, or given up.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

@@ -46,9 +46,9 @@ impl Usage {
             let bytes = blocks(entry.attributes.size);
             let engine = usage.engines.entry(entry.engine.clone()).or_default();
             engine.entries += 1;
-            engine.bytes += bytes;
+            engine.bytes = engine.bytes.saturating_add(bytes);
             usage.entries += 1;
-            usage.bytes += bytes;
+            usage.bytes = usage.bytes.saturating_add(bytes);
         }
         usage
     }

@@ -71,7 +71,8 @@ pub(crate) fn verify(
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 1..cores.min(entries.len()) {
-            scope.spawn(work);
+            // A thread that cannot be started is done without.
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
     });
@@ -134,6 +135,14 @@ fn check(folder: &Folder, entry: &Listed) -> Result<(), Failure> {
             return Err(Failure { reason, useless });
         }
     };
+    let max = folder.max_size()?;
+    if attributes.size > max {
+        let reason = "it is larger than the cache may become".into();
+        return Err(Failure {
+            reason,
+            useless: None,
+        });
+    }
     let invalid = |reason| failure(&reason, attributes);
     let footer = footer_of(&file, &attributes)?.map_err(invalid)?;
     // The name tells the module in full, and enough of the engine.

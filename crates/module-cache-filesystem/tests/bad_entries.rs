@@ -257,6 +257,27 @@ fn a_signed_entry_that_claims_to_be_enormous_is_not_read() {
     assert_eq!(cache.stats().rejected, 1);
 }
 
+/// Nor does it end the process that there is no memory for what it claims to be.
+#[test]
+fn an_unsigned_entry_that_claims_to_be_enormous_is_a_miss() {
+    let folder = Folder::new();
+    let whole = fs::read(folder.entry()).unwrap();
+    // The largest file that any file system here takes is far larger than a cache may become.
+    let len = 15_u64 << 40;
+    let mut footer = whole[whole.len() - FOOTER_LEN..].to_vec();
+    for at in [16, 24] {
+        footer[at..at + 8].copy_from_slice(&len.to_le_bytes());
+    }
+    fs::remove_file(folder.entry()).unwrap();
+    let file = fs::File::create(folder.entry()).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &footer, len).unwrap();
+    fs::set_permissions(folder.entry(), fs::Permissions::from_mode(0o444)).unwrap();
+    assert!(!folder.misses("an enormous entry"));
+    let report = folder.cache().verify(true, &|_| ()).unwrap();
+    assert_eq!(report.faults.len(), 1, "{report:?}");
+    folder.heals("an enormous entry");
+}
+
 #[test]
 fn an_entry_that_the_engine_refuses_stays_unless_it_was_damaged_meanwhile() {
     let folder = Folder::new();

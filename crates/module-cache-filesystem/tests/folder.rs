@@ -114,6 +114,23 @@ fn a_replaceable_parent_is_a_warning_and_strictly_an_error() {
 }
 
 #[test]
+fn a_replaceable_link_on_the_way_is_an_error_strictly() {
+    let keep = tempfile::tempdir().unwrap();
+    let (open, root) = (keep.path().join("open"), keep.path().join("cache"));
+    FileSystemCache::open(&root).unwrap();
+    fs::create_dir(&open).unwrap();
+    std::os::unix::fs::symlink(&root, open.join("link")).unwrap();
+    let strictly = || FileSystemCache::builder(open.join("link")).strict().open();
+    strictly().unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    let error = strictly().unwrap_err();
+    assert!(
+        matches!(&error, CacheError::Untrusted { path, .. } if *path == open),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn a_folder_that_was_removed_while_it_was_open_costs_no_panic() {
     let keep = tempfile::tempdir().unwrap();
     let root = keep.path().join("cache");

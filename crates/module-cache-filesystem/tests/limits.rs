@@ -358,9 +358,19 @@ fn pruning_clears_what_dead_processes_left_and_nothing_that_is_in_use() {
         file.set_modified(SystemTime::now() - age).unwrap();
         path
     };
+    let lock = |n| {
+        let hash = ModuleHash::of(&wasm(n, 1000));
+        format!("locks/{}-{hash}.0", folder.engine.id())
+    };
     let (old, new) = (Duration::from_mins(2), Duration::ZERO);
-    let gone = [make("tmp/1-dead-0", old), make("locks/dead.0", old)];
-    let kept = [make("tmp/2-live-0", old), make("locks/new.0", new)];
+    let gone = [make("tmp/1-dead-0", old), make(&lock(1), old)];
+    let kept = [
+        make("tmp/2-a11fe-0", old),
+        make(&lock(2), new),
+        // Whoever made these, it was not this crate.
+        make("tmp/notes", old),
+        make("locks/readme", old),
+    ];
     // What is being written is locked by its writer.
     let writer = fs::File::open(&kept[0]).unwrap();
     fs4::FileExt::lock(&writer).unwrap();

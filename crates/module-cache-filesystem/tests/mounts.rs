@@ -55,7 +55,11 @@ impl Drop for Image {
 
 impl Image {
     fn new(scratch: &Path) -> Self {
-        let (file, mounted) = (scratch.join("image"), scratch.join("mounted"));
+        Self::at(scratch, scratch.join("mounted"))
+    }
+
+    fn at(scratch: &Path, mounted: PathBuf) -> Self {
+        let file = scratch.join("image");
         fs::create_dir(&mounted).unwrap();
         File::create(&file).unwrap().set_len(64 << 20).unwrap();
         run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), &file]);
@@ -142,6 +146,50 @@ fn that_an_entry_was_verified_is_forgotten_when_its_file_system_is_unmounted() {
         drop(cache);
         image.unmount();
     });
+}
+
+/// The cache's folder stays mounted meanwhile.
+#[test]
+fn a_file_system_in_the_place_of_an_engines_folder_is_one_of_its_own() {
+    let name = "a_file_system_in_the_place_of_an_engines_folder_is_one_of_its_own";
+    with_scratch(name, |scratch| {
+        let engine = TestEngine::new("mounts");
+        let (hash, module) = module(&engine, 1);
+        let root = scratch.join("cache");
+        FileSystemCache::open(&root).unwrap();
+        let mounted = root.join("v1").join(engine.id().to_string());
+        let image = Image::at(scratch, mounted);
+        fs::copy(
+            store_elsewhere(scratch, &engine, hash, &module),
+            image.mounted.join(hash.to_string()),
+        )
+        .unwrap();
+        let_it_settle();
+        let load = || {
+            FileSystemCache::open(&root)
+                .unwrap()
+                .load(hash, &engine)
+                .unwrap()
+        };
+        assert!(load().is_some() && load().is_some());
+        image.unmount();
+        image.flip(image.find(&module.wasm()[1000..1100]));
+        image.mount();
+        assert!(load().is_none());
+    });
+}
+
+/// The file of an entry in another folder.
+fn store_elsewhere(
+    scratch: &Path,
+    engine: &TestEngine,
+    hash: ModuleHash,
+    module: &TestModule,
+) -> PathBuf {
+    let cache = FileSystemCache::open(scratch.join("elsewhere")).unwrap();
+    assert!(cache.save(hash, engine, module).unwrap().is_stored());
+    let folder = cache.root().join("v1").join(engine.id().to_string());
+    folder.join(hash.to_string())
 }
 
 #[test]

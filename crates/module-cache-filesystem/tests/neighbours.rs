@@ -175,6 +175,10 @@ fn an_engines_folder_that_was_removed_and_made_again_is_found() {
     fs::rename(scene.engine_folder(), scene.root.join("old")).unwrap();
     assert!(scene.save(&other, 2).is_stored());
     assert!(scene.has(&cache, 2));
+    // What lies in the one that was moved is stored anew.
+    fs::rename(scene.engine_folder(), scene.root.join("older")).unwrap();
+    assert!(scene.save(&cache, 2).is_stored());
+    assert!(scene.entry(2).exists());
 }
 
 // The cap.
@@ -253,7 +257,7 @@ fn what_is_being_written_counts_and_what_a_dead_writer_left_is_removed() {
         file
     };
     drop(write("1-dead-0", 100 * BLOCK));
-    let live = write("2-live-0", 6 * BLOCK);
+    let live = write("2-a11fe-0", 6 * BLOCK);
     FileExt::lock(&live).unwrap();
     for n in 1..10 {
         assert!(scene.save(&cache, n).is_stored());
@@ -261,7 +265,7 @@ fn what_is_being_written_counts_and_what_a_dead_writer_left_is_removed() {
         assert!(bytes <= 4 * BLOCK, "{bytes} bytes beside what is written");
     }
     assert!(!scene.version().join("tmp/1-dead-0").exists());
-    assert!(scene.version().join("tmp/2-live-0").exists());
+    assert!(scene.version().join("tmp/2-a11fe-0").exists());
 }
 
 #[test]
@@ -287,15 +291,78 @@ fn a_part_that_cannot_be_looked_at_makes_nobody_believe_that_there_is_less() {
         assert!(usage.bytes <= 10 * BLOCK, "{usage:?}");
         assert!((0..8).all(|n| scene.has(&cache, n)));
 
-        // Nothing is known from before.
+        // Where nothing is known from before, saves go on, and count again until all can be looked at.
         chmod(scene.engine_folder(), 0o000);
         fs::remove_file(scene.version().join("ledger")).unwrap();
-        let wasm = wasm(10, 1000);
-        let module = other.engine.compile(&wasm).unwrap();
-        let saved = cache.save(ModuleHash::of(&wasm), &other.engine, &module);
-        assert!(saved.is_err(), "{saved:?}");
+        for n in 10..16 {
+            assert!(other.save(&cache, n).is_stored());
+        }
         chmod(scene.engine_folder(), 0o700);
-        assert!(other.save(&cache, 10).is_stored());
+        assert!(other.save(&cache, 16).is_stored());
+        let usage = cache.usage().unwrap();
+        assert!(usage.bytes <= 10 * BLOCK, "{usage:?}");
+        return;
+    }
+    need_root();
+    let keep = tempfile::tempdir().unwrap();
+    chown(keep.path(), Some(SOMEBODY), None).unwrap();
+    as_user(SOMEBODY, name, keep.path().to_str().unwrap());
+}
+
+/// Or two large saves at a time would clear the folder, and neither be stored.
+#[test]
+fn nothing_is_removed_for_a_save_that_has_no_room_all_the_same() {
+    let scene = Scene::new();
+    let cache = scene.with(|options| options.max_size(10 * BLOCK));
+    for n in 0..4 {
+        assert!(scene.save(&cache, n).is_stored());
+    }
+    let live = File::create(scene.version().join("tmp/1-a11fe-0")).unwrap();
+    live.set_len(6 * BLOCK).unwrap();
+    FileExt::lock(&live).unwrap();
+    assert_eq!(
+        scene.save_sized(&cache, 9, 18_000),
+        SaveOutcome::Skipped(SkipReason::NoSpace)
+    );
+    assert!((0..4).all(|n| scene.has(&cache, n)));
+}
+
+#[test]
+fn what_is_no_entry_is_removed_and_was_never_counted() {
+    let scene = Scene::new();
+    let cache = scene.with(|options| options.max_size(10 * BLOCK));
+    for n in 0..8 {
+        assert!(scene.save(&cache, n).is_stored());
+    }
+    let hash = ModuleHash::of(&wasm(100, 1000));
+    for _ in 0..6 {
+        let mut mkfifo = Command::new("mkfifo");
+        assert!(mkfifo.arg(scene.entry(100)).status().unwrap().success());
+        assert!(ModuleCache::remove(&cache, hash, &scene.engine).unwrap());
+    }
+    for n in 8..12 {
+        assert!(scene.save(&cache, n).is_stored());
+        let bytes = cache.usage().unwrap().bytes;
+        assert!(bytes <= 10 * BLOCK, "{bytes} bytes");
+    }
+}
+
+#[test]
+fn without_the_right_to_write_a_save_is_skipped() {
+    let name = "without_the_right_to_write_a_save_is_skipped";
+    if let Some(folder) = role::role() {
+        let scene = Scene::at(Path::new(&folder));
+        let cache = scene.open();
+        assert!(scene.save(&cache, 1).is_stored());
+        for folder in [scene.engine_folder(), scene.version().join("tmp")] {
+            chmod(&folder, 0o500);
+            assert_eq!(
+                scene.save(&cache, 2),
+                SaveOutcome::Skipped(SkipReason::ReadOnly)
+            );
+            chmod(&folder, 0o700);
+        }
+        assert!(scene.save(&cache, 2).is_stored());
         return;
     }
     need_root();
@@ -492,7 +559,12 @@ fn a_folder_that_everybody_may_read_gives_nobody_a_lock() {
     need_root();
     let keep = tempfile::tempdir().unwrap();
     chmod(keep.path(), 0o755);
-    let scene = Scene::at(keep.path());
+    // Folders above it that are missing are made for others, too.
+    let below = keep.path().join("deep/below");
+    let scene = Scene::at(&below);
+    drop(scene.with(FileSystemCacheBuilder::world_readable));
+    chmod(&scene.root, 0o700);
+    chmod(scene.version(), 0o700);
     let save = |cache: &FileSystemCache, n| {
         let hash = ModuleHash::of(&wasm(n, 1000));
         drop(ModuleCache::compile_permit(cache, hash, &scene.engine).unwrap());
@@ -505,7 +577,7 @@ fn a_folder_that_everybody_may_read_gives_nobody_a_lock() {
     save(&scene.open(), 2);
     assert_eq!(mode(scene.engine_folder()), 0o755);
     save(&cache, 1);
-    as_user(SOMEBODY, name, keep.path().to_str().unwrap());
+    as_user(SOMEBODY, name, below.to_str().unwrap());
 }
 
 #[test]

@@ -161,6 +161,13 @@ fn root_creates_nothing_below_another_users_directory() {
     assert!(matches!(error, CacheError::Untrusted { .. }), "{error:?}");
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 
+    // A directory of root's in between does not help: the user may move it.
+    let between = home.path().join("between");
+    fs::create_dir(&between).unwrap();
+    assert!(FileSystemCache::open(between.join("cache")).is_err());
+    assert_eq!(fs::read_dir(&between).unwrap().count(), 0);
+    fs::remove_dir(between).unwrap();
+
     fs::create_dir(home.path().join("empty")).unwrap();
     chown(home.path().join("empty"), Some(SOMEBODY), None).unwrap();
     assert!(FileSystemCache::open(home.path().join("empty")).is_err());

@@ -116,6 +116,10 @@ impl Directory {
         )
     }
 
+    pub(crate) fn is_out_of_descriptors(_: &io::Error) -> bool {
+        false
+    }
+
     /// A read-only attribute would keep the entry from ever being replaced or removed.
     #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
     pub(crate) fn seal_permissions(_: &File) -> io::Result<()> {

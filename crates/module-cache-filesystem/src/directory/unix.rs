@@ -176,12 +176,22 @@ impl Directory {
             Errno::from_io_error(error),
             Some(
                 Errno::LOOP
+                    | Errno::IO
+                    | Errno::BADMSG
                     | Errno::NXIO
                     | Errno::ISDIR
                     | Errno::NOTDIR
                     | Errno::ACCESS
                     | Errno::PERM
             )
+        )
+    }
+
+    /// Whether this process, or the system, has no descriptors left.
+    pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+        matches!(
+            Errno::from_io_error(error),
+            Some(Errno::MFILE | Errno::NFILE)
         )
     }
 
