@@ -51,7 +51,7 @@ fn write_and_rename(
 ) -> io::Result<Option<SkipReason>> {
     let directory = &folder.directory;
     let leaf = layout::leaf(key);
-    let Some(engine) = engine_directory(folder, key)? else {
+    let Some(mut engine) = engine_directory(folder, key)? else {
         return Ok(Some(SkipReason::Occupied));
     };
     if engine
@@ -85,9 +85,12 @@ fn write_and_rename(
         return Ok(Some(SkipReason::Busy));
     };
     // An empty folder may have been removed meanwhile.
-    let Some(engine) = engine_directory(folder, key)? else {
-        return Ok(Some(SkipReason::Occupied));
-    };
+    if !engine.is_current(directory) {
+        let Some(another) = engine_directory(folder, key)? else {
+            return Ok(Some(SkipReason::Occupied));
+        };
+        engine = another;
+    }
     guard.publish(&layout::entry(key), inode, entry.len(), || {
         temporary.publish(&engine.directory, &leaf)
     })?;
