@@ -12,7 +12,8 @@
 //!
 //! A record is believed if somebody who saw the folder through the same mount, since the machine started, wrote it there:
 //! a crash may have lost what it counts, and another system may have changed that. The file's time of change tells a
-//! record that was written from one that was put back more than a tenth of a second later. What is not believed costs one scan of the folder.
+//! record that was written from one that was put back more than a tenth of a second later. What is not believed costs one
+//! scan of the folder.
 //!
 //! | bytes | |
 //! |---|---|
