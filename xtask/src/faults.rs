@@ -4,6 +4,7 @@
 //! the other. After each, that program checks all that is promised of a folder.
 
 mod calls;
+mod clocks;
 mod image;
 mod power;
 
@@ -51,6 +52,7 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<()> {
     let subject = Subject::build(workspace)?;
     let scratch = image::Scratch::new()?;
     let mut rows = calls::run(&subject, scratch.path(), options.quick)?;
+    rows.extend(clocks::run(&subject, scratch.path())?);
     if !options.quick {
         rows.extend(power::run(&subject, scratch.path())?);
     }
