@@ -198,12 +198,7 @@ impl FileSystemCacheBuilder {
         }
         if !self.skip_permission_checks {
             examine_ancestors(&root, user, self.strict)?;
-            // Or replace a link on the way to it.
-            if let Ok(given) = std::path::absolute(&self.root)
-                && given != root
-            {
-                examine_ancestors(&given, user, self.strict)?;
-            }
+            examine_links(&self.root, user, self.strict)?;
         }
 
         // Root's folder is read by everybody and written by root alone.
@@ -288,20 +283,24 @@ fn create_root(root: &Path, user: u32, world_readable: bool) -> Result<(), Cache
     if existing == absolute {
         return Ok(());
     }
-    for parent in existing.ancestors() {
-        let attributes = Directory::open(parent)
-            .and_then(|parent| parent.attributes())
-            .map_err(error)?;
-        refuse_root_below_another(parent, &attributes, user)?;
-    }
+    refuse_root_below_another(existing, user)?;
+    let missing: Vec<_> = absolute
+        .ancestors()
+        .take_while(|path| *path != existing)
+        .collect();
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(
-        &mut builder,
-        if world_readable { 0o755 } else { 0o700 },
-    );
-    builder.create(&absolute).map_err(error)
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(&absolute).map_err(error)?;
+    if world_readable {
+        for path in missing {
+            Directory::open(path)
+                .and_then(|created| created.let_others_read())
+                .map_err(error)?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens the folder of this format, creating it if necessary and allowed, and says whether it did.
@@ -314,10 +313,7 @@ fn open_version(
     let open = || root.open_directory(layout::VERSION_DIR);
     match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !read_only => {
-            let parent = root
-                .attributes()
-                .map_err(|error| CacheError::io("examine the folder", root.path(), error))?;
-            refuse_root_below_another(root.path(), &parent, user)?;
+            refuse_root_below_another(root.path(), user)?;
             root.create_directory(layout::VERSION_DIR)
                 .and_then(|()| open())
                 .map(|directory| (directory, true))
@@ -329,18 +325,15 @@ fn open_version(
     }
 }
 
-fn refuse_root_below_another(
-    path: &Path,
-    parent: &crate::directory::Attributes,
-    user: u32,
-) -> Result<(), CacheError> {
-    if !trust_check::is_root_below_another(parent, user) {
+/// Root creates nothing where another user decides what becomes of it, however far above and behind whatever link.
+fn refuse_root_below_another(path: &Path, user: u32) -> Result<(), CacheError> {
+    let error = |error| CacheError::io("examine the folder", path, error);
+    let real = interrupted::again(|| fs::canonicalize(path)).map_err(error)?;
+    let Some((path, owner)) = trust_check::another_users(&real, user) else {
         return Ok(());
-    }
+    };
     let reason = format!(
-        "it belongs to user {}, and root creates nothing there; run as that user, or choose a folder \
-         of root's own",
-        parent.owner
+        "it belongs to user {owner}, and root creates nothing there; run as that user, or choose a folder of root's own"
     );
     Err(CacheError::untrusted(path, reason))
 }
@@ -354,6 +347,21 @@ fn examine_ancestors(root: &Path, user: u32, strict: bool) -> Result<(), CacheEr
         return Err(CacheError::untrusted(weak, reason));
     }
     tracing::warn!(path = %weak.display(), reason, "the cache lies below a directory that others control");
+    Ok(())
+}
+
+/// The folder may be fine that a link leads to, and not the link.
+fn examine_links(root: &Path, user: u32, strict: bool) -> Result<(), CacheError> {
+    let given = std::path::absolute(root)
+        .map_err(|error| CacheError::io("resolve the folder", root, error))?;
+    let Some(weak) = trust_check::weak_link(&given, user) else {
+        return Ok(());
+    };
+    let reason = "others can replace this link to the folder; name the folder itself";
+    if strict {
+        return Err(CacheError::untrusted(weak, reason));
+    }
+    tracing::warn!(path = %weak.display(), reason, "the cache lies behind a link that others control");
     Ok(())
 }
 

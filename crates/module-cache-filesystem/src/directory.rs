@@ -31,6 +31,16 @@ pub(crate) struct Attributes {
     pub(crate) modified: i64,
 }
 
+/// How much room a file system has, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Space {
+    pub(crate) total: u64,
+    /// With what is kept for root.
+    pub(crate) free: u64,
+    /// For this user.
+    pub(crate) available: u64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     File,

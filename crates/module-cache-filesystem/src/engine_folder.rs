@@ -54,9 +54,10 @@ impl EngineFolder {
         })
     }
 
-    /// Whether this is a file of the file system that the folder is on, and none that is mounted in it.
+    /// Whether this is a file of the file system that the folder is on, and none that is mounted in it. The files of an
+    /// overlay have the devices of its layers; there, what was written here is known by its stamp.
     pub(crate) fn holds(&self, file: &Attributes) -> bool {
-        file.device == self.attributes.device
+        self.storage == Storage::Layered || file.device == self.attributes.device
     }
 
     /// Whether its name still stands for it: another process may have removed it when it was empty, and made a new one.

@@ -329,7 +329,8 @@ impl LedgerGuard<'_> {
         if listing.incomplete.is_none() {
             self.record.note(self.ledger.session);
         }
-        self.write(None)
+        // Making room must not fail for want of it.
+        unless_full(self.write(None))
     }
 
     /// Finds out whether the journaled change came to pass whose process died.

@@ -161,18 +161,26 @@ fn is_current(directory: &Directory, name: &str, file: &File) -> bool {
 struct Guard {
     heartbeat: Option<Heartbeat>,
     file: File,
+    process: u32,
 }
 
 impl Guard {
     fn new(file: File) -> Self {
         let heartbeat = file.try_clone().ok().map(Heartbeat::start);
-        Self { heartbeat, file }
+        Self {
+            heartbeat,
+            file,
+            process: std::process::id(),
+        }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         self.heartbeat = None;
-        lock::unlock(&self.file);
+        // A forked child has a copy of this, and the lock is its parent's.
+        if self.process == std::process::id() {
+            lock::unlock(&self.file);
+        }
     }
 }

@@ -9,13 +9,13 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::directory::{Directory, Kind};
+use crate::directory::{Directory, Kind, Space};
 use crate::folder::Folder;
 use crate::hints::Hints;
 use crate::ledger::{LedgerGuard, blocks};
 use crate::lock::{self, Attempt};
 use crate::scan::{self, Listed, Listing};
-use crate::{clock, interrupted, layout, permit, temporary};
+use crate::{clock, layout, permit, temporary};
 
 /// What [`FileSystemCache::prune`](crate::FileSystemCache::prune) shall reach. By default, the limit of the
 /// folder, and the age that the cache was opened with.
@@ -182,42 +182,43 @@ pub(crate) fn free_space(
     guard: &mut LedgerGuard<'_>,
     len: u64,
 ) -> io::Result<bool> {
-    let path = folder.directory.path();
+    let directory = &folder.directory;
     let reserve = match folder.policy.min_free {
         Some(0) => return Ok(true),
         Some(reserve) => reserve,
-        None => DEFAULT_RESERVE.min(interrupted::again(|| fs4::total_space(path))? / 20),
+        None => DEFAULT_RESERVE.min(directory.space()?.total / 20),
     };
-    let lacking = || -> io::Result<u64> {
-        let available = interrupted::again(|| fs4::available_space(path))?;
-        Ok(blocks(len)
-            .saturating_add(reserve)
-            .saturating_sub(available))
+    let lacking = |space: Space| {
+        let needed = blocks(len).saturating_add(reserve);
+        needed.saturating_sub(space.available)
     };
-    // With what the system keeps for root, which is filled first.
-    let free = || interrupted::again(|| fs4::free_space(path));
-    let bytes = lacking()?;
-    if bytes == 0 {
+    let mut space = directory.space()?;
+    if lacking(space) == 0 {
         return Ok(true);
     }
     // One in the future was written under a wrong clock.
     let waited = clock::now().checked_sub(guard.fruitless());
-    if bytes > guard.total() || waited.is_some_and(|waited| waited < FRUITLESS) {
+    if lacking(space) > guard.total() || waited.is_some_and(|waited| waited < FRUITLESS) {
         return Ok(false);
     }
-    let listing = scan::list(&folder.directory, folder.policy.owner_check)?;
+    let listing = scan::list(directory, folder.policy.owner_check)?;
     guard.correct(&listing)?;
     let hints = folder.hints.as_ref();
-    let mut now_free = free()?;
-    for (_, entry) in by_last_use(&folder.directory, hints, listing.entries, clock::now()) {
+    for (_, entry) in by_last_use(directory, hints, listing.entries, clock::now()) {
         if evict(folder, guard, &entry) != Some(true) {
             continue;
         }
-        if lacking()? == 0 {
+        let before = space;
+        space = directory.space()?;
+        if space.free <= before.free {
+            directory.sync_file_system()?;
+            space = directory.space()?;
+        }
+        if lacking(space) == 0 {
             return Ok(true);
         }
-        let before = std::mem::replace(&mut now_free, free()?);
-        if now_free <= before {
+        // What root's share takes is filled first.
+        if space.free <= before.free {
             guard.note_fruitless()?;
             break;
         }

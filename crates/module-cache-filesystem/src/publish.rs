@@ -34,6 +34,8 @@ pub(crate) fn publish(
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => Ok(SaveOutcome::Skipped(SkipReason::NoSpace)),
+            // Another file system is mounted on the folder of the engine.
+            io::ErrorKind::CrossesDevices => Ok(SaveOutcome::Skipped(SkipReason::Occupied)),
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
                 Ok(SaveOutcome::Skipped(SkipReason::ReadOnly))
             }

@@ -48,8 +48,10 @@ impl<'a> Temporary<'a> {
 
     /// Takes the space on the disk, and shows others how much this file will take.
     pub(crate) fn allocate(&self, len: u64) -> io::Result<()> {
+        // The length first: taking the space may take long, and others count by the length.
+        self.file.set_len(len)?;
         match interrupted::again(|| FileExt::allocate(&self.file, len)) {
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.file.set_len(len),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
             outcome => outcome,
         }
     }
@@ -124,7 +126,7 @@ pub(crate) fn clear(directory: &Directory, _: &LedgerGuard<'_>) -> io::Result<Su
         if dead && temporaries.remove_file(&name).is_ok() {
             survey.dead += 1;
         } else {
-            survey.live += blocks(attributes.size);
+            survey.live = survey.live.saturating_add(blocks(attributes.size));
         }
     }
     Ok(survey)

@@ -5,7 +5,8 @@
 //! anyway, where the cache is only read) and be writable for nobody else. What stands above it is
 //! examined once, when the cache is opened.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use crate::directory::Attributes;
 
@@ -33,10 +34,20 @@ pub(crate) fn objection(attributes: &Attributes, user: u32) -> Option<String> {
     None
 }
 
-/// Whether creating something in `parent` would plant root's files under another user's directory, where
-/// that user decides what becomes of them.
-pub(crate) fn is_root_below_another(parent: &Attributes, user: u32) -> bool {
-    user == ROOT && parent.owner != ROOT
+/// The first directory from `path` upwards, and its owner, below which root would plant its files where another user
+/// decides what becomes of them.
+#[cfg(unix)]
+pub(crate) fn another_users(path: &Path, user: u32) -> Option<(&Path, u32)> {
+    use std::os::unix::fs::MetadataExt;
+
+    path.ancestors()
+        .filter_map(|ancestor| Some((ancestor, ancestor.metadata().ok()?.uid())))
+        .find(|(_, owner)| user == ROOT && *owner != ROOT)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn another_users(_: &Path, _: u32) -> Option<(&Path, u32)> {
+    None
 }
 
 /// The user that access is checked for; 0 where there are no numbers for users.
@@ -63,6 +74,51 @@ pub(crate) fn weak_ancestor(path: &Path, user: u32) -> Option<&Path> {
             others_write || (owner != user && owner != ROOT)
         })
     })
+}
+
+/// The first link on the way to an absolute path that somebody else could replace, or owns.
+#[cfg(unix)]
+pub(crate) fn weak_link(path: &Path, user: u32) -> Option<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+
+    /// As many as systems follow.
+    const MOST: usize = 40;
+    let mut links = 0;
+    let mut at = PathBuf::new();
+    let parts = |path: &Path| -> Vec<OsString> {
+        path.components()
+            .rev()
+            .map(|part| part.as_os_str().to_owned())
+            .collect()
+    };
+    let mut left = parts(path);
+    while let Some(part) = left.pop() {
+        if part == ".." {
+            at.pop();
+            continue;
+        }
+        let directory = at.clone();
+        at.push(part);
+        let Ok(target) = std::fs::read_link(&at) else {
+            continue;
+        };
+        let owner = at.symlink_metadata().map_or(user, |link| link.uid());
+        links += 1;
+        if weak_ancestor(&directory, user).is_some()
+            || ![user, ROOT].contains(&owner)
+            || links > MOST
+        {
+            return Some(at);
+        }
+        at = directory;
+        left.extend(parts(&target));
+    }
+    None
+}
+
+#[cfg(not(unix))]
+pub(crate) fn weak_link(_: &Path, _: u32) -> Option<PathBuf> {
+    None
 }
 
 /// Elsewhere, who may write is a matter of access lists, which the standard library does not show.

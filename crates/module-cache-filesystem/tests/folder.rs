@@ -116,18 +116,26 @@ fn a_replaceable_parent_is_a_warning_and_strictly_an_error() {
 #[test]
 fn a_replaceable_link_on_the_way_is_an_error_strictly() {
     let keep = tempfile::tempdir().unwrap();
-    let (open, root) = (keep.path().join("open"), keep.path().join("cache"));
+    let below = |name: &str| keep.path().join(name);
+    let root = below("cache");
     FileSystemCache::open(&root).unwrap();
-    fs::create_dir(&open).unwrap();
-    std::os::unix::fs::symlink(&root, open.join("link")).unwrap();
-    let strictly = || FileSystemCache::builder(open.join("link")).strict().open();
-    strictly().unwrap();
-    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
-    let error = strictly().unwrap_err();
-    assert!(
-        matches!(&error, CacheError::Untrusted { path, .. } if *path == open),
-        "{error:?}"
-    );
+    fs::create_dir(below("open")).unwrap();
+    std::os::unix::fs::symlink("../cache", below("open/second")).unwrap();
+    std::os::unix::fs::symlink("open/second", below("first")).unwrap();
+    let strictly = |name| FileSystemCache::builder(below(name)).strict().open();
+    for name in ["first", "open/second"] {
+        fs::set_permissions(below("open"), fs::Permissions::from_mode(0o755)).unwrap();
+        strictly(name).unwrap();
+        fs::set_permissions(below("open"), fs::Permissions::from_mode(0o777)).unwrap();
+        let error = strictly(name).unwrap_err();
+        let weak = below("open/second");
+        assert!(
+            matches!(&error, CacheError::Untrusted { path, .. } if *path == weak),
+            "{error:?}"
+        );
+        // Otherwise it is a warning.
+        FileSystemCache::open(below(name)).unwrap();
+    }
 }
 
 #[test]

@@ -265,6 +265,9 @@ fn on_an_overlay_what_was_stored_there_is_mapped_and_what_lies_below_is_copied()
         for directory in [&lower, &upper, &work, &merged] {
             fs::create_dir(directory).unwrap();
         }
+        // Its files then have other devices than its folders.
+        let none: &Path = "none".as_ref();
+        run("mount", &["-t".as_ref(), "tmpfs".as_ref(), none, &lower]);
         let engine = TestEngine::new("mounts");
         let key = |hash| EntryKey::new(hash, *engine.id());
         let save = |cache: &FileSystemCache, n| {

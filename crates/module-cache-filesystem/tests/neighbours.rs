@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use fs4::FileExt;
 use module_cache_core::{
-    Compile, Engine, EntryKey, FOOTER_LEN, ModuleCache, ModuleHash, SaveOutcome, SigningKey,
-    SkipReason, Trust,
+    Compile, CompilePermit, Engine, EntryKey, FOOTER_LEN, ModuleCache, ModuleHash, SaveOutcome,
+    SigningKey, SkipReason, Trust,
 };
 use module_cache_filesystem::{FileSystemCache, FileSystemCacheBuilder, PruneOptions};
 use module_cache_testkit::{TestEngine, wasm};
@@ -182,6 +182,33 @@ fn an_engines_folder_that_was_removed_and_made_again_is_found() {
 }
 
 // The cap.
+
+/// Nor has it the thread that gives the sign of life.
+#[test]
+fn a_forked_child_gives_up_no_permit_of_its_parent() {
+    let scene = Scene::new();
+    let (cache, other) = (scene.open(), scene.open());
+    let hash = ModuleHash::of(&wasm(1, 1000));
+    let permit = ModuleCache::compile_permit(&cache, hash, &scene.engine).unwrap();
+    // SAFETY: the child runs code of this thread alone, and ends without returning.
+    let child = match unsafe { libc::fork() } {
+        0 => {
+            drop(permit);
+            // SAFETY: nothing of the parent's is run at the end.
+            unsafe { libc::_exit(0) }
+        }
+        child => child,
+    };
+    let mut status = 0;
+    // SAFETY: it is a child of this process, and `status` is writable.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
+    let asked = ModuleCache::compile_permit(&other, hash, &scene.engine).unwrap();
+    assert!(matches!(asked, CompilePermit::Held(_)));
+    drop((asked, permit));
+    let asked = ModuleCache::compile_permit(&other, hash, &scene.engine).unwrap();
+    assert!(matches!(asked, CompilePermit::Exclusive(_)));
+}
 
 /// A lock belongs to the open file, which a forked child shares.
 #[test]

@@ -166,6 +166,11 @@ fn root_creates_nothing_below_another_users_directory() {
     fs::create_dir(&between).unwrap();
     assert!(FileSystemCache::open(between.join("cache")).is_err());
     assert_eq!(fs::read_dir(&between).unwrap().count(), 0);
+    // Nor does a link to it.
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(&between, elsewhere.path().join("link")).unwrap();
+    assert!(FileSystemCache::open(elsewhere.path().join("link/cache")).is_err());
+    assert_eq!(fs::read_dir(&between).unwrap().count(), 0);
     fs::remove_dir(between).unwrap();
 
     fs::create_dir(home.path().join("empty")).unwrap();

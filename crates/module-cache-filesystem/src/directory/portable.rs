@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::{Attributes, Kind};
+use super::{Attributes, Kind, Space};
 use crate::storage::Storage;
 
 #[derive(Debug)]
@@ -98,6 +98,19 @@ impl Directory {
 
     pub(crate) fn is_writable(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|metadata| !metadata.permissions().readonly())
+    }
+
+    pub(crate) fn space(&self) -> io::Result<Space> {
+        Ok(Space {
+            total: fs4::total_space(&self.path)?,
+            free: fs4::free_space(&self.path)?,
+            available: fs4::available_space(&self.path)?,
+        })
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
+    pub(crate) fn sync_file_system(&self) -> io::Result<()> {
+        Ok(())
     }
 
     pub(crate) fn storage(&self) -> Storage {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{Attributes, Kind};
+use super::{Attributes, Kind, Space};
 use crate::storage::{self, Storage};
 
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -156,6 +156,24 @@ impl Directory {
     pub(crate) fn is_writable(&self) -> bool {
         retry_on_intr(|| rustix::fs::accessat(&self.fd, ".", Access::WRITE_OK, AtFlags::EACCESS))
             .is_ok()
+    }
+
+    /// The room on the file system that this is on.
+    pub(crate) fn space(&self) -> io::Result<Space> {
+        let stat = retry_on_intr(|| rustix::fs::fstatvfs(&self.fd))?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok(Space {
+            total: bytes(stat.f_blocks),
+            free: bytes(stat.f_bfree),
+            available: bytes(stat.f_bavail),
+        })
+    }
+
+    /// Brings the whole file system to the disk. Some free the space of what was removed only then, as Btrfs does.
+    pub(crate) fn sync_file_system(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        retry_on_intr(|| rustix::fs::syncfs(&self.fd))?;
+        Ok(())
     }
 
     /// What is known of where files here come from.
