@@ -248,8 +248,8 @@ impl FileSystemCache {
     ///
     /// # Errors
     ///
-    /// When the folder is not writable or fails, when `bundle` cannot be read, and when it is no bundle or
-    /// has nothing in it. What is wrong with its members is in the report.
+    /// When the folder is not writable or takes none of the entries, when `bundle` cannot be read, and when it is no
+    /// bundle or has nothing in it. What is wrong with its members, or with their places in the folder, is in the report.
     pub fn import(&self, bundle: &mut dyn Read, trust: &Trust) -> Result<ImportReport, CacheError> {
         bundle::import(self, bundle, trust)
     }

@@ -77,6 +77,12 @@ pub(crate) fn verify(
         work();
     });
     let mut faults = faults.into_inner();
+    // One that cannot be looked at is in no list.
+    faults.extend(listing.incomplete.as_ref().map(|(name, error)| Fault {
+        path: folder.directory.path().join(name),
+        reason: format!("it cannot be looked at: {error}"),
+        removed: false,
+    }));
     faults.sort_by(|a: &Fault, b| a.path.cmp(&b.path));
     VerifyReport {
         entries: entries.len() as u64,

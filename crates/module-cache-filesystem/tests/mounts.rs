@@ -9,17 +9,22 @@ mod privileged;
 mod role;
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use module_cache_core::{Artifact, Compile, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash};
-use module_cache_filesystem::FileSystemCache;
+use module_cache_core::{
+    Artifact, Compile, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, Trust,
+};
+use module_cache_filesystem::{FileSystemCache, PruneOptions};
 use module_cache_testkit::{TestEngine, TestModule, wasm};
 
 use crate::privileged::{need_root, on_mount};
+
+/// Of the file systems that are made here.
+const BLOCK: u64 = 4096;
 
 /// Larger than what is read in one call, so that it would be mapped.
 const SIZE: usize = 1 << 20;
@@ -62,7 +67,16 @@ impl Image {
         let file = scratch.join("image");
         fs::create_dir(&mounted).unwrap();
         File::create(&file).unwrap().set_len(64 << 20).unwrap();
-        run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), &file]);
+        let block = BLOCK.to_string();
+        let options: [&Path; 6] = [
+            "-q".as_ref(),
+            "-F".as_ref(),
+            "-b".as_ref(),
+            block.as_ref(),
+            "-O".as_ref(),
+            "metadata_csum".as_ref(),
+        ];
+        run("mkfs.ext4", &[&options[..], &[&*file]].concat());
         let mut losetup = Command::new("losetup");
         let device = losetup
             .args(["--find", "--show"])
@@ -98,6 +112,27 @@ impl Image {
         let (at, _) = found.next().expect("the bytes are in the image");
         assert!(found.next().is_none(), "they are in it once");
         at as u64
+    }
+
+    /// Changes a bit of the inode of this number, which its checksum shows.
+    fn damage_inode(&self, inode: u64) {
+        let mut debugfs = Command::new("debugfs");
+        let place = debugfs
+            .arg("-R")
+            .arg(format!("imap <{inode}>"))
+            .arg(&self.file)
+            .output();
+        let place = String::from_utf8(place.unwrap().stdout).unwrap();
+        // "located at block 68, offset 0x0b00"
+        let number = |mark: &str, radix| {
+            let (_, rest) = place.split_once(mark).unwrap();
+            let end = rest
+                .find(|c: char| !c.is_digit(radix))
+                .unwrap_or(rest.len());
+            u64::from_str_radix(&rest[..end], radix).unwrap()
+        };
+        let at = number("at block ", 10) * BLOCK + number("offset 0x", 16);
+        self.flip(at + 0x10);
     }
 
     /// Changes a bit as a failing disk does, or another system: no attribute of a file shows it.
@@ -248,6 +283,48 @@ fn what_cannot_be_read_is_a_miss_and_kills_nobody() {
             run("umount", &["-l".as_ref(), &image.mounted]);
         },
     );
+}
+
+/// Its file can neither be opened nor looked at, nor removed.
+#[test]
+fn an_entry_whose_inode_is_damaged_stops_nobody() {
+    with_scratch("an_entry_whose_inode_is_damaged_stops_nobody", |scratch| {
+        let image = Image::new(scratch);
+        let engine = TestEngine::new("mounts");
+        let root = image.mounted.join("cache");
+        let cache = FileSystemCache::open(&root).unwrap();
+        let modules: Vec<_> = (0..4).map(|n| module(&engine, n)).collect();
+        for (hash, module) in &modules[..3] {
+            assert!(cache.save(*hash, &engine, module).unwrap().is_stored());
+        }
+        let (damaged, _) = &modules[0];
+        let folder = root.join("v1").join(engine.id().to_string());
+        let inode = fs::metadata(folder.join(damaged.to_string()))
+            .unwrap()
+            .ino();
+        let mut bundle = Vec::new();
+        // SAFETY: the bundle is this test's own.
+        let trust = unsafe { Trust::unauthenticated() };
+        cache.export(&|_| true, &trust, &mut bundle).unwrap();
+        cache.remove(modules[1].0, &engine).unwrap();
+        drop(cache);
+        image.unmount();
+        image.damage_inode(inode);
+        image.mount();
+
+        let cache = FileSystemCache::open(&root).unwrap();
+        let has = |n: usize| cache.load(modules[n].0, &engine).unwrap().is_some();
+        assert!(!has(0) && has(2));
+        let (hash, module) = &modules[3];
+        assert!(cache.save(*hash, &engine, module).unwrap().is_stored());
+        let report = cache.import(&mut &bundle[..], &trust).unwrap();
+        assert_eq!((report.stored, report.present), (1, 1), "{report:?}");
+        assert_eq!(report.refused.len(), 1, "{report:?}");
+        assert!(has(1) && has(3));
+        let report = cache.verify(true, &|_| ()).unwrap();
+        assert_eq!((report.entries, report.faults.len()), (3, 1), "{report:?}");
+        cache.prune(&PruneOptions::default()).unwrap();
+    });
 }
 
 /// Whether an engine would map the entry.

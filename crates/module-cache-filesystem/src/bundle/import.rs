@@ -72,6 +72,7 @@ pub(crate) fn import(
         max_size: cache.max_size()?,
         trust,
         report: ImportReport::default(),
+        failure: None,
     };
     let ended = import.members(&mut archive, &watch);
     // What the reader itself could not do is no property of the bundle.
@@ -80,6 +81,12 @@ pub(crate) fn import(
     }
     ended?;
     let report = import.report;
+    if let Some(failure) = import.failure
+        && report.stored == 0
+        && report.present == 0
+    {
+        return Err(failure);
+    }
     if report.stored == 0 && report.present == 0 && report.refused.is_empty() {
         return Err(no_bundle("there are none"));
     }
@@ -91,6 +98,14 @@ struct Import<'a> {
     max_size: u64,
     trust: &'a Trust,
     report: ImportReport,
+    /// The first error of the folder.
+    failure: Option<CacheError>,
+}
+
+/// An error and what is behind it.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 impl Import<'_> {
@@ -143,8 +158,14 @@ impl Import<'_> {
                 self.refuse(&header, "the bundle ends in the middle of it".into());
                 return Ok(());
             }
-            if let Err(reason) = self.store(bytes)? {
-                self.refuse(&header, reason);
+            match self.store(bytes) {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => self.refuse(&header, reason),
+                // One name may be in a bad way, and others in a good one.
+                Err(error) => {
+                    self.refuse(&header, with_causes(&error));
+                    self.failure.get_or_insert(error);
+                }
             }
         }
         // Of what is empty altogether, nothing was cut off.
