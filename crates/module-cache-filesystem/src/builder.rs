@@ -7,6 +7,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use module_cache_core::{CacheError, Counters, Trust};
+use parking_lot::Mutex;
 
 use crate::directory::Directory;
 use crate::engine_folder::EngineFolders;
@@ -238,6 +239,7 @@ impl FileSystemCacheBuilder {
             ledger,
             silent: Silent::default(),
             counters: Counters::default(),
+            limit: Mutex::default(),
             stuck: Once::new(),
         };
         let cache = FileSystemCache {

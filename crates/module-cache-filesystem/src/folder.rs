@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use module_cache_core::{CacheError, Counters, EntryKey, ModuleHash, SealedEntry, Trust};
+use module_cache_core::{CacheError, Counters, EngineId, EntryKey, ModuleHash, SealedEntry, Trust};
+use parking_lot::Mutex;
 
 use crate::directory::{Attributes, Directory};
 use crate::engine_folder::{EngineFolder, EngineFolders};
@@ -29,6 +30,8 @@ pub(crate) struct Folder {
     pub(crate) ledger: Option<Ledger>,
     pub(crate) silent: Silent,
     pub(crate) counters: Counters,
+    /// The limit, and of which file.
+    pub(crate) limit: Mutex<Option<(Attributes, u64)>>,
     /// Told once that entries cannot be removed.
     pub(crate) stuck: Once,
 }
@@ -87,21 +90,33 @@ impl Folder {
         self.open_anew(key)
     }
 
-    /// The same, whatever was known of the engine's folder.
+    /// The same, and not in a folder of the engine that was moved away.
     pub(crate) fn open_anew(
         &self,
         key: &EntryKey,
     ) -> io::Result<Result<(Arc<EngineFolder>, OpenEntry), Refusal>> {
-        let engine = key.engine();
-        let name = layout::engine_dir(engine);
-        match EngineFolder::open(&self.directory, &name, self.policy.owner_check)? {
+        match self.engine_folder(key.engine())? {
             Ok(folder) => {
-                let folder = self.engines.keep(engine, folder);
                 let opened = self.open_in(&folder, key)?;
                 Ok(opened.map(|entry| (folder, entry)))
             }
             Err(refusal) => Ok(Err(refusal)),
         }
+    }
+
+    /// The folder of an engine as its name stands for it now.
+    pub(crate) fn engine_folder(
+        &self,
+        engine: &EngineId,
+    ) -> io::Result<Result<Arc<EngineFolder>, Refusal>> {
+        if let Some(folder) = self.engines.known(engine)
+            && folder.is_current(&self.directory)
+        {
+            return Ok(Ok(folder));
+        }
+        let name = layout::engine_dir(engine);
+        let opened = EngineFolder::open(&self.directory, &name, self.policy.owner_check)?;
+        Ok(opened.map(|folder| self.engines.keep(engine, folder)))
     }
 
     fn open_in(
@@ -198,9 +213,21 @@ impl Folder {
         }
     }
 
-    /// What the folder may take.
+    /// What the folder may take. The file is read again when it was replaced.
     pub(crate) fn max_size(&self) -> io::Result<u64> {
-        limit::read(&self.directory)
+        let attributes = match self.directory.attributes_of(layout::LIMIT_FILE) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(limit::DEFAULT),
+            attributes => attributes?,
+        };
+        let mut known = self.limit.lock();
+        if let Some((seen, bytes)) = *known
+            && seen == attributes
+        {
+            return Ok(bytes);
+        }
+        let bytes = limit::read(&self.directory)?;
+        *known = Some((attributes, bytes));
+        Ok(bytes)
     }
 
     /// Does something under the lock of the ledger.

@@ -96,7 +96,13 @@ pub(crate) fn is_temporary(name: &str) -> bool {
         let part = parts.next().unwrap_or_default();
         !part.is_empty() && part.chars().all(|digit| digit.is_digit(radix))
     };
-    next(10) && next(16) && next(10) && parts.next().is_none()
+    next(10) && next(16) && next(10) && next(10) && parts.next().is_none()
+}
+
+/// How long the file will be, as the name of a temporary says.
+pub(crate) fn temporary_len(name: &str) -> u64 {
+    let len = name.rsplit_once('-').and_then(|(_, len)| len.parse().ok());
+    len.unwrap_or(0)
 }
 
 /// Whether this is a name that [`lock_of`] makes, below its folder.
@@ -112,10 +118,15 @@ pub(crate) fn is_lock(name: &str) -> bool {
 }
 
 /// A name for a temporary that no other process or thread picks.
-pub(crate) fn temporary() -> String {
+///
+/// It says how long the file will be: until its space is taken, that shows nowhere else.
+pub(crate) fn temporary(len: u64) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     // Process ids repeat between containers that share a folder; times hardly do.
     let time = clock::now().as_nanos();
-    format!("{TEMPORARY_DIR}/{}-{time:x}-{count}", std::process::id())
+    format!(
+        "{TEMPORARY_DIR}/{}-{time:x}-{count}-{len}",
+        std::process::id()
+    )
 }

@@ -123,9 +123,10 @@ impl Ledger {
             directory,
             ledger: self,
             file,
+            own: attributes,
             record: Record::default(),
         };
-        guard.bring_up_to_date(&attributes)?;
+        guard.bring_up_to_date()?;
         Ok(Some(guard))
     }
 
@@ -190,15 +191,17 @@ pub(crate) struct LedgerGuard<'a> {
     directory: &'a Directory,
     ledger: &'a Ledger,
     file: File,
+    /// Of the file, when it was locked.
+    own: Attributes,
     record: Record,
 }
 
 impl LedgerGuard<'_> {
-    fn bring_up_to_date(&mut self, attributes: &Attributes) -> io::Result<()> {
+    fn bring_up_to_date(&mut self) -> io::Result<()> {
         let Some((record, intent)) = read(&self.file)? else {
             return self.recount();
         };
-        let believed = self.ledger.believes(&record, attributes.changed);
+        let believed = self.ledger.believes(&record, self.own.changed);
         // Even one that is not says what an unreadable part of the folder may take.
         self.record = record;
         match intent {
@@ -224,17 +227,20 @@ impl LedgerGuard<'_> {
         self.write(None)
     }
 
-    /// Does what publishes the file with this inode under `name`.
+    /// Does what publishes the file with this inode under `name`, in the place of what was `replaced` there.
     pub(crate) fn publish(
         &mut self,
         name: &str,
         inode: u64,
         len: u64,
+        replaced: io::Result<Attributes>,
         rename: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
-        let takes = match self.attributes_of(name)? {
-            Some(found) if found.kind == Kind::File => blocks(found.size),
-            _ => 0,
+        let takes = match replaced {
+            Ok(found) if found.kind == Kind::File => blocks(found.size),
+            Ok(_) => 0,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
         };
         let intent = Intent {
             publish: true,
@@ -293,8 +299,7 @@ impl LedgerGuard<'_> {
         self.write(None)?;
         // If somebody deleted the ledger meanwhile, what another made in its place may lack this change.
         let named = self.directory.attributes_of(layout::LEDGER_FILE);
-        let own = Directory::attributes_of_file(&self.file)?;
-        if named.is_ok_and(|named| !is_same(&named, &own)) {
+        if named.is_ok_and(|named| !is_same(&named, &self.own)) {
             self.directory.remove_file(layout::LEDGER_FILE)?;
         }
         Ok(())
@@ -547,7 +552,8 @@ mod tests {
     fn die_publishing(fixture: &Fixture, after_rename: bool) {
         let inode = fixture.file("temporary", 5000);
         let mut guard = fixture.lock();
-        let outcome = guard.publish(NAME, inode, 5000, || {
+        let nothing = Err(io::ErrorKind::NotFound.into());
+        let outcome = guard.publish(NAME, inode, 5000, nothing, || {
             if after_rename {
                 fixture.rename()?;
             }
@@ -579,8 +585,9 @@ mod tests {
         die_publishing(&fixture, true);
         let inode = fixture.file("temporary", 100);
         let mut guard = fixture.lock();
+        let replaced = Ok(guard.attributes_of(NAME).unwrap().unwrap());
         guard
-            .publish(NAME, inode, 100, || fixture.rename())
+            .publish(NAME, inode, 100, replaced, || fixture.rename())
             .unwrap();
         assert_eq!(guard.total(), 4096);
         assert_eq!(guard.remove(NAME, None).unwrap(), Some(4096));

@@ -33,7 +33,7 @@ pub(crate) fn read(directory: &Directory) -> io::Result<u64> {
 
 /// Sets it for all who use the folder, from their next save on.
 pub(crate) fn write(directory: &Directory, guard: &LedgerGuard<'_>, bytes: u64) -> io::Result<()> {
-    let temporary = Temporary::create(directory, guard)?;
+    let temporary = Temporary::create(directory, 0, guard)?;
     let mut file = temporary.file();
     writeln!(file, "{bytes}")?;
     Directory::seal_permissions(file)?;

@@ -1,6 +1,7 @@
 //! Storing an entry: room under the cap and on the disk, and one rename.
 
 use std::io;
+use std::sync::Arc;
 
 use module_cache_core::{CacheError, EntryKey, SaveOutcome, SealedEntry, SkipReason};
 
@@ -53,7 +54,7 @@ fn write_and_rename(
 ) -> io::Result<Option<SkipReason>> {
     let directory = &folder.directory;
     let leaf = layout::leaf(key);
-    let Some(mut engine) = engine_directory(folder, key)? else {
+    let Some(mut engine) = engine_folder(folder, key)? else {
         return Ok(Some(SkipReason::Occupied));
     };
     if engine
@@ -71,7 +72,7 @@ fn write_and_rename(
     if let Some(reason) = make_room(folder, &mut guard, entry.len())? {
         return Ok(Some(reason));
     }
-    let temporary = Temporary::create(directory, &guard)?;
+    let temporary = Temporary::create(directory, entry.len(), &guard)?;
     temporary.allocate(entry.len())?;
     drop(guard);
 
@@ -88,12 +89,13 @@ fn write_and_rename(
     };
     // An empty folder may have been removed meanwhile.
     if !engine.is_current(directory) {
-        let Some(another) = engine_directory(folder, key)? else {
+        let Some(another) = engine_folder(folder, key)? else {
             return Ok(Some(SkipReason::Occupied));
         };
         engine = another;
     }
-    guard.publish(&layout::entry(key), inode, entry.len(), || {
+    let replaced = engine.directory.attributes_of(&leaf);
+    guard.publish(&layout::entry(key), inode, entry.len(), replaced, || {
         temporary.publish(&engine.directory, &leaf)
     })?;
     drop(guard);
@@ -109,22 +111,20 @@ fn write_and_rename(
         };
         hints.record(&hints.find(key), &sight, Some(Known::Written));
     }
-    folder.engines.keep(key.engine(), engine);
     Ok(None)
 }
 
 /// The folder of the key's engine, made if it is not there; `None` where something stands in its place that is not this
 /// user's folder.
-fn engine_directory(folder: &Folder, key: &EntryKey) -> io::Result<Option<EngineFolder>> {
-    let name = layout::engine_dir(key.engine());
-    let open = || EngineFolder::open(&folder.directory, &name, folder.policy.owner_check);
-    match open()? {
+fn engine_folder(folder: &Folder, key: &EntryKey) -> io::Result<Option<Arc<EngineFolder>>> {
+    match folder.engine_folder(key.engine())? {
         Ok(engine) => return Ok(Some(engine)),
         Err(Refusal::Missing) => {}
         Err(_) => return Ok(None),
     }
+    let name = layout::engine_dir(key.engine());
     folder.directory.create_directory(&name)?;
-    let Ok(engine) = open()? else {
+    let Ok(engine) = folder.engine_folder(key.engine())? else {
         return Ok(None);
     };
     // Who may list the folder may read what is in it.

@@ -26,8 +26,13 @@ pub(crate) struct Temporary<'a> {
 }
 
 impl<'a> Temporary<'a> {
-    pub(crate) fn create(directory: &'a Directory, _: &LedgerGuard<'_>) -> io::Result<Self> {
-        let name = layout::temporary();
+    /// A file that will have so many bytes.
+    pub(crate) fn create(
+        directory: &'a Directory,
+        len: u64,
+        _: &LedgerGuard<'_>,
+    ) -> io::Result<Self> {
+        let name = layout::temporary(len);
         let file = match directory.create_new(&name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 directory.create_directory(layout::TEMPORARY_DIR)?;
@@ -46,10 +51,8 @@ impl<'a> Temporary<'a> {
         Ok(temporary)
     }
 
-    /// Takes the space on the disk, and shows others how much this file will take.
+    /// Takes the space on the disk.
     pub(crate) fn allocate(&self, len: u64) -> io::Result<()> {
-        // The length first: taking the space may take long, and others count by the length.
-        self.file.set_len(len)?;
         match interrupted::again(|| FileExt::allocate(&self.file, len)) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
             outcome => outcome,
@@ -126,7 +129,8 @@ pub(crate) fn clear(directory: &Directory, _: &LedgerGuard<'_>) -> io::Result<Su
         if dead && temporaries.remove_file(&name).is_ok() {
             survey.dead += 1;
         } else {
-            survey.live = survey.live.saturating_add(blocks(attributes.size));
+            let len = attributes.size.max(layout::temporary_len(&name));
+            survey.live = survey.live.saturating_add(blocks(len));
         }
     }
     Ok(survey)

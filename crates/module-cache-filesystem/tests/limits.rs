@@ -363,9 +363,9 @@ fn pruning_clears_what_dead_processes_left_and_nothing_that_is_in_use() {
         format!("locks/{}-{hash}.0", folder.engine.id())
     };
     let (old, new) = (Duration::from_mins(2), Duration::ZERO);
-    let gone = [make("tmp/1-dead-0", old), make(&lock(1), old)];
+    let gone = [make("tmp/1-dead-0-0", old), make(&lock(1), old)];
     let kept = [
-        make("tmp/2-a11fe-0", old),
+        make("tmp/2-a11fe-0-0", old),
         make(&lock(2), new),
         // Whoever made these, it was not this crate.
         make("tmp/notes", old),

@@ -283,16 +283,17 @@ fn what_is_being_written_counts_and_what_a_dead_writer_left_is_removed() {
         file.set_len(len).unwrap();
         file
     };
-    drop(write("1-dead-0", 100 * BLOCK));
-    let live = write("2-a11fe-0", 6 * BLOCK);
+    drop(write("1-dead-0-0", 100 * BLOCK));
+    // Of one that has no space yet, the name tells how much it will take.
+    let live = write("2-a11fe-0-24576", 0);
     FileExt::lock(&live).unwrap();
     for n in 1..10 {
         assert!(scene.save(&cache, n).is_stored());
         let bytes = cache.usage().unwrap().bytes;
         assert!(bytes <= 4 * BLOCK, "{bytes} bytes beside what is written");
     }
-    assert!(!scene.version().join("tmp/1-dead-0").exists());
-    assert!(scene.version().join("tmp/2-a11fe-0").exists());
+    assert!(!scene.version().join("tmp/1-dead-0-0").exists());
+    assert!(scene.version().join("tmp/2-a11fe-0-24576").exists());
 }
 
 #[test]
@@ -344,7 +345,7 @@ fn nothing_is_removed_for_a_save_that_has_no_room_all_the_same() {
     for n in 0..4 {
         assert!(scene.save(&cache, n).is_stored());
     }
-    let live = File::create(scene.version().join("tmp/1-a11fe-0")).unwrap();
+    let live = File::create(scene.version().join("tmp/1-a11fe-0-0")).unwrap();
     live.set_len(6 * BLOCK).unwrap();
     FileExt::lock(&live).unwrap();
     assert_eq!(
