@@ -390,3 +390,31 @@ fn on_an_overlay_what_was_stored_there_is_mapped_and_what_lies_below_is_copied()
         assert!(cache.load(new.hash(), &engine).unwrap().is_some());
     });
 }
+
+/// What a program serves may change without a trace.
+#[test]
+fn on_a_file_system_that_a_program_serves_every_load_is_copied() {
+    let name = "on_a_file_system_that_a_program_serves_every_load_is_copied";
+    with_scratch(name, |scratch| {
+        let [source, mounted] = ["source", "mounted"].map(|name| scratch.join(name));
+        for directory in [&source, &mounted] {
+            fs::create_dir(directory).unwrap();
+        }
+        run("bindfs", &[&source, &mounted]);
+        let engine = TestEngine::new("mounts");
+        let (hash, module) = module(&engine, 1);
+        let key = EntryKey::new(hash, *engine.id());
+        let cache = FileSystemCache::open(mounted.join("cache")).unwrap();
+        assert!(cache.save(hash, &engine, &module).unwrap().is_stored());
+        let_it_settle();
+        for _ in 0..2 {
+            assert!(!is_mapped(&cache, &key));
+            assert!(cache.load(hash, &engine).unwrap().is_some());
+        }
+        let path = scratch.join("module.wasm");
+        fs::write(&path, module.wasm()).unwrap();
+        assert_eq!(cache.hash_of_file(&path).unwrap(), hash);
+        drop(cache);
+        run("umount", &[&mounted]);
+    });
+}

@@ -706,3 +706,42 @@ impl Drop for SetAtEnd<'_> {
         self.0.store(true, Ordering::Relaxed);
     }
 }
+
+#[test]
+fn whatever_the_umask_the_folder_is_its_users_alone() {
+    let name = "whatever_the_umask_the_folder_is_its_users_alone";
+    if let Some(folder) = role::role() {
+        let scene = Scene::at(Path::new(&folder));
+        let cache = scene.open();
+        let hash = ModuleHash::of(&wasm(1, 1000));
+        drop(ModuleCache::compile_permit(&cache, hash, &scene.engine).unwrap());
+        assert!(scene.save(&cache, 1).is_stored());
+        assert!(scene.has(&scene.open(), 1));
+        let version = scene.version();
+        for folder in [
+            &scene.root,
+            &version,
+            &scene.engine_folder(),
+            &version.join("tmp"),
+        ] {
+            assert_eq!(mode(folder), 0o700, "{}", folder.display());
+        }
+        for file in ["ledger", "hints"] {
+            assert_eq!(mode(version.join(file)), 0o600, "{file}");
+        }
+        assert_eq!(mode(scene.entry(1)), 0o444);
+        assert_eq!(mode(scene.root.join("CACHEDIR.TAG")) & 0o022, 0);
+        return;
+    }
+    for umask in ["000", "022", "077"] {
+        let keep = tempfile::tempdir().unwrap();
+        let script = format!(r#"umask {umask} && exec "$0" --exact "$1" --test-threads=1"#);
+        let status = Command::new("sh")
+            .args(["-c", &script])
+            .arg(std::env::current_exe().unwrap())
+            .arg(name)
+            .env(role::ROLE, keep.path())
+            .status();
+        assert!(status.unwrap().success(), "{umask}");
+    }
+}
