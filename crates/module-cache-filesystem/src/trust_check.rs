@@ -5,7 +5,6 @@
 //! anyway, where the cache is only read) and be writable for nobody else. What stands above it is
 //! examined once, when the cache is opened.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::directory::Attributes;
@@ -79,6 +78,7 @@ pub(crate) fn weak_ancestor(path: &Path, user: u32) -> Option<&Path> {
 /// The first link on the way to an absolute path that somebody else could replace, or owns.
 #[cfg(unix)]
 pub(crate) fn weak_link(path: &Path, user: u32) -> Option<PathBuf> {
+    use std::ffi::OsString;
     use std::os::unix::fs::MetadataExt;
 
     /// As many as systems follow.
