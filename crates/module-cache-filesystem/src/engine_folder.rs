@@ -25,33 +25,38 @@ pub(crate) struct EngineFolder {
     attributes: Attributes,
 }
 
+/// Opens the folder `name` of an engine, if it is one that nobody else controls.
+///
+/// # Errors
+///
+/// The outer error is one of the system; the inner one, of this folder alone.
+pub(crate) fn open(
+    version: &Directory,
+    name: &str,
+    owner_check: Option<u32>,
+) -> io::Result<Result<(Directory, Attributes), Refusal>> {
+    let directory = match version.open_directory(name) {
+        Ok(directory) => directory,
+        Err(error) => return refusal_of(error).map(Err),
+    };
+    let attributes = directory.attributes()?;
+    let objection = owner_check.and_then(|user| trust_check::objection(&attributes, user));
+    Ok(match objection {
+        Some(reason) => Err(Refusal::Unusable(format!("in its folder: {reason}"))),
+        None => Ok((directory, attributes)),
+    })
+}
+
 impl EngineFolder {
-    /// Opens the folder `name`, if it is one that nobody else controls.
-    ///
-    /// # Errors
-    ///
-    /// The outer error is one of the system; the inner one, of this folder alone.
-    pub(crate) fn open(
-        version: &Directory,
-        name: &str,
-        owner_check: Option<u32>,
-    ) -> io::Result<Result<Self, Refusal>> {
-        let directory = match version.open_directory(name) {
-            Ok(directory) => directory,
-            Err(error) => return refusal_of(error).map(Err),
-        };
-        let attributes = directory.attributes()?;
-        let objection = owner_check.and_then(|user| trust_check::objection(&attributes, user));
-        Ok(match objection {
-            Some(reason) => Err(Refusal::Unusable(format!("in its folder: {reason}"))),
-            None => Ok(Self {
-                storage: directory.storage(),
-                session: storage::session(directory.mount()),
-                directory,
-                name: name.to_owned(),
-                attributes,
-            }),
-        })
+    /// A folder that was opened, and will be used more than once.
+    pub(crate) fn new(name: String, directory: Directory, attributes: Attributes) -> Self {
+        Self {
+            storage: directory.storage(),
+            session: storage::session(directory.mount()),
+            directory,
+            name,
+            attributes,
+        }
     }
 
     /// Whether this is a file of the file system that the folder is on, and none that is mounted in it. The files of an

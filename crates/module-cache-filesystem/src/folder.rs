@@ -10,11 +10,12 @@ use module_cache_core::{CacheError, Counters, EngineId, EntryKey, ModuleHash, Se
 use parking_lot::Mutex;
 
 use crate::directory::{Attributes, Directory};
-use crate::engine_folder::{EngineFolder, EngineFolders};
+use crate::engine_folder::{self, EngineFolder, EngineFolders};
 use crate::heartbeat::Silent;
 use crate::hints::{Hints, Known};
 use crate::ledger::{Ledger, LedgerGuard};
 use crate::open_entry::{self, OpenEntry, Refusal};
+use crate::scan::{self, Listing};
 use crate::storage::Storage;
 use crate::{Verification, layout, limit};
 
@@ -115,8 +116,11 @@ impl Folder {
             return Ok(Ok(folder));
         }
         let name = layout::engine_dir(engine);
-        let opened = EngineFolder::open(&self.directory, &name, self.policy.owner_check)?;
-        Ok(opened.map(|folder| self.engines.keep(engine, folder)))
+        let opened = engine_folder::open(&self.directory, &name, self.policy.owner_check)?;
+        Ok(opened.map(|(directory, attributes)| {
+            let folder = EngineFolder::new(name, directory, attributes);
+            self.engines.keep(engine, folder)
+        }))
     }
 
     fn open_in(
@@ -139,6 +143,11 @@ impl Folder {
         Ok(opened)
     }
 
+    /// Looks at everything that is there.
+    pub(crate) fn list(&self) -> io::Result<Listing> {
+        scan::list(&self.directory, self.policy.owner_check)
+    }
+
     /// Opens what stands in the place of an entry that was listed.
     pub(crate) fn open_listed(
         &self,
@@ -146,8 +155,8 @@ impl Folder {
         hash: ModuleHash,
     ) -> io::Result<Result<(File, Attributes), Refusal>> {
         let owner_check = self.policy.owner_check;
-        match EngineFolder::open(&self.directory, engine, owner_check)? {
-            Ok(folder) => open_entry::open_file(&folder.directory, &hash.to_string(), owner_check),
+        match engine_folder::open(&self.directory, engine, owner_check)? {
+            Ok((folder, _)) => open_entry::open_file(&folder, &hash.to_string(), owner_check),
             Err(refusal) => Ok(Err(refusal)),
         }
     }

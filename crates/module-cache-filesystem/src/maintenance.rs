@@ -11,7 +11,7 @@ use crate::file_system_cache::FileSystemCache;
 use crate::ledger::LedgerGuard;
 use crate::open_entry::{self, Refusal};
 use crate::prune::{self, PruneOptions, PruneReport};
-use crate::scan::{self, Listed, Listing};
+use crate::scan::{Listed, Listing};
 use crate::usage::Usage;
 use crate::verify::{self, VerifyReport};
 use crate::{clock, layout};
@@ -255,8 +255,8 @@ impl FileSystemCache {
     }
 
     fn listing(&self) -> Result<Listing, CacheError> {
-        let folder = &*self.folder;
-        scan::list(&folder.directory, folder.policy.owner_check)
+        self.folder
+            .list()
             .map_err(|error| self.folder.error("list", "", error))
     }
 }

@@ -14,7 +14,7 @@ use crate::folder::Folder;
 use crate::hints::Hints;
 use crate::ledger::{LedgerGuard, blocks};
 use crate::lock::{self, Attempt};
-use crate::scan::{self, Listed, Listing};
+use crate::scan::{Listed, Listing};
 use crate::{clock, layout, permit, temporary};
 
 /// What [`FileSystemCache::prune`](crate::FileSystemCache::prune) shall reach. By default, the limit of the
@@ -66,7 +66,7 @@ pub(crate) fn shrink(
     size: u64,
     age: Option<Duration>,
 ) -> io::Result<PruneReport> {
-    let listing = scan::list(&folder.directory, folder.policy.owner_check)?;
+    let listing = folder.list()?;
     guard.correct(&listing)?;
     // Of what could not be listed only the ledger knows.
     let bytes = guard.total();
@@ -79,7 +79,7 @@ pub(crate) fn dry_run(
     size: u64,
     age: Option<Duration>,
 ) -> io::Result<PruneReport> {
-    let listing = scan::list(&folder.directory, folder.policy.owner_check)?;
+    let listing = folder.list()?;
     let bytes = listing.bytes();
     Ok(remove(folder, None, listing, bytes, size, age))
 }
@@ -107,7 +107,7 @@ fn remove(
     };
     let mut removed_from = BTreeSet::new();
     let now = clock::now();
-    for (last_use, entry) in by_last_use(&folder.directory, folder.hints.as_ref(), entries, now) {
+    for (last_use, entry) in by_last_use(folder, entries, now) {
         let expired = age.is_some_and(|age| now.saturating_sub(last_use) > age);
         if kept_bytes <= size && !expired {
             continue;
@@ -201,10 +201,9 @@ pub(crate) fn free_space(
     if lacking(space) > guard.total() || waited.is_some_and(|waited| waited < FRUITLESS) {
         return Ok(false);
     }
-    let listing = scan::list(directory, folder.policy.owner_check)?;
+    let listing = folder.list()?;
     guard.correct(&listing)?;
-    let hints = folder.hints.as_ref();
-    for (_, entry) in by_last_use(directory, hints, listing.entries, clock::now()) {
+    for (_, entry) in by_last_use(folder, listing.entries, clock::now()) {
         if evict(folder, guard, &entry) != Some(true) {
             continue;
         }
@@ -254,7 +253,8 @@ pub(crate) fn remove_stale_files(
     Ok(cleared)
 }
 
-/// Removes the files in `folder` that this crate made and whose locks are free, holding the lock: whoever wants one meanwhile sees that it is gone.
+/// Removes the files in `folder` that this crate made and whose locks are free, holding the lock: whoever wants one
+/// meanwhile sees that it is gone.
 fn clear(
     directory: &Directory,
     folder: &str,
@@ -286,26 +286,21 @@ fn clear(
 }
 
 /// When each entry was last used, the longest ago first; behind them those that are being compiled.
-fn by_last_use(
-    directory: &Directory,
-    hints: Option<&Hints>,
-    entries: Vec<Listed>,
-    now: Duration,
-) -> Vec<(Duration, Listed)> {
+fn by_last_use(folder: &Folder, entries: Vec<Listed>, now: Duration) -> Vec<(Duration, Listed)> {
     let mut entries: Vec<_> = entries
         .into_iter()
-        .map(|entry| (last_use(hints, &entry, now), entry))
+        .map(|entry| (last_use(folder.hints.as_ref(), &entry, now), entry))
         .collect();
     entries.sort_by_cached_key(|(last_use, entry)| (*last_use, entry.hash));
     let (wanted, mut rest): (Vec<_>, Vec<_>) = entries
         .into_iter()
-        .partition(|(_, entry)| permit::is_held(directory, &entry.engine, entry.hash));
+        .partition(|(_, entry)| permit::is_held(&folder.directory, &entry.engine, entry.hash));
     rest.extend(wanted);
     rest
 }
 
-/// What the hints say, or else when the entry was published. A time in the future was written under a wrong
-/// clock, and counts as now.
+/// What the hints say, or else when the entry was published. A use in the future was written under a wrong clock, and is
+/// not believed; an entry that was published in the future counts as published now.
 pub(crate) fn last_use(hints: Option<&Hints>, entry: &Listed, now: Duration) -> Duration {
     hints
         .map(|hints| hints.last_use(&entry.engine, entry.hash))

@@ -5,10 +5,9 @@ use std::io;
 use module_cache_core::ModuleHash;
 
 use crate::directory::{Attributes, Directory, Kind};
-use crate::engine_folder::EngineFolder;
 use crate::ledger::blocks;
 use crate::open_entry::Refusal;
-use crate::{layout, trust_check};
+use crate::{engine_folder, layout, trust_check};
 
 /// What is in the folder.
 #[derive(Debug, Default)]
@@ -69,9 +68,9 @@ pub(crate) fn list(version: &Directory, owner_check: Option<u32>) -> io::Result<
             listing.unknown_files.push(name);
             continue;
         }
-        match EngineFolder::open(version, &name, owner_check) {
-            Ok(Ok(folder)) => {
-                match list_engine(&folder.directory, &name, &mut listing) {
+        match engine_folder::open(version, &name, owner_check) {
+            Ok(Ok((folder, _))) => {
+                match list_engine(&folder, &name, &mut listing) {
                     // It was removed meanwhile, as happens to one that is empty.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => listing.unreadable(name, error),

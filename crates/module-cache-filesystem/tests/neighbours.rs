@@ -110,6 +110,14 @@ fn mode(path: impl AsRef<Path>) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
+/// Runs the test `name` again as a user, in a folder of that user's.
+fn as_somebody(name: &str) {
+    need_root();
+    let keep = tempfile::tempdir().unwrap();
+    chown(keep.path(), Some(SOMEBODY), None).unwrap();
+    as_user(SOMEBODY, name, keep.path().to_str().unwrap());
+}
+
 // Who controls the folder of an engine.
 
 #[test]
@@ -331,10 +339,7 @@ fn a_part_that_cannot_be_looked_at_makes_nobody_believe_that_there_is_less() {
         assert!(usage.bytes <= 10 * BLOCK, "{usage:?}");
         return;
     }
-    need_root();
-    let keep = tempfile::tempdir().unwrap();
-    chown(keep.path(), Some(SOMEBODY), None).unwrap();
-    as_user(SOMEBODY, name, keep.path().to_str().unwrap());
+    as_somebody(name);
 }
 
 /// Or two large saves at a time would clear the folder, and neither be stored.
@@ -393,10 +398,7 @@ fn without_the_right_to_write_a_save_is_skipped() {
         assert!(scene.save(&cache, 2).is_stored());
         return;
     }
-    need_root();
-    let keep = tempfile::tempdir().unwrap();
-    chown(keep.path(), Some(SOMEBODY), None).unwrap();
-    as_user(SOMEBODY, name, keep.path().to_str().unwrap());
+    as_somebody(name);
 }
 
 #[test]
@@ -506,11 +508,7 @@ fn what_cannot_be_removed_is_passed_over() {
         assert!(cache.stats().errors >= 5);
         return;
     }
-    need_root();
-    let keep = tempfile::tempdir().unwrap();
-    chown(keep.path(), Some(SOMEBODY), None).unwrap();
-    let name = "what_cannot_be_removed_is_passed_over";
-    as_user(SOMEBODY, name, keep.path().to_str().unwrap());
+    as_somebody("what_cannot_be_removed_is_passed_over");
 }
 
 #[test]
