@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
 use module_cache_core::{CacheError, Counters, Trust};
@@ -240,7 +240,7 @@ impl FileSystemCacheBuilder {
             silent: Silent::default(),
             counters: Counters::default(),
             limit: Mutex::default(),
-            stuck: Once::new(),
+            stuck: Mutex::default(),
         };
         let cache = FileSystemCache {
             folder: Arc::new(folder),

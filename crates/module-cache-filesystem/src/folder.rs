@@ -1,9 +1,10 @@
 //! The folder as it was opened: how entries in it are found, read, refused and removed.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
 use module_cache_core::{CacheError, Counters, EngineId, EntryKey, ModuleHash, SealedEntry, Trust};
@@ -33,8 +34,8 @@ pub(crate) struct Folder {
     pub(crate) counters: Counters,
     /// The limit, and of which file.
     pub(crate) limit: Mutex<Option<(Attributes, u64)>>,
-    /// Told once that entries cannot be removed.
-    pub(crate) stuck: Once,
+    /// Names of entries that could not be removed when they should leave.
+    pub(crate) stuck: Mutex<BTreeSet<String>>,
 }
 
 /// What was settled when the folder was opened.

@@ -106,11 +106,11 @@ impl Ledger {
         deadline: Instant,
     ) -> io::Result<Option<LedgerGuard<'a>>> {
         let (file, attributes) = loop {
-            let file = open_file(directory)?;
+            let file = directory.open_or_create(layout::LEDGER_FILE)?;
             if lock::exclusive_until(&file, deadline)? == Attempt::Held {
                 return Ok(None);
             }
-            let attributes = Directory::attributes_of_file(&file)?;
+            let attributes = examine(&file)?;
             match directory.attributes_of(layout::LEDGER_FILE) {
                 Ok(named) if is_same(&named, &attributes) => break (file, attributes),
                 // Somebody deleted it between opening and locking; others lock a new one.
@@ -139,18 +139,18 @@ impl Ledger {
     }
 }
 
-/// Opens the file, creating it if necessary, for this user alone: who could open it could lock it.
-fn open_file(directory: &Directory) -> io::Result<File> {
-    let file = directory.open_or_create(layout::LEDGER_FILE)?;
-    let attributes = Directory::attributes_of_file(&file)?;
+/// What the file is: a regular one, for this user alone, since who can open it can lock it.
+fn examine(file: &File) -> io::Result<Attributes> {
+    let attributes = Directory::attributes_of_file(file)?;
     if attributes.kind != Kind::File {
         let text = "the ledger is not a regular file";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     if attributes.mode & 0o077 != 0 {
-        Directory::make_private(&file)?;
+        Directory::make_private(file)?;
+        return Directory::attributes_of_file(file);
     }
-    Ok(file)
+    Ok(attributes)
 }
 
 /// A removal must not fail for want of space.

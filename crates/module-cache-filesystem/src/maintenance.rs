@@ -47,7 +47,10 @@ impl FileSystemCache {
             let size = options.max_size.map_or_else(|| folder.max_size(), Ok)?;
             let age = options.max_age.or(folder.policy.max_age);
             let (mut report, guard) = match guard {
-                Some(guard) => (prune::shrink(folder, guard, size, age)?, Some(&*guard)),
+                Some(guard) => (
+                    prune::shrink(folder, guard, size, u64::MAX, age)?,
+                    Some(&*guard),
+                ),
                 None => (prune::dry_run(folder, size, age)?, None),
             };
             report.stale_files = prune::remove_stale_files(&folder.directory, guard)?;

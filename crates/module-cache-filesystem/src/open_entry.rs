@@ -12,7 +12,7 @@ use crate::positional::read_exact_at;
 use crate::{clock, trust_check};
 
 /// Up to this size an entry is read in one call, with its footer: to map it takes longer.
-const SMALL: u64 = 64 << 10;
+pub(crate) const SMALL: u64 = 64 << 10;
 
 /// From this size on an entry is compared with the limit of the folder, and verified once before it is read into memory:
 /// who can write here could otherwise make us read and allocate what they like.

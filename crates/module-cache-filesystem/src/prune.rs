@@ -59,18 +59,21 @@ const DEFAULT_RESERVE: u64 = 256 << 20;
 const FRUITLESS: Duration = Duration::from_mins(10);
 
 /// Removes entries until the rest takes at most `size` bytes and none is older than `age`, and corrects the ledger by what
-/// was found. An entry that cannot be removed is passed over.
+/// was found. An entry that cannot be removed is passed over, and removing ends when such entries alone take more than
+/// `enough`: nothing leaves in vain.
 pub(crate) fn shrink(
     folder: &Folder,
     guard: &mut LedgerGuard<'_>,
     size: u64,
+    enough: u64,
     age: Option<Duration>,
 ) -> io::Result<PruneReport> {
     let listing = folder.list()?;
     guard.correct(&listing)?;
     // Of what could not be listed only the ledger knows.
     let bytes = guard.total();
-    Ok(remove(folder, Some(guard), listing, bytes, size, age))
+    let to = Target { size, enough, age };
+    Ok(remove(folder, Some(guard), listing, bytes, &to))
 }
 
 /// Finds out what [`shrink`] would remove.
@@ -81,7 +84,19 @@ pub(crate) fn dry_run(
 ) -> io::Result<PruneReport> {
     let listing = folder.list()?;
     let bytes = listing.bytes();
-    Ok(remove(folder, None, listing, bytes, size, age))
+    let to = Target {
+        size,
+        enough: u64::MAX,
+        age,
+    };
+    Ok(remove(folder, None, listing, bytes, &to))
+}
+
+/// What [`shrink`] is to reach.
+struct Target {
+    size: u64,
+    enough: u64,
+    age: Option<Duration>,
 }
 
 fn remove(
@@ -89,8 +104,7 @@ fn remove(
     mut guard: Option<&mut LedgerGuard<'_>>,
     listing: Listing,
     mut kept_bytes: u64,
-    size: u64,
-    age: Option<Duration>,
+    to: &Target,
 ) -> PruneReport {
     let Listing {
         entries,
@@ -106,23 +120,28 @@ fn remove(
         ..PruneReport::default()
     };
     let mut removed_from = BTreeSet::new();
+    let mut stuck_bytes: u64 = 0;
     let now = clock::now();
     for (last_use, entry) in by_last_use(folder, entries, now) {
-        let expired = age.is_some_and(|age| now.saturating_sub(last_use) > age);
-        if kept_bytes <= size && !expired {
+        let expired = to.age.is_some_and(|age| now.saturating_sub(last_use) > age);
+        if kept_bytes <= to.size && !expired {
             continue;
         }
+        let bytes = blocks(entry.attributes.size);
         if let Some(guard) = &mut guard {
             match evict(folder, guard, &entry) {
                 Some(true) => {}
                 Some(false) => continue,
                 None => {
                     report.stuck += 1;
+                    stuck_bytes = stuck_bytes.saturating_add(bytes);
+                    if stuck_bytes > to.enough {
+                        break;
+                    }
                     continue;
                 }
             }
         }
-        let bytes = blocks(entry.attributes.size);
         kept_bytes = kept_bytes.saturating_sub(bytes);
         report.kept -= 1;
         report.removed += 1;
@@ -140,6 +159,7 @@ fn remove(
 fn evict(folder: &Folder, guard: &mut LedgerGuard<'_>, entry: &Listed) -> Option<bool> {
     match guard.remove(&entry.name(), Some(&entry.attributes)) {
         Ok(freed) => {
+            folder.stuck.lock().remove(&entry.name());
             if freed.is_some() {
                 folder.counters.evict();
             }
@@ -147,13 +167,15 @@ fn evict(folder: &Folder, guard: &mut LedgerGuard<'_>, entry: &Listed) -> Option
         }
         Err(error) => {
             let error = folder.error("remove the entry", &entry.name(), error);
-            folder.stuck.call_once(|| {
+            let mut stuck = folder.stuck.lock();
+            if stuck.is_empty() {
                 let error: &(dyn std::error::Error + 'static) = &error;
                 tracing::warn!(
                     error,
                     "an entry cannot be removed; others are, in its place"
                 );
-            });
+            }
+            stuck.insert(entry.name());
             None
         }
     }
@@ -183,16 +205,16 @@ pub(crate) fn free_space(
     len: u64,
 ) -> io::Result<bool> {
     let directory = &folder.directory;
-    let reserve = match folder.policy.min_free {
-        Some(0) => return Ok(true),
-        Some(reserve) => reserve,
-        None => DEFAULT_RESERVE.min(directory.space()?.total / 20),
-    };
+    if folder.policy.min_free == Some(0) {
+        return Ok(true);
+    }
+    let mut space = directory.space()?;
+    let fit = DEFAULT_RESERVE.min(space.total / 20);
+    let reserve = folder.policy.min_free.unwrap_or(fit);
     let lacking = |space: Space| {
         let needed = blocks(len).saturating_add(reserve);
         needed.saturating_sub(space.available)
     };
-    let mut space = directory.space()?;
     if lacking(space) == 0 {
         return Ok(true);
     }
@@ -203,9 +225,18 @@ pub(crate) fn free_space(
     }
     let listing = folder.list()?;
     guard.correct(&listing)?;
+    let mut stuck_bytes: u64 = 0;
     for (_, entry) in by_last_use(folder, listing.entries, clock::now()) {
-        if evict(folder, guard, &entry) != Some(true) {
-            continue;
+        match evict(folder, guard, &entry) {
+            Some(true) => {}
+            Some(false) => continue,
+            None => {
+                stuck_bytes = stuck_bytes.saturating_add(blocks(entry.attributes.size));
+                if lacking(space) > guard.total().saturating_sub(stuck_bytes) {
+                    break;
+                }
+                continue;
+            }
         }
         let before = space;
         space = directory.space()?;
@@ -285,7 +316,8 @@ fn clear(
     Ok(cleared)
 }
 
-/// When each entry was last used, the longest ago first; behind them those that are being compiled.
+/// When each entry was last used, the longest ago first; behind them those that are being compiled. Before them all comes
+/// what could not be removed: whether it can be tells what the others are worth.
 fn by_last_use(folder: &Folder, entries: Vec<Listed>, now: Duration) -> Vec<(Duration, Listed)> {
     let mut entries: Vec<_> = entries
         .into_iter()
@@ -296,6 +328,10 @@ fn by_last_use(folder: &Folder, entries: Vec<Listed>, now: Duration) -> Vec<(Dur
         .into_iter()
         .partition(|(_, entry)| permit::is_held(&folder.directory, &entry.engine, entry.hash));
     rest.extend(wanted);
+    let stuck = folder.stuck.lock();
+    if !stuck.is_empty() {
+        rest.sort_by_cached_key(|(_, entry)| !stuck.contains(&entry.name()));
+    }
     rest
 }
 

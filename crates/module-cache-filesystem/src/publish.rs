@@ -153,8 +153,9 @@ fn make_room(
     }
     if guard.total().saturating_add(needed) > max {
         // Down to 90 %, so that the next saves need not look for room again.
-        let target = (max / 10 * 9).min(max - needed);
-        prune::shrink(folder, guard, target, folder.policy.max_age)?;
+        let enough = max - needed;
+        let size = (max / 10 * 9).min(enough);
+        prune::shrink(folder, guard, size, enough, folder.policy.max_age)?;
         if guard.total().saturating_add(needed) > max {
             return Ok(Some(SkipReason::NoSpace));
         }

@@ -12,6 +12,7 @@ use fs4::FileExt;
 use crate::directory::{Directory, Kind};
 use crate::ledger::{LedgerGuard, blocks};
 use crate::lock::{self, Attempt};
+use crate::open_entry::SMALL;
 use crate::{clock, interrupted, layout};
 
 /// When a file on a file system without locks has no writer any more.
@@ -51,8 +52,11 @@ impl<'a> Temporary<'a> {
         Ok(temporary)
     }
 
-    /// Takes the space on the disk.
+    /// Takes the space on the disk. For what is small, writing it tells as soon.
     pub(crate) fn allocate(&self, len: u64) -> io::Result<()> {
+        if len <= SMALL {
+            return Ok(());
+        }
         match interrupted::again(|| FileExt::allocate(&self.file, len)) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
             outcome => outcome,

@@ -512,6 +512,47 @@ fn what_cannot_be_removed_is_passed_over() {
 }
 
 #[test]
+fn nothing_leaves_for_an_entry_that_has_no_room_beside_what_cannot_be_removed() {
+    if let Some(folder) = role::role() {
+        let scene = Scene::at(Path::new(&folder));
+        let cache = scene.with(|options| options.max_size(10 * BLOCK));
+        let other = Scene {
+            engine: TestEngine::new("other"),
+            ..Scene::at(Path::new(&folder))
+        };
+        let save = |scene: &Scene, n, blocks: usize| {
+            let wasm = wasm(n, blocks * 4096 - 1000);
+            let module = scene.engine.compile(&wasm).unwrap();
+            let saved = cache.save(ModuleHash::of(&wasm), &scene.engine, &module);
+            saved.unwrap().is_stored()
+        };
+        let kept = || (1..3).filter(|&n| save_is_there(&other, &cache, n)).count();
+        let save_small = || (1..3).for_each(|n| assert!(save(&other, n, 1)));
+        // What was used longer ago than what cannot be removed may be lost once, before that is known.
+        save_small();
+        assert!(save(&scene, 0, 7));
+        chmod(scene.engine_folder(), 0o555);
+        assert!(!save(&other, 9, 4));
+        save_small();
+        assert!(!save(&other, 9, 4));
+        assert_eq!(kept(), 2);
+        // What has room beside it is stored.
+        assert!(save(&other, 9, 2));
+        assert!(cache.usage().unwrap().bytes <= 10 * BLOCK);
+        // And when it can be removed it is.
+        chmod(scene.engine_folder(), 0o755);
+        assert!(save(&other, 10, 4));
+        return;
+    }
+    as_somebody("nothing_leaves_for_an_entry_that_has_no_room_beside_what_cannot_be_removed");
+}
+
+fn save_is_there(scene: &Scene, cache: &FileSystemCache, n: u64) -> bool {
+    let hash = ModuleHash::of(&wasm(n, 4096 - 1000));
+    cache.contains(hash, &scene.engine).unwrap()
+}
+
+#[test]
 fn another_users_folder_with_an_engines_name_wedges_nothing() {
     const NAME: &str = "other-0123456789abcdef";
     if let Some(folder) = role::role() {
