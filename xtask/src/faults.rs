@@ -99,7 +99,14 @@ impl Subject {
     fn build(workspace: &Workspace) -> Result<Self> {
         let mut build = process::cargo(&workspace.root);
         build.args(["build", "--package", "module-cache-filesystem"]);
-        build.args(["--example", "fault_subject", "--message-format", "json"]);
+        build.args([
+            "--features",
+            "bundle",
+            "--example",
+            "fault_subject",
+            "--message-format",
+            "json",
+        ]);
         let mut built = process::executables(&mut build)?;
         let Some(program) = built.remove("fault_subject") else {
             bail!("cargo did not say where fault_subject is");

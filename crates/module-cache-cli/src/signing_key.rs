@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use module_cache::backend::{SigningKey, Trust};
+use module_cache::backend::{SharedKey, Trust};
 
 use crate::args::{SIGNING_KEY, TrustArgs, variable};
 use crate::messages;
@@ -63,10 +63,10 @@ fn parse(text: &[u8]) -> Result<Trust> {
     const WRONG: &str =
         "not a key, which is 64 hexadecimal digits; `openssl rand -hex 32` makes one";
     let text = str::from_utf8(text).ok().context(WRONG)?;
-    let keys: Result<Vec<SigningKey>, _> = text.split_whitespace().map(str::parse).collect();
+    let keys: Result<Vec<SharedKey>, _> = text.split_whitespace().map(str::parse).collect();
     let mut keys = keys.ok().context(WRONG)?.into_iter();
     let first = keys.next().context(WRONG)?;
-    Ok(keys.fold(Trust::signed(first), Trust::accepting))
+    Ok(keys.fold(Trust::shared(first), Trust::accepting))
 }
 
 fn warn_if_others_can_read(path: &Path, file: &File) {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::Debug;
 
-use crate::{CacheError, CompilePermit, EntryKey, SaveOutcome, SealedEntry};
+use crate::{CacheError, CompilePermit, EntryKey, Promotion, SaveOutcome, SealedEntry};
 
 /// A storage of [`SealedEntry`]s, which knows nothing of engines.
 ///
@@ -25,6 +25,25 @@ pub trait EntryStore: Debug {
     ///
     /// When the storage cannot work; never because of one bad entry.
     fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError>;
+
+    /// Looks up an entry and hands it to `to`, a faster store. The default is a [`get`](Self::get) and a
+    /// [`put`](Self::put); a store that is far away hands it on while it comes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`get`](Self::get).
+    fn promote(
+        &self,
+        key: &EntryKey,
+        to: &dyn EntryStore,
+    ) -> Result<Option<Promotion>, CacheError> {
+        let Some(entry) = self.get(key)? else {
+            return Ok(None);
+        };
+        let outcome = to.put(key, &entry);
+        let entry = (!matches!(outcome, Ok(SaveOutcome::Stored { .. }))).then_some(entry);
+        Ok(Some(Promotion { outcome, entry }))
+    }
 
     /// Stores an entry, in whole or not at all, in place of any that cannot be used.
     ///

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::sync::Arc;
 
 use crate::{
-    CacheError, CompilePermit, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, SaveOutcome,
-    SealedEntry,
+    CacheError, CompilePermit, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, Promotion,
+    SaveOutcome, SealedEntry,
 };
 
 macro_rules! forward {
@@ -64,6 +64,10 @@ macro_rules! forward {
         impl<C: EntryStore + ?Sized> EntryStore for $pointer {
             fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
                 (**self).get(key)
+            }
+
+            fn promote(&self, key: &EntryKey, to: &dyn EntryStore) -> Result<Option<Promotion>, CacheError> {
+                (**self).promote(key, to)
             }
 
             fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {

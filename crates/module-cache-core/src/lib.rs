@@ -9,7 +9,6 @@
 //! on top is safe code, and [`load_entry`] is the one place where stored bytes become a module.
 
 mod artifact;
-mod artifact_digest;
 mod compile_permit;
 mod engine;
 mod engine_id;
@@ -20,15 +19,22 @@ mod error;
 mod footer;
 mod forward;
 mod hashed_module;
+mod incoming;
+#[cfg(feature = "ed25519")]
+mod key_pair;
 mod listed_entry;
 mod load_entry;
+mod manifest;
 mod module_cache;
 mod module_hash;
 mod optional;
+mod parallel;
 mod parallel_hash;
+mod promotion;
 mod save_outcome;
+mod seal;
 mod sealed_entry;
-mod signing_key;
+mod shared_key;
 mod stats;
 mod store_cache;
 mod thread_slot;
@@ -42,16 +48,22 @@ pub use engine_instance::{EndHandler, EngineInstance, InstanceId, WeakEngineInst
 pub use entry_key::EntryKey;
 pub use entry_store::EntryStore;
 pub use error::{CacheError, EngineError, InvalidEntry, panic_message};
-pub use footer::{FOOTER_LEN, Footer, strip_footer};
+pub use footer::{Encoding, FOOTER_LEN, Footer, strip_footer};
 pub use hashed_module::HashedModule;
+pub use incoming::Incoming;
+#[cfg(feature = "ed25519")]
+pub use key_pair::{SigningKey, VerifyingKey};
 pub use listed_entry::ListedEntry;
 pub use load_entry::{load_entry, open_entry, put_entry, save_entry};
+pub use manifest::{FRAME_LEN, Frame};
 pub use module_cache::ModuleCache;
 pub use module_hash::{ModuleHash, ParseHashError};
+pub use promotion::Promotion;
 pub use save_outcome::{SaveOutcome, SkipReason};
+pub use seal::Seal;
 pub use sealed_entry::SealedEntry;
-pub use signing_key::{KeyId, ParseKeyError, SigningKey};
+pub use shared_key::{KeyId, ParseKeyError, SharedKey};
 pub use stats::{CacheStats, Counters};
 pub use store_cache::StoreCache;
 pub use thread_slot::{ThreadCounter, ThreadSlot};
-pub use trust::Trust;
+pub use trust::{AcceptedKey, Trust};

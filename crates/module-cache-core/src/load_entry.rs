@@ -46,10 +46,13 @@ pub fn open_entry<E: ArtifactEngine>(
         let mismatch = InvalidEntry::KeyMismatch(Box::new(*entry.key()));
         return Err(EngineError::new("cannot load the entry", mismatch));
     }
+    let artifact = entry
+        .into_artifact()
+        .map_err(|error| EngineError::new("cannot load the entry", error))?;
     // SAFETY: a `SealedEntry` of this key exists only if its artifact was made by `serialize` on an engine
     // with the key's engine id and stays unchanged: that is the type's invariant, promised to or checked
     // by every one of its constructors. The engine's own id was compared just above.
-    unsafe { engine.deserialize(entry.into_artifact()) }
+    unsafe { engine.deserialize(artifact) }
 }
 
 /// Stores a module as an entry of `store`. A cache over a store calls this for its `save`.

@@ -6,8 +6,6 @@ use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
-use blake3::hazmat::Mode;
-
 use crate::parallel_hash;
 
 /// Names a WebAssembly module by its contents: the BLAKE3 of the wasm, 32 bytes.
@@ -28,7 +26,7 @@ pub struct ModuleHash([u8; 32]);
 impl ModuleHash {
     /// Hashes wasm that is in memory, on all cores when it is large.
     pub fn of(wasm: &[u8]) -> Self {
-        Self(parallel_hash::hash_slices(&Mode::Hash, [wasm, &[]]))
+        Self(parallel_hash::hash_slice(wasm))
     }
 
     /// Hashes a file without holding it in memory, on all cores when it is large.
@@ -58,7 +56,7 @@ impl ModuleHash {
             hasher.update_reader(file)?;
             return Ok(Self(*hasher.finalize().as_bytes()));
         }
-        parallel_hash::hash_read(&Mode::Hash, metadata.len(), &|piece, offset| {
+        parallel_hash::hash_read(metadata.len(), &|piece, offset| {
             read_exact_at(file, piece, offset)
         })
         .map(Self)
@@ -104,12 +102,12 @@ impl FromStr for ModuleHash {
 pub struct ParseHashError;
 
 #[cfg(unix)]
-fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
 }
 
 #[cfg(windows)]
-fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
         let count = std::os::windows::fs::FileExt::seek_read(file, buffer, offset)?;
         if count == 0 {
@@ -122,7 +120,7 @@ fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Res
 }
 
 #[cfg(not(any(unix, windows)))]
-fn read_exact_at(_: &File, _: &mut [u8], _: u64) -> io::Result<()> {
+pub(crate) fn read_exact_at(_: &File, _: &mut [u8], _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

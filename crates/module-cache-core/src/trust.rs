@@ -1,86 +1,223 @@
-//! Which stored entries a reader accepts, and how a writer seals them.
+//! Whose entries a reader accepts, and how a writer signs.
 
 use std::io;
 
-use blake3::hazmat::{ContextKey, Mode, hash_derive_key_context};
-
-use crate::{InvalidEntry, KeyId, SigningKey, footer::Footer, parallel_hash};
+use crate::footer::{Encoding, Footer, Signature};
+use crate::manifest::{FRAME_LEN, Manifest};
+use crate::{InvalidEntry, KeyId, Seal, SharedKey, parallel};
+#[cfg(feature = "ed25519")]
+use crate::{SigningKey, VerifyingKey};
 
 /// Why a reader may believe what it finds in a storage.
 ///
 /// ```
-/// use module_cache_core::{SigningKey, Trust};
+/// use module_cache_core::{SharedKey, Trust};
 ///
-/// let (new, old) = (SigningKey::from_bytes([1; 32]), SigningKey::from_bytes([2; 32]));
-/// let trust = Trust::signed(new).accepting(old);
+/// let (new, old) = (SharedKey::from_bytes([1; 32]), SharedKey::from_bytes([2; 32]));
+/// let trust = Trust::shared(new).accepting(old);
 /// # let _ = trust;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Trust {
-    /// The first one signs; all are accepted. Empty: entries carry a checksum only.
-    keys: Vec<SigningKey>,
+    signer: Option<Signer>,
+    /// Empty: who wrote an entry does not matter.
+    accepted: Vec<AcceptedKey>,
+}
+
+#[derive(Debug, Clone)]
+enum Signer {
+    Shared(SharedKey),
+    #[cfg(feature = "ed25519")]
+    Pair(SigningKey),
+}
+
+/// A key by which a reader knows who wrote an entry.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum AcceptedKey {
+    /// The secret that writers and readers share.
+    Shared(SharedKey),
+    /// The public half of a writer's pair.
+    #[cfg(feature = "ed25519")]
+    Public(VerifyingKey),
+}
+
+impl From<SharedKey> for AcceptedKey {
+    fn from(key: SharedKey) -> Self {
+        Self::Shared(key)
+    }
+}
+
+#[cfg(feature = "ed25519")]
+impl From<VerifyingKey> for AcceptedKey {
+    fn from(key: VerifyingKey) -> Self {
+        Self::Public(key)
+    }
+}
+
+impl AcceptedKey {
+    fn id(&self) -> KeyId {
+        match self {
+            Self::Shared(key) => key.id(),
+            #[cfg(feature = "ed25519")]
+            Self::Public(key) => key.id(),
+        }
+    }
+
+    fn accepts(&self, footer: &Footer) -> bool {
+        match (self, &footer.signature) {
+            // In constant time: it is a secret until it is found.
+            (Self::Shared(key), Signature::Shared { tag, .. }) => {
+                key.tag(&footer.statement()) == blake3::Hash::from_bytes(*tag)
+            }
+            #[cfg(feature = "ed25519")]
+            (Self::Public(key), Signature::Ed25519 { signature, .. }) => {
+                key.verifies(&footer.statement(), signature)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Trust {
-    /// Entries are sealed with `key`, and only signed ones are accepted.
-    pub fn signed(key: SigningKey) -> Self {
-        Self { keys: vec![key] }
+    /// Entries are signed with a secret that all share, and only such entries are accepted.
+    pub fn shared(key: SharedKey) -> Self {
+        Self {
+            accepted: vec![key.clone().into()],
+            signer: Some(Signer::Shared(key)),
+        }
     }
 
-    /// Accepts entries that are sealed with `key` too, as during the rotation of keys.
+    /// Entries are signed with the secret half of a pair, and only such entries are accepted.
+    #[cfg(feature = "ed25519")]
+    pub fn signed(key: SigningKey) -> Self {
+        Self {
+            accepted: vec![key.verifying_key().into()],
+            signer: Some(Signer::Pair(key)),
+        }
+    }
+
+    /// Only entries are accepted that were signed with the secret half of one of these pairs. Nothing can be signed, so a
+    /// storage is read-only under this trust.
+    ///
+    /// # Panics
+    ///
+    /// If there is no key.
+    #[cfg(feature = "ed25519")]
+    pub fn signed_by(keys: impl IntoIterator<Item = VerifyingKey>) -> Self {
+        let accepted: Vec<_> = keys.into_iter().map(AcceptedKey::from).collect();
+        assert!(
+            !accepted.is_empty(),
+            "a reader needs a key to know writers by"
+        );
+        Self {
+            signer: None,
+            accepted,
+        }
+    }
+
+    /// Accepts entries that are signed with `key` too, as during the rotation of keys.
     ///
     /// # Panics
     ///
     /// If the trust is [unauthenticated](Self::unauthenticated): its safety rests on something else, and
     /// one key more would not add any.
     #[must_use]
-    pub fn accepting(mut self, key: SigningKey) -> Self {
+    pub fn accepting(mut self, key: impl Into<AcceptedKey>) -> Self {
         assert!(
-            !self.keys.is_empty(),
+            self.is_signed(),
             "an unauthenticated storage has no keys to add to"
         );
-        self.keys.push(key);
+        self.accepted.push(key.into());
         self
     }
 
-    /// Entries carry a checksum, which finds damage and proves nothing about who wrote them.
+    /// Entries carry checksums, which find damage and prove nothing about who wrote them. Of one that was signed, the
+    /// signature is kept and not looked at.
     ///
     /// # Safety
     ///
     /// Only those who may run code in this process can write to the storage that this is used for: what
     /// lies in it will be executed.
     pub unsafe fn unauthenticated() -> Self {
-        Self { keys: Vec::new() }
+        Self {
+            signer: None,
+            accepted: Vec::new(),
+        }
     }
 
     /// Whether only signed entries are accepted.
     pub fn is_signed(&self) -> bool {
-        !self.keys.is_empty()
+        !self.accepted.is_empty()
     }
 
-    /// Checks whether this reader would accept an entry with such a footer, before its bytes are looked
-    /// at.
+    /// Whether entries can be made that this trust accepts.
+    pub fn can_write(&self) -> bool {
+        self.signer.is_some() || !self.is_signed()
+    }
+
+    /// The names of the accepted keys, that which signs first.
+    pub fn key_ids(&self) -> impl Iterator<Item = KeyId> {
+        self.accepted.iter().map(AcceptedKey::id)
+    }
+
+    /// Whether this reader would look at an entry that says it was signed so. What it says is not proven by that.
     ///
     /// # Errors
     ///
     /// When the entry has no signature where one is needed, or one of an unknown key.
-    pub fn check(&self, footer: &Footer) -> Result<(), InvalidEntry> {
-        self.mode_of(footer).map(drop)
+    pub fn check_key(&self, key: Option<KeyId>) -> Result<(), InvalidEntry> {
+        match key {
+            _ if !self.is_signed() => Ok(()),
+            None => Err(InvalidEntry::Unsigned),
+            Some(id) if self.key_ids().any(|accepted| accepted == id) => Ok(()),
+            Some(id) => Err(InvalidEntry::UnknownKey(id)),
+        }
     }
 
-    /// Verifies a whole entry, stored bytes and footer, of which `footer` was parsed.
+    /// Verifies that an entry with such a footer was made by somebody whose entries are accepted. Of its bytes nothing is
+    /// known then but what they should be.
     ///
     /// # Errors
     ///
-    /// When it is not accepted, or its seal does not match.
-    pub fn verify(&self, footer: &Footer, entry: &[u8]) -> Result<(), InvalidEntry> {
-        let mode = self.mode_of(footer)?;
-        let sealed = footer.sealed_len_of(entry.len() as u64)?;
-        let sealed = usize::try_from(sealed)
-            .unwrap_or(entry.len())
-            .min(entry.len());
-        let hash = parallel_hash::hash_slices(&mode.as_mode(), [&entry[..sealed], &[]]);
-        compare(hash, footer)
+    /// When it has no signature where one is needed, one of an unknown key, or a forged one.
+    pub fn check(&self, footer: &Footer) -> Result<(), InvalidEntry> {
+        self.check_key(footer.key_id())?;
+        let named = |key: &&AcceptedKey| Some(key.id()) == footer.key_id();
+        let genuine = !self.is_signed()
+            || self
+                .accepted
+                .iter()
+                .filter(named)
+                .any(|key| key.accepts(footer));
+        if genuine {
+            Ok(())
+        } else {
+            Err(InvalidEntry::Corrupt("its signature does not match"))
+        }
+    }
+
+    /// Verifies a whole entry, of which `footer` was parsed and the content stands in it as engines use it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not accepted, or damaged.
+    pub fn verify(&self, footer: &Footer, entry: &[u8]) -> Result<Seal, InvalidEntry> {
+        self.check(footer)?;
+        Self::verify_checksums(footer, entry)
+    }
+
+    /// The same for an entry of which the origin is known.
+    pub(crate) fn verify_checksums(footer: &Footer, entry: &[u8]) -> Result<Seal, InvalidEntry> {
+        let read = |piece: &mut [u8], offset| {
+            let found = usize::try_from(offset)
+                .ok()
+                .and_then(|at| entry.get(at..)?.get(..piece.len()));
+            piece.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        };
+        verify_content(footer, entry.len() as u64, &read)
+            .unwrap_or(Err(InvalidEntry::Corrupt("it is shorter than it says")))
     }
 
     /// The same for an entry of `len` bytes that is not in memory: `read` fills a buffer with the bytes at an offset, and
@@ -94,74 +231,69 @@ impl Trust {
         footer: &Footer,
         len: u64,
         read: &(dyn Fn(&mut [u8], u64) -> io::Result<()> + Sync),
-    ) -> io::Result<Result<(), InvalidEntry>> {
-        let sealed = self.mode_of(footer).and_then(|mode| {
-            let sealed = footer.sealed_len_of(len)?;
-            Ok((mode, sealed))
-        });
-        let (mode, sealed) = match sealed {
-            Ok(sealed) => sealed,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let hash = parallel_hash::hash_read(&mode.as_mode(), sealed, read)?;
-        Ok(compare(hash, footer))
-    }
-
-    /// How a writer seals, and the name of the key it does so with.
-    pub(crate) fn sealing(&self) -> (SealMode, Option<KeyId>) {
-        match self.keys.first() {
-            Some(key) => (SealMode::Signed(key.seal_key()), Some(key.id())),
-            None => (SealMode::checksum(), None),
+    ) -> io::Result<Result<Seal, InvalidEntry>> {
+        match self.check(footer) {
+            Ok(()) => verify_content(footer, len, read),
+            Err(reason) => Ok(Err(reason)),
         }
     }
 
-    /// How an entry with this footer was sealed, if that is accepted.
-    pub(crate) fn mode_of(&self, footer: &Footer) -> Result<SealMode, InvalidEntry> {
-        match footer.key_id {
-            None if self.is_signed() => Err(InvalidEntry::Unsigned),
-            None => Ok(SealMode::checksum()),
-            Some(id) => match self.keys.iter().find(|key| key.id() == id) {
-                Some(key) => Ok(SealMode::Signed(key.seal_key())),
-                None => Err(InvalidEntry::UnknownKey(id)),
+    /// Signs a footer as a writer does.
+    ///
+    /// # Errors
+    ///
+    /// When there is no key to sign with.
+    pub(crate) fn sign(&self, footer: &mut Footer) -> io::Result<()> {
+        let statement = footer.statement();
+        footer.signature = match &self.signer {
+            Some(Signer::Shared(key)) => Signature::Shared {
+                id: key.id(),
+                tag: key.tag(&statement).into(),
             },
-        }
-    }
-}
-
-/// Compares in constant time: a seal with a key is a secret until it is found.
-fn compare(hash: [u8; 32], footer: &Footer) -> Result<(), InvalidEntry> {
-    if blake3::Hash::from_bytes(hash) == blake3::Hash::from_bytes(footer.seal) {
+            #[cfg(feature = "ed25519")]
+            Some(Signer::Pair(key)) => Signature::Ed25519 {
+                id: key.verifying_key().id(),
+                signature: key.sign(&statement),
+            },
+            None if self.is_signed() => {
+                let text = "there is no secret key to sign with";
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+            }
+            None => Signature::None,
+        };
         Ok(())
-    } else {
-        Err(InvalidEntry::Corrupt("its checksum does not match"))
     }
 }
 
-/// The hash that makes a seal.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) enum SealMode {
-    Checksum(ContextKey),
-    Signed([u8; 32]),
-}
-
-impl SealMode {
-    pub(crate) fn checksum() -> Self {
-        Self::Checksum(hash_derive_key_context(
-            "module-cache 2026 sealed entry v1 checksum",
-        ))
+fn verify_content(
+    footer: &Footer,
+    len: u64,
+    read: &(dyn Fn(&mut [u8], u64) -> io::Result<()> + Sync),
+) -> io::Result<Result<Seal, InvalidEntry>> {
+    if footer.encoding(len) != Ok(Encoding::Raw) {
+        return Ok(Err(InvalidEntry::Corrupt(
+            "its length is not what its footer says",
+        )));
     }
-
-    pub(crate) fn as_mode(&self) -> Mode<'_> {
-        match self {
-            Self::Checksum(key) => Mode::DeriveKeyMaterial(key),
-            Self::Signed(key) => Mode::KeyedHash(key),
+    let manifest_len = usize::try_from(footer.manifest_len()).map_err(io::Error::other)?;
+    let mut manifest = Vec::new();
+    manifest.try_reserve_exact(manifest_len)?;
+    manifest.resize(manifest_len, 0);
+    read(&mut manifest, footer.artifact_len())?;
+    let manifest = match Manifest::parse(&manifest, footer) {
+        Ok(manifest) => manifest,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let frames = manifest.frames();
+    let checked = parallel::map(frames.len(), || {
+        let mut buffer = Vec::new();
+        move |index: usize| {
+            let frame = &frames[index];
+            buffer.resize(frame.content_len(), 0);
+            read(&mut buffer, (index * FRAME_LEN) as u64)?;
+            Ok(frame.check_content(&buffer))
         }
-    }
-
-    pub(crate) fn hasher(&self) -> blake3::Hasher {
-        match self {
-            Self::Checksum(key) => blake3::hazmat::HasherExt::new_from_context_key(key),
-            Self::Signed(key) => blake3::Hasher::new_keyed(key),
-        }
-    }
+    })?;
+    let checked: Result<(), InvalidEntry> = checked.into_iter().collect();
+    Ok(checked.map(|()| Seal::of_parts(footer.clone(), manifest)))
 }

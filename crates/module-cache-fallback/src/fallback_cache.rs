@@ -81,7 +81,12 @@ impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for Fallbac
         module: &E::Module,
     ) -> Result<SaveOutcome, CacheError> {
         let above = self.primary.save(hash, engine, module);
-        let below = self.fallback.save(hash, engine, module);
+        let key = EntryKey::new(hash, *engine.id());
+        let passed_on = match (&above, self.primary.entries(), self.fallback.entries()) {
+            (Ok(SaveOutcome::Stored { .. }), Some(from), Some(to)) => pass_on(&key, from, to),
+            _ => None,
+        };
+        let below = passed_on.unwrap_or_else(|| self.fallback.save(hash, engine, module));
         let (above, below) = both(above, below)?;
         let above_is_storage = self.primary.entries().is_some();
         let outlived = !above_is_storage && self.fallback.entries().is_some();
@@ -163,10 +168,10 @@ impl<P, F> FallbackCache<P, F> {
         F: ModuleCache<E>,
     {
         let key = EntryKey::new(hash, *engine.id());
-        let Some(entry) = from.get(&key)? else {
+        let Some(promotion) = from.promote(&key, to)? else {
             return Ok(None);
         };
-        let promoted = to.put(&key, &entry);
+        let promoted = promotion.outcome;
         log_promotion(hash, &promoted);
         if let Ok(SaveOutcome::Skipped(
             reason @ (SkipReason::NoSpace | SkipReason::TooLarge | SkipReason::Occupied),
@@ -185,6 +190,14 @@ impl<P, F> FallbackCache<P, F> {
                 }
             }
         }
+        // What was kept above, and cannot be loaded there, is still below.
+        let entry = match promotion.entry {
+            Some(entry) => Some(entry),
+            None => from.get(&key)?,
+        };
+        let Some(entry) = entry else {
+            return Ok(None);
+        };
         self.primary
             .load_sealed(hash, engine, entry)
             .or_else(|error| {
@@ -209,6 +222,16 @@ impl<P, F> FallbackCache<P, F> {
         }
         Ok(found)
     }
+}
+
+/// Stores below what was just stored above, so that a module is serialized once; `None` if it is not to be had there.
+fn pass_on(
+    key: &EntryKey,
+    from: &dyn EntryStore,
+    to: &dyn EntryStore,
+) -> Option<Result<SaveOutcome, CacheError>> {
+    let entry = from.get(key).ok().flatten()?;
+    Some(to.put(key, &entry))
 }
 
 /// All that comes of a promotion: a failed one never fails a hit.

@@ -181,6 +181,7 @@ fn what_somebody_else_promoted_meanwhile_is_loaded_from_above() {
     let cache = StoreCache(above).with_fallback(below);
     assert!(cache.save(key, &engine, &module).unwrap().is_stored());
     let (primary, fallback) = (&cache.primary().0, &cache.fallback().0);
+    let before = primary.calls(Method::Load);
 
     // The first look above comes before that promotion.
     primary.inject(Method::Load, Fault::Error);
@@ -192,8 +193,25 @@ fn what_somebody_else_promoted_meanwhile_is_loaded_from_above() {
         drop(held);
         assert_eq!(load.join().unwrap().wasm(), wasm);
     });
-    assert_eq!(primary.calls(Method::Load), 2);
+    assert_eq!(primary.calls(Method::Load) - before, 2);
     assert_eq!(fallback.calls(Method::Load), 1);
+}
+
+#[test]
+fn a_module_is_serialized_once_for_all_storages() {
+    let engine = TestEngine::new("fallback");
+    let wasm = wasm(1, 1000);
+    let key = ModuleHash::of(&wasm);
+    let module = engine.compile(&wasm).unwrap();
+    let store = || StoreCache(ReferenceStore::new());
+    let below = store().with_fallback(store());
+    let cache = Memory::new().with_fallback(store()).with_fallback(store());
+    assert!(cache.save(key, &engine, &module).unwrap().is_stored());
+    assert_eq!(engine.serializes(), 1);
+    assert_eq!(cache.primary().fallback().0.len(), 1);
+    assert_eq!(cache.fallback().0.len(), 1);
+    assert!(below.save(key, &engine, &module).unwrap().is_stored());
+    assert_eq!(engine.serializes(), 2);
 }
 
 #[test]

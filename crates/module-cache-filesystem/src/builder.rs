@@ -21,14 +21,14 @@ use crate::{Verification, interrupted, layout, storage, trust_check};
 /// Options for opening a [`FileSystemCache`]; made by [`FileSystemCache::builder`].
 ///
 /// ```
-/// use module_cache_core::{SigningKey, Trust};
+/// use module_cache_core::{SharedKey, Trust};
 /// use module_cache_filesystem::{FileSystemCache, Verification};
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let folder = folder.path().join("modules");
 /// let cache = FileSystemCache::builder(&folder)
 ///     .verification(Verification::Always)
-///     .trust(Trust::signed(SigningKey::from_bytes([7; 32])))
+///     .trust(Trust::shared(SharedKey::from_bytes([7; 32])))
 ///     .open()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -41,6 +41,7 @@ use crate::{Verification, interrupted, layout, storage, trust_check};
 pub struct FileSystemCacheBuilder {
     root: PathBuf,
     trust: Option<Trust>,
+    origins: Option<Trust>,
     verify: Verify,
     strict: bool,
     skip_permission_checks: bool,
@@ -72,6 +73,7 @@ impl FileSystemCacheBuilder {
         Self {
             root,
             trust: None,
+            origins: None,
             verify: Verify::When(Verification::default()),
             strict: false,
             skip_permission_checks: false,
@@ -90,6 +92,15 @@ impl FileSystemCacheBuilder {
     /// By default entries carry a checksum, and the folder's owner and permissions say who wrote them.
     pub fn trust(mut self, trust: Trust) -> Self {
         self.trust = Some(trust);
+        self
+    }
+
+    /// Of entries that were fetched from elsewhere and came signed, uses only those that `trust` accepts: when a key is
+    /// revoked, this ends what it signed here, too. What was compiled here is signed by nobody.
+    ///
+    /// By default, what was accepted when it was fetched is used as long as it is there.
+    pub fn origins(mut self, trust: Trust) -> Self {
+        self.origins = Some(trust);
         self
     }
 
@@ -225,6 +236,7 @@ impl FileSystemCacheBuilder {
         }
         let policy = Policy {
             trust,
+            origins: self.origins,
             min_free: self.min_free,
             max_age: self.max_age,
             verify: self.verify,

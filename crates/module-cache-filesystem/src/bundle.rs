@@ -1,14 +1,18 @@
 //! Bundles: many entries in one tar stream, to be carried to another folder.
 //!
-//! A member is a sealed entry as `docs/format.md` describes it, named `<engine>/<module hash>` for those who
+//! A member is a sealed entry in its transport encoding, as `docs/format.md` describes it, named `<engine>/<module hash>` for those who
 //! list the archive. Reading a bundle, the name is not believed: the footer says what an entry is.
 
 mod export;
 mod import;
 
+use std::io::{self, Read, Write};
+
+use module_cache_core::{CacheError, ListedEntry, Trust};
+
+use crate::FileSystemCache;
+
 pub use export::ExportReport;
-pub(crate) use export::export;
-pub(crate) use import::import;
 pub use import::{ImportReport, Refused};
 
 /// The largest entry in a bundle: one is held in memory at a time.
@@ -16,3 +20,76 @@ const MAX_ENTRY: u64 = 4 << 30;
 
 /// The most members that a bundle has, so that reading one comes to an end.
 const MAX_MEMBERS: u64 = 1_000_000;
+
+/// Machine code shrinks by two thirds at any level; higher ones cost much more and bring little.
+const LEVEL: i32 = 3;
+
+fn compress(content: &[u8]) -> io::Result<Vec<u8>> {
+    zstd::bulk::compress(content, LEVEL)
+}
+
+fn decompress(stored: &[u8], content: &mut [u8]) -> io::Result<()> {
+    if zstd::bulk::decompress_to_buffer(stored, content)? == content.len() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
+    }
+}
+
+impl FileSystemCache {
+    /// Writes the entries that `select` chooses to one tar stream, for [`import`](Self::import) elsewhere: compressed, and
+    /// signed under `trust` where nobody has signed them.
+    ///
+    /// Each entry is verified first, and one that cannot be used, or is signed with a key that `trust` does not accept, is
+    /// left out and reported. Equal entries under an equal trust give the same bytes. Memory is taken for one entry at a
+    /// time.
+    ///
+    /// ```
+    /// use module_cache_core::{Compile, ModuleCache, ModuleHash, SharedKey, Trust};
+    /// # use module_cache_filesystem::FileSystemCache;
+    /// # use module_cache_testkit::{TestEngine, wasm};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let here = FileSystemCache::open(folder.path().join("here"))?;
+    /// # let there = FileSystemCache::open(folder.path().join("there"))?;
+    /// # let (engine, wasm) = (TestEngine::new("doc"), wasm(1, 100));
+    /// # here.save(ModuleHash::of(&wasm), &engine, &engine.compile(&wasm)?)?;
+    ///
+    /// let trust = Trust::shared(SharedKey::from_bytes([7; 32]));
+    /// let mut bundle = Vec::new();
+    /// here.export(&|entry| entry.bytes < 64 << 20, &trust, &mut bundle)?;
+    /// assert_eq!(there.import(&mut &bundle[..], &trust)?.stored, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be listed, or `out` fails; what was written is then no whole bundle.
+    pub fn export(
+        &self,
+        select: &dyn Fn(&ListedEntry) -> bool,
+        trust: &Trust,
+        out: &mut dyn Write,
+    ) -> Result<ExportReport, CacheError> {
+        let mut chosen = self.list()?;
+        chosen.retain(select);
+        export::export(&self.folder, chosen, trust, out)
+    }
+
+    /// Stores the entries of a tar stream that [`export`](Self::export) wrote, each verified under `trust`. Who signed them
+    /// is kept.
+    ///
+    /// Importing installs code that will be executed: under [`Trust::unauthenticated`], the code of whoever
+    /// made the bundle. What is not a proven entry is refused and reported. A bundle that is damaged or hostile costs
+    /// memory for one entry at a time, which is no larger than the limit of this folder, and time in proportion to what it
+    /// holds, uncompressed. The names in it mean nothing: an entry is stored under the key in its footer. What was stored
+    /// stays when an import ends early. Where the entries exceed the limits of the cache, storing the later ones removes
+    /// others, as a save does.
+    ///
+    /// # Errors
+    ///
+    /// When the folder is not writable or takes none of the entries, when `bundle` cannot be read, and when it is no
+    /// bundle or has nothing in it. What is wrong with its members, or with their places in the folder, is in the report.
+    pub fn import(&self, bundle: &mut dyn Read, trust: &Trust) -> Result<ImportReport, CacheError> {
+        import::import(self, bundle, trust)
+    }
+}

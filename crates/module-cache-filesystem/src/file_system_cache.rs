@@ -214,7 +214,7 @@ impl EntryStore for FileSystemCache {
         let folder = &*self.folder;
         if !folder.policy.trust.is_signed()
             && let Ok(Ok((_, opened))) = folder.open_entry(key)
-            && let Err(refusal) = opened.verify(&folder.policy.trust)
+            && let Err(refusal) = opened.verify(folder.policy.trust_in(opened.key_id()))
         {
             folder.refused(&layout::entry(key), &refusal);
             return;

@@ -7,13 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use module_cache_core::{CacheError, Counters, EngineId, EntryKey, ModuleHash, SealedEntry, Trust};
+use module_cache_core::{
+    CacheError, Counters, EngineId, EntryKey, KeyId, ModuleHash, SealedEntry, Trust,
+};
 use parking_lot::Mutex;
 
 use crate::directory::{Attributes, Directory};
 use crate::engine_folder::{self, EngineFolder, EngineFolders};
 use crate::heartbeat::Silent;
-use crate::hints::{Hints, Known};
+use crate::hints::{Hints, Proof};
 use crate::ledger::{Ledger, LedgerGuard};
 use crate::open_entry::{self, OpenEntry, Refusal};
 use crate::scan::{self, Listing};
@@ -42,6 +44,8 @@ pub(crate) struct Folder {
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) trust: Trust,
+    /// Whose entries are used of those that were fetched from elsewhere; `None` for everybody's.
+    pub(crate) origins: Option<Trust>,
     /// `None` for what is fit for the disk.
     pub(crate) min_free: Option<u64>,
     pub(crate) max_age: Option<Duration>,
@@ -54,12 +58,20 @@ pub(crate) struct Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Map {
     All,
-    /// Those that were written here since the file system was mounted.
+    /// Those that were written here since the file system was mounted: of these alone there are stamps.
     Own,
     None,
 }
 
 impl Policy {
+    /// Under which trust an entry is verified that says that it was signed so.
+    pub(crate) fn trust_in(&self, key: Option<KeyId>) -> &Trust {
+        match &self.origins {
+            Some(origins) if key.is_some() => origins,
+            _ => &self.trust,
+        }
+    }
+
     pub(crate) fn map_on(&self, storage: Storage) -> Map {
         match storage {
             // Who has a key says that others can write here.
@@ -129,11 +141,9 @@ impl Folder {
         folder: &EngineFolder,
         key: &EntryKey,
     ) -> io::Result<Result<OpenEntry, Refusal>> {
-        let Policy {
-            trust, owner_check, ..
-        } = &self.policy;
+        let policy = &self.policy;
         let leaf = layout::leaf(key);
-        let opened = OpenEntry::open(&folder.directory, &leaf, key, trust, *owner_check)?;
+        let opened = OpenEntry::open(&folder.directory, &leaf, key, policy)?;
         if let Ok(entry) = &opened
             && entry.is_large()
             && !self.max_size().is_ok_and(|max| entry.len() <= max)
@@ -170,23 +180,19 @@ impl Folder {
         };
         let sight = entry.sight(folder.session);
         let hint = self.hints.as_ref().map(|hints| (hints, hints.find(key)));
-        let has = |known| {
-            hint.as_ref()
-                .is_some_and(|(_, hint)| hint.has(&sight, known))
-        };
-        let record = |known| {
+        let known = hint.as_ref().is_some_and(|(_, hint)| hint.has(&sight));
+        let record = |proof| {
             if let Some((hints, hint)) = &hint {
-                hints.record(hint, &sight, known);
+                hints.record(hint, &sight, proof);
             }
         };
-        let verified = has(Known::Verified);
         let map = match self.policy.map_on(folder.storage) {
             Map::All => true,
-            Map::Own => verified || has(Known::Written),
+            Map::Own => known,
             Map::None => false,
         };
         if !map || !folder.holds(&sight.attributes) {
-            let copy = entry.into_private_copy(&self.policy.trust)?;
+            let copy = entry.into_private_copy(&self.policy)?;
             if copy.is_ok() {
                 record(None);
             }
@@ -195,12 +201,12 @@ impl Folder {
         let known = match self.policy.verify {
             Verify::Never => true,
             Verify::When(Verification::Always) => false,
-            Verify::When(Verification::OncePerBoot) => verified,
+            Verify::When(Verification::OncePerBoot) => known,
         };
-        if !known && let Err(refusal) = entry.verify(&self.policy.trust) {
+        if !known && let Err(refusal) = entry.verify(self.policy.trust_in(entry.key_id())) {
             return Ok(Err(refusal));
         }
-        record((!known).then_some(Known::Verified));
+        record((!known).then_some(Proof::Read));
         // SAFETY: the entry was verified just now; or earlier this boot on this mount, since when the file's time of
         // change shows that nobody wrote to it; or the caller of `never_verify` vouched for it. Only this
         // user or root can write to it, by the owner and mode that `open_entry` checked on this descriptor and on that

@@ -12,9 +12,9 @@
 //! | 16..24 | last use, seconds since 1970 |
 //! | 24..124 | five stamps, the latest first |
 //!
-//! A stamp is the first 20 bytes of the BLAKE3 of what is known (that the file was verified, or that it was written here),
-//! the session, and the device, inode, size and time of change (ns) of the file. Containers that share a folder see it
-//! through mounts of their own, and each has a stamp.
+//! A stamp says that a file is what it should be. It is the first 20 bytes of the BLAKE3 of the session, and of device,
+//! inode, size and time of change (ns) of the file. Containers that share a folder see it through mounts of their own, and
+//! each has a stamp.
 
 use std::fs::File;
 use std::io;
@@ -38,13 +38,28 @@ const BUCKETS: u64 = 1 << 15;
 /// How much later a use must be to be written down: recency decides what is evicted, not what is right.
 const USE_GRANULARITY: Duration = Duration::from_secs(30);
 
-/// What a stamp says of a file.
+/// How it is known that a file is what it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
-    /// That it was published through this mount since the machine started.
+pub(crate) enum Proof {
+    /// What was proven was written to it, and it was published.
     Written,
-    /// That its contents were compared with their seal since then.
-    Verified,
+    /// Its contents were read and compared.
+    Read,
+}
+
+impl Proof {
+    /// Whether a change since then would show in the times of the file.
+    fn is_lasting(self, sight: &Sight) -> bool {
+        let Sight {
+            attributes, seen, ..
+        } = *sight;
+        match self {
+            // Until it was published nobody else had it. A file system that keeps whole seconds would hide what others do in
+            // the next one.
+            Self::Written => attributes.changed % 1_000_000_000 != 0,
+            Self::Read => table::is_settled(attributes.changed, seen),
+        }
+    }
 }
 
 /// The table of hints, open.
@@ -118,18 +133,15 @@ impl Hints {
     /// Writes down that the entry was used at `seen`, when it had these attributes, and what is now known of it. A use soon
     /// after the last one is not written.
     ///
-    /// A file that just changed may change again without showing it, so that it was verified is written down later. That
-    /// it was written here is as true of a file that changed.
-    pub(crate) fn record(&self, hint: &Hint, sight: &Sight, known: Option<Known>) {
-        let Sight {
-            attributes, seen, ..
-        } = *sight;
+    /// A file that just changed may change again without showing it, so that it was verified is written down later.
+    pub(crate) fn record(&self, hint: &Hint, sight: &Sight, proof: Option<Proof>) {
+        let seen = sight.seen;
         // A use in the future was written under a wrong clock: the present one is what counts.
         let elapsed = seen.checked_sub(hint.last_use());
         let fresh = elapsed.is_some_and(|elapsed| elapsed < USE_GRANULARITY);
-        let stamp = known
-            .filter(|known| *known == Known::Written || table::is_settled(attributes.changed, seen))
-            .and_then(|known| sight.stamp(known));
+        let stamp = proof
+            .filter(|proof| proof.is_lasting(sight))
+            .and_then(|_| sight.stamp());
         if fresh && stamp.is_none() {
             return;
         }
@@ -157,9 +169,8 @@ pub(crate) struct Sight {
 }
 
 impl Sight {
-    fn stamp(&self, known: Known) -> Option<[u8; STAMP]> {
+    fn stamp(&self) -> Option<[u8; STAMP]> {
         let digest = table::digest(&[
-            known as u64,
             self.session?,
             self.attributes.device,
             self.attributes.inode,
@@ -183,13 +194,11 @@ impl Hint {
         Duration::from_secs(u64_at(&self.slot, 16))
     }
 
-    /// Whether this is known of a file that looks like this now.
-    pub(crate) fn has(&self, sight: &Sight, known: Known) -> bool {
+    /// Whether a file that looks like this now is known to be what it should be.
+    pub(crate) fn has(&self, sight: &Sight) -> bool {
         let stamps = &self.slot[STAMPS_AT..STAMPS_AT + STAMPS * STAMP];
         let stamps = stamps.as_chunks::<STAMP>().0;
-        sight
-            .stamp(known)
-            .is_some_and(|stamp| stamps.contains(&stamp))
+        sight.stamp().is_some_and(|stamp| stamps.contains(&stamp))
     }
 }
 
@@ -262,12 +271,12 @@ mod tests {
         }
     }
 
-    fn use_of(hints: &Hints, n: u32, sight: &Sight, known: Option<Known>) {
-        hints.record(&hints.find(&key(n)), sight, known);
+    fn use_of(hints: &Hints, n: u32, sight: &Sight, proof: Option<Proof>) {
+        hints.record(&hints.find(&key(n)), sight, proof);
     }
 
-    fn has(hints: &Hints, n: u32, sight: &Sight, known: Known) -> bool {
-        hints.find(&key(n)).has(sight, known)
+    fn has(hints: &Hints, n: u32, sight: &Sight) -> bool {
+        hints.find(&key(n)).has(sight)
     }
 
     #[test]
@@ -275,34 +284,28 @@ mod tests {
         let fixture = fixture();
         let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
         let (file, known) = (attributes(), sight(attributes()));
-        assert!(!has(&hints, 1, &known, Known::Verified));
-        use_of(&hints, 1, &known, Some(Known::Verified));
-        assert!(has(&hints, 1, &known, Known::Verified));
-        assert!(!has(&hints, 1, &known, Known::Written));
+        assert!(!has(&hints, 1, &known));
+        use_of(&hints, 1, &known, Some(Proof::Read));
+        assert!(has(&hints, 1, &known));
         for other in [
             Attributes { device: 9, ..file },
             Attributes { inode: 9, ..file },
             Attributes { size: 9, ..file },
             Attributes { changed: 9, ..file },
         ] {
-            assert!(!has(&hints, 1, &sight(other), Known::Verified), "{other:?}");
+            assert!(!has(&hints, 1, &sight(other)), "{other:?}");
         }
-        assert!(!has(&hints, 2, &known, Known::Verified));
+        assert!(!has(&hints, 2, &known));
         // Another boot, or another mount.
         for session in [Some(8), None] {
-            assert!(!has(
-                &hints,
-                1,
-                &Sight { session, ..known },
-                Known::Verified
-            ));
+            assert!(!has(&hints, 1, &Sight { session, ..known }));
         }
         let unknown = Sight {
             session: None,
             ..known
         };
-        use_of(&hints, 3, &unknown, Some(Known::Verified));
-        assert!(!has(&hints, 3, &unknown, Known::Verified));
+        use_of(&hints, 3, &unknown, Some(Proof::Read));
+        assert!(!has(&hints, 3, &unknown));
     }
 
     #[test]
@@ -314,10 +317,10 @@ mod tests {
             ..sight(attributes())
         };
         for mount in 0..STAMPS as u64 {
-            use_of(&hints, 1, &of_mount(mount), Some(Known::Verified));
+            use_of(&hints, 1, &of_mount(mount), Some(Proof::Read));
         }
         for mount in 0..STAMPS as u64 {
-            assert!(has(&hints, 1, &of_mount(mount), Known::Verified), "{mount}");
+            assert!(has(&hints, 1, &of_mount(mount)), "{mount}");
         }
     }
 
@@ -335,8 +338,22 @@ mod tests {
                     ..attributes()
                 })
             };
-            use_of(&hints, 1, &file, Some(Known::Verified));
-            assert_eq!(has(&hints, 1, &file, Known::Verified), stamped, "{age}");
+            use_of(&hints, 1, &file, Some(Proof::Read));
+            assert_eq!(has(&hints, 1, &file), stamped, "{age}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_here_is_stamped_at_once_unless_times_are_whole_seconds() {
+        let fixture = fixture();
+        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+        for (changed, stamped) in [(3_000_000_000, false), (3_000_000_001, true)] {
+            let file = sight(Attributes {
+                changed,
+                ..attributes()
+            });
+            use_of(&hints, 1, &file, Some(Proof::Written));
+            assert_eq!(has(&hints, 1, &file), stamped, "{changed}");
         }
     }
 
@@ -388,8 +405,7 @@ mod tests {
         .unwrap();
         let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
         for n in 0..50 {
-            assert!(!has(&hints, n, &sight(attributes()), Known::Verified));
-            assert!(!has(&hints, n, &sight(attributes()), Known::Written));
+            assert!(!has(&hints, n, &sight(attributes())));
         }
     }
 }

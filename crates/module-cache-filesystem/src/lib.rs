@@ -42,6 +42,7 @@ compile_error!(
 );
 
 mod builder;
+#[cfg(feature = "bundle")]
 mod bundle;
 mod clock;
 mod default_dir;
@@ -73,6 +74,7 @@ mod verification;
 mod verify;
 
 pub use builder::FileSystemCacheBuilder;
+#[cfg(feature = "bundle")]
 pub use bundle::{ExportReport, ImportReport, Refused};
 pub use file_system_cache::FileSystemCache;
 pub use prune::{PruneOptions, PruneReport};

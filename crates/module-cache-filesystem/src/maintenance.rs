@@ -1,12 +1,10 @@
 //! What an operator does with a folder: look at it, check it, make it smaller. Every one of these is safe
 //! beside running programs.
 
-use std::io::{Read, Write};
 use std::time::UNIX_EPOCH;
 
-use module_cache_core::{CacheError, EntryStore, InvalidEntry, ListedEntry, SealedEntry, Trust};
+use module_cache_core::{CacheError, EntryStore, InvalidEntry, ListedEntry, SealedEntry};
 
-use crate::bundle::{self, ExportReport, ImportReport};
 use crate::file_system_cache::FileSystemCache;
 use crate::ledger::LedgerGuard;
 use crate::open_entry::{self, Refusal};
@@ -200,61 +198,6 @@ impl FileSystemCache {
             .remove(&name, None)
             .map(|freed| freed.unwrap_or(0))
             .map_err(|error| self.folder.error("remove the entry", &name, error))
-    }
-
-    /// Writes the entries that `select` chooses to one tar stream, sealed under `trust`, for
-    /// [`import`](Self::import) elsewhere.
-    ///
-    /// Each entry is verified first, and one that cannot be used is left out and reported. Equal entries
-    /// under an equal trust give the same bytes. Memory is taken for one entry at a time.
-    ///
-    /// ```
-    /// use module_cache_core::{Compile, ModuleCache, ModuleHash, SigningKey, Trust};
-    /// # use module_cache_filesystem::FileSystemCache;
-    /// # use module_cache_testkit::{TestEngine, wasm};
-    /// # let folder = tempfile::tempdir()?;
-    /// # let here = FileSystemCache::open(folder.path().join("here"))?;
-    /// # let there = FileSystemCache::open(folder.path().join("there"))?;
-    /// # let (engine, wasm) = (TestEngine::new("doc"), wasm(1, 100));
-    /// # here.save(ModuleHash::of(&wasm), &engine, &engine.compile(&wasm)?)?;
-    ///
-    /// let trust = Trust::signed(SigningKey::from_bytes([7; 32]));
-    /// let mut bundle = Vec::new();
-    /// here.export(&|entry| entry.bytes < 64 << 20, &trust, &mut bundle)?;
-    /// assert_eq!(there.import(&mut &bundle[..], &trust)?.stored, 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// When the folder cannot be listed, or `out` fails; what was written is then no whole bundle.
-    pub fn export(
-        &self,
-        select: &dyn Fn(&ListedEntry) -> bool,
-        trust: &Trust,
-        out: &mut dyn Write,
-    ) -> Result<ExportReport, CacheError> {
-        let mut chosen = self.list()?;
-        chosen.retain(select);
-        bundle::export(&self.folder, chosen, trust, out)
-    }
-
-    /// Stores the entries of a tar stream that [`export`](Self::export) wrote, each verified under `trust`
-    /// and sealed anew as this cache seals.
-    ///
-    /// Importing installs code that will be executed: under [`Trust::unauthenticated`], the code of whoever
-    /// made the bundle. A bundle that is damaged or hostile costs time in proportion to its length and
-    /// memory for its largest member, and what is not a proven entry is refused and reported. The names in
-    /// it mean nothing: an entry is stored under the key in its footer. What was stored stays when an import
-    /// ends early. Where the entries exceed the limits of the cache, storing the later ones removes others,
-    /// as a save does.
-    ///
-    /// # Errors
-    ///
-    /// When the folder is not writable or takes none of the entries, when `bundle` cannot be read, and when it is no
-    /// bundle or has nothing in it. What is wrong with its members, or with their places in the folder, is in the report.
-    pub fn import(&self, bundle: &mut dyn Read, trust: &Trust) -> Result<ImportReport, CacheError> {
-        bundle::import(self, bundle, trust)
     }
 
     fn listing(&self) -> Result<Listing, CacheError> {

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use module_cache_core::{EntryKey, FOOTER_LEN, Footer, InvalidEntry, SealedEntry, Trust};
+use module_cache_core::{EntryKey, FOOTER_LEN, Footer, InvalidEntry, KeyId, SealedEntry, Trust};
 
 use crate::directory::{Attributes, Directory, Kind};
+use crate::folder::Policy;
 use crate::hints::Sight;
 use crate::positional::read_exact_at;
 use crate::{clock, trust_check};
@@ -56,11 +57,10 @@ impl OpenEntry {
         folder: &Directory,
         name: &str,
         key: &EntryKey,
-        trust: &Trust,
-        owner_check: Option<u32>,
+        policy: &Policy,
     ) -> io::Result<Result<Self, Refusal>> {
         let seen = clock::now();
-        let (file, attributes) = match open_file(folder, name, owner_check)? {
+        let (file, attributes) = match open_file(folder, name, policy.owner_check)? {
             Ok(opened) => opened,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -72,7 +72,11 @@ impl OpenEntry {
         };
         let checked = Footer::parse(&tail)
             .and_then(|footer| footer.check(key, attributes.size).map(|()| footer))
-            .and_then(|footer| trust.check(&footer).map(|()| footer));
+            .and_then(|footer| {
+                let signer = footer.key_id();
+                policy.trust_in(signer).check_key(signer)?;
+                Ok(footer)
+            });
         Ok(match checked {
             Ok(footer) => Ok(Self {
                 file,
@@ -88,6 +92,11 @@ impl OpenEntry {
     /// The length of the file.
     pub(crate) fn len(&self) -> u64 {
         self.attributes.size
+    }
+
+    /// The key that it says it was signed with.
+    pub(crate) fn key_id(&self) -> Option<KeyId> {
+        self.footer.key_id()
     }
 
     /// Whether it takes long to read, and much memory.
@@ -115,7 +124,7 @@ impl OpenEntry {
             }),
         };
         match verified {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(reason)) => Err(Refusal::Invalid { reason, attributes }),
             Err(error) => Err(unreadable(&error)),
         }
@@ -142,9 +151,10 @@ impl OpenEntry {
     /// The outer error is a lack of memory; the inner one, of this entry alone.
     pub(crate) fn into_private_copy(
         mut self,
-        trust: &Trust,
+        policy: &Policy,
     ) -> io::Result<Result<SealedEntry<'static>, Refusal>> {
         let attributes = self.attributes;
+        let trust = policy.trust_in(self.key_id());
         if self.is_large()
             && let Err(refusal) = self.verify(trust)
         {

@@ -8,9 +8,10 @@ use module_cache_core::{CacheError, EntryKey, SaveOutcome, SealedEntry, SkipReas
 use crate::directory::{Directory, Kind};
 use crate::engine_folder::EngineFolder;
 use crate::folder::Folder;
-use crate::hints::{Known, Sight};
+use crate::hints::{Proof, Sight};
 use crate::ledger::{Ledger, LedgerGuard, blocks};
 use crate::open_entry::Refusal;
+use crate::positional::write_all_at;
 use crate::prune;
 use crate::temporary::{self, Temporary};
 use crate::{clock, layout};
@@ -76,12 +77,17 @@ fn write_and_rename(
     temporary.allocate(entry.len())?;
     drop(guard);
 
-    let mut file = temporary.file();
-    entry.write_to(&folder.policy.trust, &mut file)?;
+    let file = temporary.file();
+    entry.write_at(&folder.policy.trust, &|offset, bytes| {
+        write_all_at(file, bytes, offset)
+    })?;
     Directory::seal_permissions(file)?;
     // Without this, a crash could leave the name with none of the bytes. A name that is lost is a miss, so
-    // the directory is not synced.
-    file.sync_all()?;
+    // the directory is not synced. What was fetched is still where it came from: the first load after a crash finds that
+    // it is damaged.
+    if !entry.is_incoming() {
+        file.sync_all()?;
+    }
     let inode = Directory::attributes_of_file(file)?.inode;
 
     let Some(mut guard) = ledger.lock(directory)? else {
@@ -109,7 +115,7 @@ fn write_and_rename(
             attributes,
             seen,
         };
-        hints.record(&hints.find(key), &sight, Some(Known::Written));
+        hints.record(&hints.find(key), &sight, Some(Proof::Written));
     }
     Ok(None)
 }

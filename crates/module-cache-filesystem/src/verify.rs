@@ -155,7 +155,7 @@ fn check(folder: &Folder, entry: &Listed) -> Result<(), Failure> {
     if footer.key().hash() != entry.hash || footer.key().engine().to_string() != entry.engine {
         return Err(invalid(InvalidEntry::KeyMismatch(Box::new(*footer.key()))));
     }
-    let trust = &folder.policy.trust;
+    let trust = folder.policy.trust_in(footer.key_id());
     footer
         .check(footer.key(), attributes.size)
         .map_err(invalid)?;
@@ -163,6 +163,7 @@ fn check(folder: &Folder, entry: &Listed) -> Result<(), Failure> {
     let read = |piece: &mut [u8], offset| read_exact_at(&file, piece, offset);
     trust
         .verify_read(&footer, attributes.size, &read)?
+        .map(drop)
         .map_err(invalid)
 }
 

@@ -9,13 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use module_cache_core::{
-    Compile, Engine, EntryKey, ListedEntry, ModuleCache, ModuleHash, SaveOutcome, SigningKey,
-    SkipReason, Trust,
+    Compile, Engine, EntryKey, FOOTER_LEN, ListedEntry, ModuleCache, ModuleHash, SaveOutcome,
+    SharedKey, SkipReason, Trust,
 };
 use module_cache_filesystem::{FileSystemCache, PruneOptions, Verification};
 use module_cache_testkit::{TestEngine, wasm};
-
-const FOOTER_LEN: usize = 192;
 
 /// A folder with one stored module, whose engine panics if it is ever given anything but proven code.
 struct Folder {
@@ -223,6 +221,17 @@ fn an_entry_that_others_can_write_to_is_not_believed() {
     folder.heals("an entry of mode 666");
 }
 
+/// Ends the file in a footer that says that its content is so long.
+fn enlarge(file: &fs::File, footer: &mut [u8], len: u64) {
+    for at in [16, 24] {
+        footer[at..at + 8].copy_from_slice(&len.to_le_bytes());
+    }
+    let (fields, checksum) = footer.split_at_mut(FOOTER_LEN - 32);
+    checksum.copy_from_slice(&blake3::derive_key("module-cache 2026 footer v1", fields));
+    let manifest = len.div_ceil(1 << 20) * 72;
+    std::os::unix::fs::FileExt::write_all_at(file, footer, len + manifest).unwrap();
+}
+
 #[test]
 fn a_signed_entry_that_claims_to_be_enormous_is_not_read() {
     let folder = Folder::new();
@@ -231,17 +240,14 @@ fn a_signed_entry_that_claims_to_be_enormous_is_not_read() {
     let whole = fs::read(folder.entry()).unwrap();
     let (len, footer) = (4_u64 << 40, &whole[whole.len() - FOOTER_LEN..]);
     let mut footer = footer.to_vec();
-    for at in [16, 24] {
-        footer[at..at + 8].copy_from_slice(&len.to_le_bytes());
-    }
-    let key = SigningKey::from_bytes([1; 32]);
+    let key = SharedKey::from_bytes([1; 32]);
     footer[10] = 1;
     let id: Vec<u8> = (0..32)
         .step_by(2)
         .map(|at| u8::from_str_radix(&key.id().to_string()[at..at + 2], 16).unwrap())
         .collect();
-    footer[144..160].copy_from_slice(&id);
-    std::os::unix::fs::FileExt::write_all_at(&file, &footer, len).unwrap();
+    footer[176..192].copy_from_slice(&id);
+    enlarge(&file, &mut footer, len);
     fs::set_permissions(
         folder.root.join("enormous"),
         fs::Permissions::from_mode(0o444),
@@ -250,7 +256,7 @@ fn a_signed_entry_that_claims_to_be_enormous_is_not_read() {
     fs::rename(folder.root.join("enormous"), folder.entry()).unwrap();
 
     let cache = FileSystemCache::builder(&folder.root)
-        .trust(Trust::signed(key))
+        .trust(Trust::shared(key))
         .open()
         .unwrap();
     assert!(cache.load(folder.key(), &folder.engine).unwrap().is_none());
@@ -265,12 +271,9 @@ fn an_unsigned_entry_that_claims_to_be_enormous_is_a_miss() {
     // The largest file that any file system here takes is far larger than a cache may become.
     let len = 15_u64 << 40;
     let mut footer = whole[whole.len() - FOOTER_LEN..].to_vec();
-    for at in [16, 24] {
-        footer[at..at + 8].copy_from_slice(&len.to_le_bytes());
-    }
     fs::remove_file(folder.entry()).unwrap();
     let file = fs::File::create(folder.entry()).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&file, &footer, len).unwrap();
+    enlarge(&file, &mut footer, len);
     fs::set_permissions(folder.entry(), fs::Permissions::from_mode(0o444)).unwrap();
     assert!(!folder.misses("an enormous entry"));
     let report = folder.cache().verify(true, &|_| ()).unwrap();

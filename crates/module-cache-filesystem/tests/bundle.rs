@@ -7,13 +7,15 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use module_cache_core::{CacheError, Compile, ModuleCache, ModuleHash, SigningKey, Trust};
+use module_cache_core::{
+    CacheError, Compile, FOOTER_LEN, ModuleCache, ModuleHash, SharedKey, Trust,
+};
 use module_cache_filesystem::{FileSystemCache, FileSystemCacheBuilder, ImportReport};
 use module_cache_testkit::{TestEngine, wasm};
 use tar::{EntryType, Header};
 
 const BLOCK: usize = 512;
-const FOOTER_LEN: usize = 192;
+const MANIFEST_LEN: usize = 72;
 
 #[test]
 fn an_exported_folder_is_imported_byte_for_byte() {
@@ -112,7 +114,7 @@ fn a_damaged_entry_is_left_out_and_reported() {
     assert_eq!(report.skipped.len(), 1);
     assert_eq!(report.skipped[0].0, source.version().join(&path));
     assert!(
-        report.skipped[0].1.contains("checksum"),
+        report.skipped[0].1.contains("damaged"),
         "{:?}",
         report.skipped
     );
@@ -137,18 +139,18 @@ fn a_signed_bundle_is_imported_with_its_key_alone() {
     let bundle = source.bundle(&signed(1));
 
     let target = Folder::new();
-    for (trust, reason) in [
-        (signed(2), "not among the accepted ones"),
-        (unauthenticated(), "not among the accepted ones"),
-    ] {
-        let report = target.import(&bundle, &trust);
-        assert_eq!((report.stored, report.refused.len()), (0, 3));
-        assert!(report.refused[0].reason.contains(reason), "{report:?}");
-    }
+    let report = target.import(&bundle, &signed(2));
+    assert_eq!((report.stored, report.refused.len()), (0, 3));
+    let reason = &report.refused[0].reason;
+    assert!(reason.contains("not among the accepted ones"), "{report:?}");
     assert_eq!(target.files(), []);
 
     assert_eq!(target.import(&bundle, &signed(1)).stored, 3);
-    assert_eq!(target.files(), source.files(), "sealed as this cache seals");
+    // Who signed them is kept, so they can go on from here.
+    let again = target.bundle(&unauthenticated());
+    assert_eq!(Folder::new().import(&again, &signed(1)).stored, 3);
+    // Whoever does not ask who signed them takes them, too.
+    assert_eq!(Folder::new().import(&again, &unauthenticated()).stored, 3);
 }
 
 #[test]
@@ -165,13 +167,59 @@ fn an_unsigned_bundle_is_refused_by_who_demands_a_signature() {
 }
 
 #[test]
-fn a_cache_with_a_key_exports_and_imports_under_any_trust() {
+fn nothing_that_was_signed_gets_another_signature() {
     let source = Folder::with(|builder| builder.trust(signed(1)));
     source.save(&source.engine, 0, SIZE);
     let bundle = source.bundle(&unauthenticated());
     let target = Folder::with(|builder| builder.trust(signed(2)));
-    assert_eq!(target.import(&bundle, &unauthenticated()).stored, 1);
-    assert!(target.loads(&target.engine, 0, SIZE));
+    let report = target.cache.import(&mut &bundle[..], &unauthenticated());
+    let error = format!("{:?}", report.unwrap_err());
+    assert!(error.contains("UnknownKey"), "{error}");
+    let report = source.cache.export(&|_| true, &signed(2), &mut Vec::new());
+    assert_eq!(report.unwrap().skipped.len(), 1);
+    let both = Folder::with(|builder| {
+        let accepted = SharedKey::from_bytes([1; 32]);
+        builder.trust(signed(2).accepting(accepted))
+    });
+    assert_eq!(both.import(&bundle, &unauthenticated()).stored, 1);
+    assert!(both.loads(&both.engine, 0, SIZE));
+}
+
+#[test]
+fn what_a_revoked_key_signed_is_not_used_where_that_is_asked_for() {
+    let bundle = Folder::of(2).bundle(&signed(1));
+    let target = Folder::new();
+    assert_eq!(target.import(&bundle, &signed(1)).stored, 2);
+    target.save(&target.engine, 7, SIZE);
+    let open = |origins: Trust| {
+        let builder = FileSystemCache::builder(target.cache.root());
+        builder.origins(origins).open().unwrap()
+    };
+    let has = |cache: &FileSystemCache, n| {
+        let hash = ModuleHash::of(&wasm(n, SIZE));
+        let loaded = cache.load(hash, &target.engine).unwrap().is_some();
+        assert_eq!(cache.contains(hash, &target.engine).unwrap(), loaded);
+        loaded
+    };
+    let (rotated, revoked) = (
+        open(signed(2).accepting(SharedKey::from_bytes([1; 32]))),
+        open(signed(2)),
+    );
+    for _ in 0..2 {
+        assert!(has(&rotated, 0) && has(&rotated, 1) && has(&rotated, 7));
+        assert!(!has(&revoked, 0) && !has(&revoked, 1));
+        assert!(
+            has(&revoked, 7),
+            "what was compiled here is signed by nobody"
+        );
+    }
+    assert_eq!(revoked.verify(false, &|_| ()).unwrap().faults.len(), 2);
+    // A save replaces it.
+    let wasm = wasm(0, SIZE);
+    let module = target.engine.compile(&wasm).unwrap();
+    let saved = revoked.save(ModuleHash::of(&wasm), &target.engine, &module);
+    assert!(saved.unwrap().is_stored());
+    assert!(has(&revoked, 0));
 }
 
 #[test]
@@ -406,7 +454,7 @@ fn a_bundle_cut_anywhere_gives_what_was_whole_and_says_so() {
         match target.cache.import(&mut &cut[..], &unauthenticated()) {
             Ok(report) => {
                 assert_eq!(report.refused.len(), 1, "{len}: {report:?}");
-                let whole = (len + BLOCK - ENTRY_LEN) / MEMBER_LEN;
+                let whole = (len + MEMBER_LEN - BLOCK - ENTRY_LEN) / MEMBER_LEN;
                 assert_eq!(report.stored, whole as u64, "{len}");
             }
             Err(_) => assert!(len < BLOCK, "{len}"),
@@ -510,9 +558,12 @@ fn ten_thousand_mutated_bundles_harm_nothing() {
 /// Imports so many mutations of the source's bundle into one folder. Returns how many good members, bad
 /// members and bad bundles there were.
 fn import_mutated(source: &Folder, mut random: Random, rounds: u64) -> [u64; 3] {
-    let saved = source.files();
+    let mut saved = source.files();
     let unsigned = source.bundle(&unauthenticated());
     let with_key = source.bundle(&signed(1));
+    let carried = Folder::new();
+    carried.import(&with_key, &signed(1));
+    saved.extend(carried.files());
     let target = Folder::with(|builder| builder.min_free(0));
     let mut totals = [0; 3];
     for round in 0..rounds {
@@ -558,7 +609,7 @@ fn import_mutated(source: &Folder, mut random: Random, rounds: u64) -> [u64; 3] 
 
 /// The wasm of most tests, and what follows from it.
 const SIZE: usize = 200;
-const ENTRY_LEN: usize = 8 + 32 + 32 + SIZE + FOOTER_LEN;
+const ENTRY_LEN: usize = 8 + 32 + 32 + SIZE + MANIFEST_LEN + FOOTER_LEN;
 const MEMBER_LEN: usize = BLOCK + ENTRY_LEN.next_multiple_of(BLOCK);
 
 /// A cache, in a directory with a canary beside it.
@@ -695,7 +746,7 @@ fn unauthenticated() -> Trust {
 }
 
 fn signed(key: u8) -> Trust {
-    Trust::signed(SigningKey::from_bytes([key; 32]))
+    Trust::shared(SharedKey::from_bytes([key; 32]))
 }
 
 /// A header as a hostile writer makes it: any name, any size.

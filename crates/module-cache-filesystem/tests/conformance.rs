@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use module_cache_core::{SigningKey, Trust};
+use module_cache_core::{SharedKey, Trust};
 use module_cache_filesystem::{FileSystemCache, FileSystemCacheBuilder, Verification};
 use module_cache_testkit::{
     Capabilities, Fixture, entry_store_conformance, module_cache_conformance,
@@ -32,7 +32,7 @@ fn always_verified() -> Fixture<FileSystemCache> {
 }
 
 fn signed() -> Fixture<FileSystemCache> {
-    fixture(|options| options.trust(Trust::signed(SigningKey::from_bytes([5; 32]))))
+    fixture(|options| options.trust(Trust::shared(SharedKey::from_bytes([5; 32]))))
 }
 
 module_cache_conformance!(cache, by_default);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use module_cache_core::{ModuleHash, SigningKey, Trust};
+use module_cache_core::{ModuleHash, SharedKey, Trust};
 use module_cache_filesystem::FileSystemCache;
 use tempfile::TempDir;
 
@@ -124,7 +124,7 @@ fn a_damaged_table_costs_a_hash() {
 #[test]
 fn a_folder_with_a_key_remembers_nothing() {
     let scene = Scene::new();
-    let trust = Trust::signed(SigningKey::from_bytes([1; 32]));
+    let trust = Trust::shared(SharedKey::from_bytes([1; 32]));
     let cache = FileSystemCache::builder(scene.keep.path().join("signed"))
         .trust(trust)
         .open()

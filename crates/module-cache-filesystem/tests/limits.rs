@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use module_cache_core::{
-    Compile, Engine, ModuleCache, ModuleHash, SaveOutcome, SigningKey, SkipReason, Trust,
+    Compile, Engine, ModuleCache, ModuleHash, SaveOutcome, SharedKey, SkipReason, Trust,
 };
 use module_cache_filesystem::{
     FileSystemCache, FileSystemCacheBuilder, PruneOptions, Verification,
@@ -121,7 +121,7 @@ fn a_loaded_entry_outlives_one_that_is_not() {
 fn a_use_is_remembered_however_entries_are_verified() {
     let ways: [fn(FileSystemCacheBuilder) -> FileSystemCacheBuilder; 2] = [
         |options| options.verification(Verification::Always),
-        |options| options.trust(Trust::signed(SigningKey::from_bytes([1; 32]))),
+        |options| options.trust(Trust::shared(SharedKey::from_bytes([1; 32]))),
     ];
     for way in ways {
         let folder = Folder::new();

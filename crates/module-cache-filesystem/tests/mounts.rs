@@ -330,7 +330,7 @@ fn an_entry_whose_inode_is_damaged_stops_nobody() {
 /// Whether an engine would map the entry.
 fn is_mapped(cache: &FileSystemCache, key: &EntryKey) -> bool {
     let entry = cache.get(key).unwrap().expect("it is there");
-    matches!(entry.into_artifact(), Artifact::File { .. })
+    matches!(entry.into_artifact().unwrap(), Artifact::File { .. })
 }
 
 #[test]

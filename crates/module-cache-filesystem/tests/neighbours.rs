@@ -21,7 +21,7 @@ use std::time::Duration;
 use fs4::FileExt;
 use module_cache_core::{
     Compile, CompilePermit, Engine, EntryKey, FOOTER_LEN, ModuleCache, ModuleHash, SaveOutcome,
-    SigningKey, SkipReason, Trust,
+    SharedKey, SkipReason, Trust,
 };
 use module_cache_filesystem::{FileSystemCache, FileSystemCacheBuilder, PruneOptions};
 use module_cache_testkit::{TestEngine, wasm};
@@ -670,7 +670,7 @@ fn locks_that_others_could_take_are_taken_from_them() {
 #[test]
 fn a_large_entry_that_nobody_signed_takes_no_memory() {
     let name = "a_large_entry_that_nobody_signed_takes_no_memory";
-    let trust = || Trust::signed(SigningKey::from_bytes([1; 32]));
+    let trust = || Trust::shared(SharedKey::from_bytes([1; 32]));
     if let Some(folder) = role::role() {
         let scene = Scene::at(Path::new(&folder));
         let cache = scene.with(|options| options.trust(trust()));
@@ -689,9 +689,12 @@ fn a_large_entry_that_nobody_signed_takes_no_memory() {
     for at in [16, 24] {
         footer[at..at + 8].copy_from_slice(&len.to_le_bytes());
     }
+    let (fields, checksum) = footer.split_at_mut(FOOTER_LEN - 32);
+    checksum.copy_from_slice(&blake3::derive_key("module-cache 2026 footer v1", fields));
     fs::remove_file(scene.entry(1)).unwrap();
     let file = File::create(scene.entry(1)).unwrap();
-    file.write_all_at(&footer, len).unwrap();
+    file.write_all_at(&footer, len + len.div_ceil(1 << 20) * 72)
+        .unwrap();
     let status = Command::new("sh")
         .args([
             "-c",

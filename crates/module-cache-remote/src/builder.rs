@@ -10,12 +10,12 @@ use opendal::Operator;
 /// ```
 /// use std::time::Duration;
 ///
-/// use module_cache_core::{SigningKey, Trust};
+/// use module_cache_core::{SharedKey, Trust};
 /// use module_cache_remote::RemoteCache;
 /// # use opendal::{Operator, services::Memory};
 /// # let operator = Operator::new(Memory::default())?;
 ///
-/// let cache = RemoteCache::builder(operator, Trust::signed(SigningKey::from_bytes([7; 32])))
+/// let cache = RemoteCache::builder(operator, Trust::shared(SharedKey::from_bytes([7; 32])))
 ///     .time_limit(Duration::from_secs(2))
 ///     .build();
 /// # Ok::<(), opendal::Error>(())

@@ -1,12 +1,11 @@
-//! Bringing an entry: its end first, which says what it is and how long, then the rest.
+//! Asking for an entry: its end first, which says what it is, who made it and what its frames should be.
 //!
-//! So nothing is fetched that would be refused anyway, memory grows with what arrives and not beyond what the
-//! footer states, and a small entry takes one request. Nothing here is proven yet.
+//! So nothing is fetched that would be refused anyway, and a small entry takes one request.
 
 use std::ops::Range;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-use module_cache_core::{EntryKey, FOOTER_LEN, Footer, InvalidEntry, Trust};
+use futures_util::TryStreamExt;
+use module_cache_core::{Encoding, EntryKey, FOOTER_LEN, Footer, InvalidEntry, Seal, Trust};
 use opendal::BytesRange;
 use opendal::raw::Service as _;
 use opendal::{ErrorKind, Operator};
@@ -16,19 +15,21 @@ use crate::failure::Failure;
 /// What the first request asks for. Entries up to this come whole.
 const TAIL: u64 = 64 << 10;
 
-/// What each further request asks for, and how many are under way at a time: one connection to an object
-/// storage is slower than the network.
-const PIECE: u64 = 4 << 20;
-const CONCURRENT: usize = 4;
-
 /// What is at an entry's place.
 #[derive(Debug)]
 pub(crate) enum Found {
     Nothing,
     /// Something that need not be fetched, because it would not be accepted.
     Refused(Refusal),
-    /// All of it, unproven.
-    Entry(Vec<u8>),
+    Entry(Box<Header>),
+}
+
+/// An entry of which the end is there.
+#[derive(Debug)]
+pub(crate) struct Header {
+    pub(crate) seal: Seal,
+    path: String,
+    tail: Tail,
 }
 
 /// Why something is not an entry that may be used.
@@ -47,25 +48,67 @@ pub(crate) struct Demands {
     pub(crate) max_entry_size: u64,
 }
 
-/// Fetches what lies at `path`, if it says that it is an acceptable entry of `key`.
-pub(crate) async fn fetch(
+/// Fetches the end of what lies at `path`, if it says that it is an acceptable entry of `key`.
+pub(crate) async fn open(
     operator: &Operator,
-    path: &str,
+    path: String,
     key: &EntryKey,
     demands: &Demands,
 ) -> Result<Found, Failure> {
-    let tail = match read_tail(operator, path, TAIL).await {
-        Ok(tail) => tail,
-        Err(failure) if failure.is_not_found() => return Ok(Found::Nothing),
-        Err(failure) => return Err(failure),
-    };
-    if let Err(refusal) = demands.check(key, &tail) {
-        return Ok(Found::Refused(refusal));
-    }
-    match read_front(operator, path, tail).await {
-        Ok(entry) => Ok(Found::Entry(entry)),
+    match try_open(operator, path, key, demands).await {
+        Ok(Ok(header)) => Ok(Found::Entry(Box::new(header))),
+        Ok(Err(refusal)) => Ok(Found::Refused(refusal)),
         Err(failure) if failure.is_not_found() => Ok(Found::Nothing),
         Err(failure) => Err(failure),
+    }
+}
+
+async fn try_open(
+    operator: &Operator,
+    path: String,
+    key: &EntryKey,
+    demands: &Demands,
+) -> Result<Result<Header, Refusal>, Failure> {
+    let mut tail = read_tail(operator, &path, TAIL).await?;
+    let footer = match demands.check(key, &tail) {
+        Ok(footer) => footer,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let behind = footer.manifest_len() + FOOTER_LEN as u64;
+    if (tail.bytes.len() as u64) < behind {
+        let range = tail.total - behind..tail.start();
+        let mut bytes = read_range(operator, &path, range, tail.etag.as_deref()).await?;
+        bytes.append(&mut tail.bytes);
+        tail.bytes = bytes;
+    }
+    // Both are checked to be there.
+    let from = tail.bytes.len() - usize::try_from(behind).unwrap_or(tail.bytes.len());
+    let manifest = &tail.bytes[from..tail.bytes.len() - FOOTER_LEN];
+    Ok(match Seal::open(footer, manifest, &demands.trust) {
+        Ok(seal) => Ok(Header { seal, path, tail }),
+        Err(invalid) => Err(invalid.into()),
+    })
+}
+
+impl Header {
+    /// Fetches so many bytes of the entry, from there on.
+    pub(crate) async fn read(
+        &self,
+        operator: &Operator,
+        range: Range<u64>,
+    ) -> Result<Vec<u8>, Failure> {
+        let start = self.tail.start();
+        let in_front = range.start..range.end.min(start);
+        let mut bytes = if in_front.is_empty() {
+            Vec::new()
+        } else {
+            read_range(operator, &self.path, in_front, self.tail.etag.as_deref()).await?
+        };
+        let in_tail = range.start.max(start)..range.end.max(start);
+        let [from, to] = [in_tail.start, in_tail.end]
+            .map(|at| usize::try_from(at - start).unwrap_or(usize::MAX));
+        bytes.extend(self.tail.bytes.get(from..to).unwrap_or_default());
+        Ok(bytes)
     }
 }
 
@@ -93,19 +136,23 @@ pub(crate) async fn footer(operator: &Operator, path: &str) -> Result<Option<Foo
 }
 
 impl Demands {
-    fn check(&self, key: &EntryKey, tail: &Tail) -> Result<(), Refusal> {
+    fn check(&self, key: &EntryKey, tail: &Tail) -> Result<Footer, Refusal> {
         let footer = Footer::parse(&tail.bytes)?;
-        footer.check_stored(key, tail.total)?;
-        self.trust.check(&footer)?;
+        let encoding = footer.check_stored(key, tail.total)?;
+        if encoding == Encoding::Raw && footer.stored_len() != footer.artifact_len() {
+            return Err(InvalidEntry::Corrupt("it is not in its transport encoding").into());
+        }
+        self.trust.check_key(footer.key_id())?;
         let largest = tail.total.max(footer.artifact_len());
         if largest > self.max_entry_size {
             return Err(Refusal::TooLarge(largest));
         }
-        Ok(())
+        Ok(footer)
     }
 }
 
 /// The end of an object.
+#[derive(Debug)]
 struct Tail {
     bytes: Vec<u8>,
     /// Length of the whole object.
@@ -144,6 +191,11 @@ async fn read_tail(operator: &Operator, path: &str, len: u64) -> Result<Tail, Fa
 }
 
 impl Tail {
+    /// Where it begins in the object.
+    fn start(&self) -> u64 {
+        self.total - self.bytes.len() as u64
+    }
+
     fn empty() -> Self {
         Self {
             bytes: Vec::new(),
@@ -151,30 +203,6 @@ impl Tail {
             etag: None,
         }
     }
-}
-
-/// The whole object, of which the end is there.
-async fn read_front(operator: &Operator, path: &str, tail: Tail) -> Result<Vec<u8>, Failure> {
-    let front = tail.total - tail.bytes.len() as u64;
-    if front == 0 {
-        return Ok(tail.bytes);
-    }
-    let etag = tail.etag.as_deref();
-    let pieces = (0..front)
-        .step_by(usize::try_from(PIECE).unwrap_or(usize::MAX))
-        .map(|start| read_range(operator, path, start..front.min(start + PIECE), etag));
-    let mut pieces = stream::iter(pieces).buffered(CONCURRENT);
-
-    let mut entry = Vec::new();
-    let total = usize::try_from(tail.total).map_err(std::io::Error::other)?;
-    entry
-        .try_reserve_exact(total)
-        .map_err(std::io::Error::from)?;
-    while let Some(piece) = pieces.try_next().await? {
-        entry.extend(piece);
-    }
-    entry.extend(tail.bytes);
-    Ok(entry)
 }
 
 /// A part of an object that was there a moment ago. That it has changed since is as if it were not there.

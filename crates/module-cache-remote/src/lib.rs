@@ -29,6 +29,7 @@ mod lease;
 mod list;
 mod local_locks;
 mod permit;
+mod pieces;
 mod remote_cache;
 mod shared;
 mod stats;

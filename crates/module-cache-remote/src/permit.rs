@@ -43,24 +43,29 @@ async fn ask(shared: &Arc<Shared>, key: EntryKey) -> Result<CompilePermit, Failu
             }));
         }
     };
-    Ok(match leases.ask(layout::lease(&key)).await? {
-        Asked::Acquired { lease, taken_over } => {
-            if taken_over {
-                shared.remote.takeovers.add(1);
-                tracing::debug!(%key, "took over the lease of a host that died or hangs");
-            }
-            CompilePermit::Exclusive(keep(shared, key, lease, local))
-        }
-        Asked::Held(watch) => {
-            let shared = Arc::clone(shared);
-            CompilePermit::held(move || {
-                if let Err(failure) = io_thread::run_unlimited(watch.outlast()) {
-                    shared.write_failed("wait for a lease", &failure);
+    Ok(
+        match leases
+            .ask(layout::lease(&key, shared.demands.trust.key_ids().next()))
+            .await?
+        {
+            Asked::Acquired { lease, taken_over } => {
+                if taken_over {
+                    shared.remote.takeovers.add(1);
+                    tracing::debug!(%key, "took over the lease of a host that died or hangs");
                 }
-            })
-        }
-        Asked::GivenUp => CompilePermit::Uncoordinated,
-    })
+                CompilePermit::Exclusive(keep(shared, key, lease, local))
+            }
+            Asked::Held(watch) => {
+                let shared = Arc::clone(shared);
+                CompilePermit::held(move || {
+                    if let Err(failure) = io_thread::run_unlimited(watch.outlast()) {
+                        shared.write_failed("wait for a lease", &failure);
+                    }
+                })
+            }
+            Asked::GivenUp => CompilePermit::Uncoordinated,
+        },
+    )
 }
 
 /// Keeps the lease until the guard is dropped and what was compiled is uploaded.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use module_cache_core::{
     ArtifactEngine, CacheError, CacheStats, CompilePermit, EntryKey, EntryStore, ListedEntry,
-    ModuleCache, ModuleHash, SaveOutcome, SealedEntry, SigningKey, Trust, load_entry, open_entry,
+    ModuleCache, ModuleHash, Promotion, SaveOutcome, SealedEntry, Trust, load_entry, open_entry,
     put_entry,
 };
 use opendal::Operator;
@@ -21,8 +21,9 @@ use crate::{io_thread, list};
 /// Handles are cheap to clone. All calls can be made from any thread, inside of an async runtime or not;
 /// they block, and what they wait for is done by one thread that all remote caches of the process share.
 ///
-/// - **Load**: the end of the entry is fetched first, and refused if it is not what is wanted; then the rest,
-///   several pieces at a time. What was fetched is verified, then decompressed, then given to the engine.
+/// - **Load**: the end of the entry is fetched first, and refused if it is not what is wanted or nobody vouches for it; then
+///   the rest, several pieces at a time. Each frame is verified when it comes, then decompressed, on all cores, and put
+///   where it belongs: in memory, or in the file of a folder in front of this cache.
 /// - **Save**: the entry is put in a bounded queue and uploaded in the background.
 ///   [`flush`](ModuleCache::flush) waits for it, and so does dropping the last handle, up to a limit.
 /// - **Failures**: every call has a time limit, in which what is transient is tried again. A storage that
@@ -40,8 +41,9 @@ use crate::{io_thread, list};
 ///
 /// # Trust
 ///
-/// Whoever can write an unsigned entry runs code in every host that loads it, so entries are signed with a
-/// key that the hosts share. The alternative takes an `unsafe` call.
+/// Whoever can write an unsigned entry runs code in every host that loads it, so entries are signed: by those who have the
+/// secret half of a pair of keys, of which all others have the public half (feature `ed25519`), or with one key that the
+/// hosts share. The alternative takes an `unsafe` call. Each key has a place of its own in the storage.
 #[derive(Debug, Clone)]
 pub struct RemoteCache {
     handle: Arc<Handle>,
@@ -62,33 +64,8 @@ struct Handle {
 }
 
 impl RemoteCache {
-    /// A cache of signed entries, with default options. The first of `keys` signs; all are accepted.
-    ///
-    /// # Panics
-    ///
-    /// If there is no key.
-    pub fn signed(operator: Operator, keys: impl IntoIterator<Item = SigningKey>) -> Self {
-        let mut keys = keys.into_iter();
-        let Some(first) = keys.next() else {
-            panic!("signing takes a key")
-        };
-        let trust = keys.fold(Trust::signed(first), Trust::accepting);
-        Self::builder(operator, trust).build()
-    }
-
-    /// A cache of entries with checksums only, with default options.
-    ///
-    /// # Safety
-    ///
-    /// Only those who may run code in this process can write to the storage, or to what the network puts in
-    /// its place: what is loaded from there will be executed.
-    #[expect(
-        unsafe_code,
-        reason = "this is where somebody promises that the storage is theirs alone"
-    )]
-    pub unsafe fn unauthenticated(operator: Operator) -> Self {
-        // SAFETY: the caller promises what this asks for, of the storage that it is used for.
-        let trust = unsafe { Trust::unauthenticated() };
+    /// A cache with default options.
+    pub fn new(operator: Operator, trust: Trust) -> Self {
         Self::builder(operator, trust).build()
     }
 
@@ -253,6 +230,18 @@ impl EntryStore for RemoteCache {
         }
         // A failure was counted and logged.
         Ok(self.shared().get(key).unwrap_or(None))
+    }
+
+    fn promote(
+        &self,
+        key: &EntryKey,
+        to: &dyn EntryStore,
+    ) -> Result<Option<Promotion>, CacheError> {
+        if !self.shared().admit() {
+            return Ok(None);
+        }
+        // A failure was counted and logged.
+        Ok(self.shared().promote(key, to).unwrap_or(None))
     }
 
     fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {

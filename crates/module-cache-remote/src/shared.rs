@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use module_cache_core::{Counters, EntryKey, InvalidEntry, SaveOutcome, SealedEntry, SkipReason};
+use module_cache_core::{
+    Counters, EntryKey, EntryStore, InvalidEntry, Promotion, SaveOutcome, SealedEntry, SkipReason,
+};
 use opendal::layers::{RetryEvent, RetryLayer};
 use opendal::{ErrorKind, Operator};
 use parking_lot::Mutex;
@@ -22,6 +24,7 @@ use crate::fetch::{self, Demands, Found, Refusal};
 use crate::lease::RedisRecords;
 use crate::lease::{Leases, ObjectRecords, Records};
 use crate::local_locks::LocalLocks;
+use crate::pieces::Pieces;
 use crate::stats::RemoteCounters;
 use crate::uploads::{Admitted, Ticket, Uploads};
 use crate::{codec, io_thread, layout};
@@ -137,44 +140,102 @@ impl Shared {
         answer
     }
 
-    /// Fetches an entry, verifies it, and only then decompresses it.
+    /// Fetches an entry into memory: each of its frames is verified, and only then decompressed.
     pub(crate) fn get(
         self: &Arc<Self>,
         key: &EntryKey,
     ) -> Result<Option<SealedEntry<'static>>, Failure> {
+        let Some(pieces) = self.find(key)? else {
+            return Ok(None);
+        };
+        let entry = SealedEntry::incoming(pieces.header().seal.clone(), &pieces);
+        let taken = tracing::debug_span!("fetch", %key).in_scope(|| entry.to_memory());
+        let fetched = self.fetched(key, pieces)?;
+        Ok(taken.map(|entry| fetched.then_some(entry))?)
+    }
+
+    /// Fetches an entry and hands it to another store while it comes.
+    pub(crate) fn promote(
+        self: &Arc<Self>,
+        key: &EntryKey,
+        to: &dyn EntryStore,
+    ) -> Result<Option<Promotion>, Failure> {
+        let Some(pieces) = self.find(key)? else {
+            return Ok(None);
+        };
+        let entry = SealedEntry::incoming(pieces.header().seal.clone(), &pieces);
+        let outcome = tracing::debug_span!("fetch", %key).in_scope(|| to.put(key, &entry));
+        if let Ok(SaveOutcome::Stored { .. }) = outcome {
+            let stored = self.fetched(key, pieces)?;
+            let entry = None;
+            return Ok(stored.then_some(Promotion { outcome, entry }));
+        }
+        let entry = if pieces.is_started() {
+            // What it took is gone with it.
+            if !self.fetched(key, pieces)? {
+                return Ok(None);
+            }
+            self.get(key)?
+        } else {
+            let taken = tracing::debug_span!("fetch", %key).in_scope(|| entry.to_memory());
+            let fetched = self.fetched(key, pieces)?;
+            taken.map(|entry| fetched.then_some(entry))?
+        };
+        Ok(entry.map(|entry| Promotion {
+            outcome,
+            entry: Some(entry),
+        }))
+    }
+
+    /// Looks for an entry under the names of all accepted keys, that which signs first.
+    fn find(self: &Arc<Self>, key: &EntryKey) -> Result<Option<Pieces>, Failure> {
         let wanted = *key;
-        let found = tracing::debug_span!("fetch", %key).in_scope(|| {
+        let found = tracing::debug_span!("find", %key).in_scope(|| {
             self.ask("load an entry", async move |shared| {
-                let path = layout::entry(&wanted);
-                fetch::fetch(&shared.operator, &path, &wanted, &shared.demands).await
+                let mut found = Found::Nothing;
+                for path in layout::entries(&wanted, &shared.demands.trust) {
+                    found = fetch::open(&shared.operator, path, &wanted, &shared.demands).await?;
+                    if let Found::Entry(_) = found {
+                        break;
+                    }
+                }
+                Ok(found)
             })
         })?;
-        let bytes = match found {
-            Found::Entry(bytes) => bytes,
+        match found {
+            Found::Entry(header) => {
+                let operator = self.operator.clone();
+                Ok(Some(Pieces::new(operator, *header, self.time_limit)))
+            }
             Found::Nothing => {
                 self.breaker.worked();
-                return Ok(None);
+                Ok(None)
             }
             Found::Refused(refusal) => {
                 self.refused(key, &refusal);
-                return Ok(None);
-            }
-        };
-        self.remote.bytes_fetched.add(bytes.len() as u64);
-        // The seal is compared in front of the inner span, the artifact's digest behind it.
-        let opened = tracing::debug_span!("open", %key).in_scope(|| {
-            SealedEntry::open_compressed(bytes, key, &self.demands.trust, |frames, len| {
-                tracing::debug_span!("decompress", len).in_scope(|| codec::decompress(frames, len))
-            })
-        });
-        match opened {
-            Ok(entry) => {
-                self.breaker.worked();
-                Ok(Some(entry))
-            }
-            Err(invalid) => {
-                self.refused(key, &invalid.into());
                 Ok(None)
+            }
+        }
+    }
+
+    /// Counts what came of a fetch, and says whether all was what it should be, as far as it came.
+    fn fetched(self: &Arc<Self>, key: &EntryKey, pieces: Pieces) -> Result<bool, Failure> {
+        let outcome = pieces.into_outcome();
+        self.remote.bytes_fetched.add(outcome.bytes);
+        if let Some(invalid) = outcome.invalid {
+            self.refused(key, &invalid.into());
+            return Ok(false);
+        }
+        match outcome.failure {
+            // Replaced or removed while it came.
+            Some(failure) if failure.is_not_found() => Ok(false),
+            Some(failure) => {
+                self.failed("load an entry", &failure);
+                Err(failure)
+            }
+            None => {
+                self.breaker.worked();
+                Ok(true)
             }
         }
     }
@@ -185,8 +246,12 @@ impl Shared {
         }
         let key = *key;
         let found = self.ask("look for an entry", async move |shared| {
-            let path = layout::entry(&key);
-            fetch::look(&shared.operator, &path, &key, &shared.demands).await
+            for path in layout::entries(&key, &shared.demands.trust) {
+                if fetch::look(&shared.operator, &path, &key, &shared.demands).await? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
         })?;
         self.breaker.worked();
         Ok(found)
@@ -201,13 +266,17 @@ impl Shared {
             Ok(())
         })?;
         self.ask("remove an entry", async move |shared| {
-            let path = layout::entry(&key);
-            let found = shared.operator.exists(&path).await?;
-            match shared.operator.delete(&path).await {
-                // Somebody else was faster.
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-                outcome => outcome.map(|()| found).map_err(Failure::from),
+            let mut removed = false;
+            for path in layout::entries(&key, &shared.demands.trust) {
+                let found = shared.operator.exists(&path).await?;
+                match shared.operator.delete(&path).await {
+                    Ok(()) => removed |= found,
+                    // Somebody else was faster.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
+            Ok(removed)
         })
     }
 
@@ -226,7 +295,7 @@ impl Shared {
                 return Ok(self.skipped(entry.key(), SkipReason::Overloaded));
             }
         };
-        let (entry, bytes) = (entry.to_memory()?, entry.len());
+        let (entry, bytes) = (entry.to_static()?, entry.len());
         let shared = Arc::clone(self);
         io_thread::spawn(async move { shared.upload(entry, ticket).await })?;
         Ok(SaveOutcome::Stored { bytes })
@@ -240,7 +309,7 @@ impl Shared {
         if let Some(reason) = self.reason_to_skip(entry) {
             return Ok(self.skipped(entry.key(), reason));
         }
-        let entry = entry.to_memory()?;
+        let entry = entry.to_static()?;
         let shared = Arc::clone(self);
         io_thread::run_unlimited(async move { shared.store(entry).await })
     }
@@ -298,14 +367,14 @@ impl Shared {
         key: &EntryKey,
         entry: SealedEntry<'static>,
     ) -> Result<SaveOutcome, Failure> {
-        let path = layout::entry(key);
+        let path = layout::entry(key, self.demands.trust.key_ids().next());
         let looked = fetch::look(&self.operator, &path, key, &self.demands);
         if !self.is_suspect(key) && io_thread::in_time(self.time_limit, looked).await? {
             return Ok(SaveOutcome::Skipped(SkipReason::AlreadyStored));
         }
         let trust = self.demands.trust.clone();
         let compressed =
-            tokio::task::spawn_blocking(move || entry.to_compressed(&trust, codec::compress));
+            tokio::task::spawn_blocking(move || entry.to_transport(&trust, &codec::compress));
         let bytes = compressed.await.map_err(|_| Failure::NoThread)??;
         let len = bytes.len() as u64;
         if len > self.demands.max_entry_size {
@@ -414,7 +483,8 @@ impl Shared {
 
     pub(crate) fn read_only(&self) -> bool {
         let refused = *self.write_refused.lock();
-        !self.operator.info().capability().write
+        !self.demands.trust.can_write()
+            || !self.operator.info().capability().write
             || refused.is_some_and(|at| at.elapsed() < REFUSAL_BACKOFF)
     }
 

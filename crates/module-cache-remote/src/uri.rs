@@ -101,12 +101,12 @@ fn redis_builder(uri: &OperatorUri, trust: Trust) -> opendal::Result<RemoteCache
 
 #[cfg(test)]
 mod tests {
-    use module_cache_core::SigningKey;
+    use module_cache_core::SharedKey;
 
     use super::*;
 
     fn open(uri: &str) -> Result<RemoteCacheBuilder, CacheError> {
-        RemoteCache::from_uri(uri, Trust::signed(SigningKey::from_bytes([1; 32])))
+        RemoteCache::from_uri(uri, Trust::shared(SharedKey::from_bytes([1; 32])))
     }
 
     #[test]

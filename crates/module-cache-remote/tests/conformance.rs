@@ -5,7 +5,7 @@ mod operators;
 #[path = "support/servers.rs"]
 mod servers;
 
-use module_cache_core::{SigningKey, Trust};
+use module_cache_core::{SharedKey, Trust};
 use module_cache_remote::opendal::{Operator, services};
 use module_cache_remote::{RemoteCache, RemoteCacheBuilder};
 use module_cache_testkit::{
@@ -24,7 +24,7 @@ fn fixture(
 }
 
 fn signed() -> Trust {
-    Trust::signed(SigningKey::from_bytes([5; 32]))
+    Trust::shared(SharedKey::from_bytes([5; 32]))
 }
 
 fn unauthenticated() -> Trust {

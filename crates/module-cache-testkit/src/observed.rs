@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use module_cache_core::{
-    CacheError, CompilePermit, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, SaveOutcome,
-    SealedEntry,
+    CacheError, CompilePermit, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, Promotion,
+    SaveOutcome, SealedEntry,
 };
 use parking_lot::Mutex;
 
@@ -193,6 +193,15 @@ impl<S: EntryStore> EntryStore for Observed<S> {
     fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
         self.enter(Method::Load)?;
         self.inner.get(key)
+    }
+
+    fn promote(
+        &self,
+        key: &EntryKey,
+        to: &dyn EntryStore,
+    ) -> Result<Option<Promotion>, CacheError> {
+        self.enter(Method::Load)?;
+        self.inner.promote(key, to)
     }
 
     fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use module_cache_core::{
     CacheError, CompilePermit, EntryKey, EntryStore, InvalidEntry, SaveOutcome, SealedEntry,
-    SigningKey, SkipReason, Trust,
+    SharedKey, SkipReason, Trust,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -35,7 +35,7 @@ impl ReferenceStore {
 
     /// How entries are sealed in every reference store.
     pub fn trust() -> Trust {
-        Trust::signed(SigningKey::from_bytes(*b"a key of reference stores, known"))
+        Trust::shared(SharedKey::from_bytes(*b"a key of reference stores, known"))
     }
 
     /// How many entries it holds.

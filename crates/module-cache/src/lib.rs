@@ -19,7 +19,7 @@
 //! | `web` | `web::WebEngine`, `web::WebModuleLoader`, in a browser: `WebAssembly.Module`s |
 //!
 //! A host begins at `ModuleLoader` and `in_memory()`, and finds in [`backend`] what it has to name besides: `Engine` for
-//! an engine's id, `SaveOutcome`, `Trust` and `SigningKey`, `ListedEntry`, `EngineError`. Who writes a backend begins at
+//! an engine's id, `SaveOutcome`, `Trust` and `SharedKey`, `ListedEntry`, `EngineError`. Who writes a backend begins at
 //! [`backend::EntryStore`], or at [`ModuleCache`] for live modules, and tests it with `module-cache-testkit`.
 //!
 #![cfg_attr(
@@ -110,22 +110,27 @@ pub type TieredCache<E> = FallbackCache<module_cache_memory::InMemoryCache<E>, F
 /// What a new backend or engine is made of, and what entries are sealed with.
 pub mod backend {
     pub use module_cache_core::{
-        Artifact, ArtifactEngine, CacheStats, Compile, CompilePermit, Counters, EndHandler, Engine,
-        EngineError, EngineId, EngineIdBuilder, EngineInstance, EntryKey, EntryStore, FOOTER_LEN,
-        Footer, InstanceId, InvalidEntry, KeyId, ListedEntry, ParseHashError, ParseKeyError,
-        PermitGuard, PermitWait, SaveOutcome, SealedEntry, SigningKey, SkipReason, StoreCache,
+        AcceptedKey, Artifact, ArtifactEngine, CacheStats, Compile, CompilePermit, Counters,
+        Encoding, EndHandler, Engine, EngineError, EngineId, EngineIdBuilder, EngineInstance,
+        EntryKey, EntryStore, FOOTER_LEN, FRAME_LEN, Footer, Frame, Incoming, InstanceId,
+        InvalidEntry, KeyId, ListedEntry, ParseHashError, ParseKeyError, PermitGuard, PermitWait,
+        Promotion, SaveOutcome, Seal, SealedEntry, SharedKey, SkipReason, StoreCache,
         ThreadCounter, ThreadSlot, Trust, WeakEngineInstance, load_entry, open_entry,
         panic_message, put_entry, save_entry, strip_footer,
     };
+    #[cfg(feature = "ed25519")]
+    pub use module_cache_core::{SigningKey, VerifyingKey};
 }
 
 /// What a folder is opened with, and what an operator learns of it.
 #[cfg(feature = "filesystem")]
 pub mod filesystem {
     pub use module_cache_filesystem::{
-        EngineUsage, ExportReport, Fault, FileSystemCacheBuilder, ImportReport, PruneOptions,
-        PruneReport, Refused, Usage, Verification, VerifyReport,
+        EngineUsage, Fault, FileSystemCacheBuilder, PruneOptions, PruneReport, Usage, Verification,
+        VerifyReport,
     };
+    #[cfg(feature = "bundle")]
+    pub use module_cache_filesystem::{ExportReport, ImportReport, Refused};
 }
 
 /// What a loader answers, and what it counts.

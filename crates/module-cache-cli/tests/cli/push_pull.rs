@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use module_cache::backend::strip_footer;
+
 use crate::host::{Host, key_of};
 use crate::servers;
 use crate::support::{Entry, Ran};
@@ -61,10 +63,11 @@ fn what_is_pushed_is_stored_where_it_is_pulled() {
         );
     }
     other.place.run(&["verify"]).quiet();
-    // What one folder has and what the other, is the same to the byte.
+    // What one folder has and what the other, is the same code.
     for entry in &entries {
         let path = other.place.v1().join(&entry.engine).join(&entry.hash);
-        assert!(fs::read(path).unwrap() == fs::read(&entry.path).unwrap());
+        let [theirs, ours] = [&path, &entry.path].map(|path| fs::read(path).unwrap());
+        assert!(strip_footer(&theirs) == strip_footer(&ours));
     }
 }
 
@@ -134,22 +137,14 @@ fn a_damaged_entry_is_told_and_the_others_are_pushed() {
 #[test]
 fn what_was_signed_with_another_key_is_not_pulled() {
     let uri = servers::s3();
-    let (host, entries) = filled(&uri);
+    let (host, _) = filled(&uri);
     host.run(&["push"]).ok();
     let other = Host::of(&uri);
     other.key_file("key", &key_of("b"));
     for trust in [&["--signing-key", "key"][..], &["--unauthenticated"]] {
-        let ran = other.run_trusting(trust, &["pull"]);
-        assert_eq!(ran.code, 1);
-        for entry in &entries {
-            let start = format!("module-cache: error: {}/{}: ", entry.engine, entry.hash);
-            let told = ran.stderr.lines().filter(|line| line.starts_with(&start));
-            assert_eq!(told.count(), 1, "{ran:?}");
-        }
-        assert_eq!(
-            ran.stdout,
-            "pulled 0 entries (0 B); 0 present before, 4 failed\n"
-        );
+        // It is in a place of its own.
+        let text = other.run_trusting(trust, &["pull"]).quiet();
+        assert_eq!(text, "pulled 0 entries (0 B); 0 present before, 0 failed\n");
         assert!(other.place.hashes().is_empty());
     }
 }

@@ -34,7 +34,7 @@ fn a_damaged_entry_is_named_and_fails_until_it_is_removed() {
         let ran = place.run(&["verify"]);
         let error = ran.error(1);
         assert!(
-            error.contains(&entries[1].hash) && error.contains("checksum"),
+            error.contains(&entries[1].hash) && error.contains("damaged"),
             "{error}"
         );
         assert!(ran.stdout.starts_with("1 wrong: 3 entries, "), "{ran:?}");

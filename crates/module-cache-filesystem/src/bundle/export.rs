@@ -48,11 +48,11 @@ pub(crate) fn export(
     let mut report = ExportReport::default();
     for listed in &chosen {
         let name = layout::entry_of(&listed.engine, listed.hash);
-        match read(folder, listed, &name) {
+        match read(folder, listed, &name, trust) {
             Ok(Some(entry)) => {
-                append(&name, &entry, trust, out).map_err(written)?;
+                append(&name, &entry, out).map_err(written)?;
                 report.entries += 1;
-                report.bytes += entry.len();
+                report.bytes += entry.len() as u64;
             }
             // Removed since it was listed.
             Ok(None) => {}
@@ -84,12 +84,13 @@ impl From<InvalidEntry> for Unusable {
 }
 
 /// Reads and verifies an entry as a load does, but in memory whatever the policy of the cache: once its
-/// member is begun, it must be what it is.
+/// member is begun, it must be what it is. It is returned as it is transported.
 fn read(
     folder: &Folder,
     listed: &ListedEntry,
     name: &str,
-) -> Result<Option<SealedEntry<'static>>, Unusable> {
+    trust: &Trust,
+) -> Result<Option<Vec<u8>>, Unusable> {
     let (file, attributes) = match folder.open_listed(&listed.engine, listed.hash)? {
         Ok(opened) => opened,
         Err(Refusal::Missing) => return Ok(None),
@@ -102,33 +103,32 @@ fn read(
         )));
     }
     let bytes = read_whole(&file, &attributes)?;
-    let key = *Footer::parse(&bytes)?.key();
+    let footer = Footer::parse(&bytes)?;
+    let key = *footer.key();
     // The name tells the module in full, and enough of the engine.
     if key.to_string() != name {
         return Err(InvalidEntry::KeyMismatch(Box::new(key)).into());
     }
-    Ok(Some(SealedEntry::open(bytes, &key, &folder.policy.trust)?))
+    let origin = folder.policy.trust_in(footer.key_id());
+    let entry = SealedEntry::open(bytes, &key, origin)?;
+    Ok(Some(entry.to_transport(trust, &super::compress)?))
 }
 
-fn append(
-    name: &str,
-    entry: &SealedEntry<'_>,
-    trust: &Trust,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+fn append(name: &str, entry: &[u8], out: &mut dyn Write) -> io::Result<()> {
     // Nothing of when, where and by whom: equal contents give equal bytes.
     let mut header = Header::new_ustar();
     header.set_path(name)?;
     header.set_entry_type(EntryType::Regular);
-    header.set_size(entry.len());
+    let len = entry.len() as u64;
+    header.set_size(len);
     header.set_mode(0o444);
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);
     header.set_cksum();
     out.write_all(header.as_bytes())?;
-    entry.write_to(trust, out)?;
-    let padding = entry.len().next_multiple_of(BLOCK) - entry.len();
+    out.write_all(entry)?;
+    let padding = len.next_multiple_of(BLOCK) - len;
     io::copy(&mut io::repeat(0).take(padding), out)?;
     Ok(())
 }

@@ -193,18 +193,31 @@ impl Import<'_> {
             kind => return Err(format!("it is {}, not a regular file", name_of(kind))),
         }
         if len < FOOTER_LEN as u64 {
-            Err(format!("it is no entry: {len} bytes are too few"))
-        } else if len > MAX_ENTRY || blocks(len) > self.max_size {
-            Err(format!("{}: {len} bytes", SkipReason::TooLarge))
-        } else {
-            Ok(true)
+            return Err(format!("it is no entry: {len} bytes are too few"));
         }
+        self.check_len(len)?;
+        Ok(true)
+    }
+
+    fn check_len(&self, len: u64) -> Result<(), String> {
+        if len > MAX_ENTRY || blocks(len) > self.max_size {
+            return Err(format!("{}: {len} bytes", SkipReason::TooLarge));
+        }
+        Ok(())
     }
 
     /// The outer error is one of the cache; the folder one, of this member alone.
     fn store(&mut self, bytes: Vec<u8>) -> Result<Result<(), String>, CacheError> {
-        let opened = Footer::parse(&bytes)
-            .and_then(|footer| SealedEntry::open(bytes, footer.key(), self.trust));
+        let footer = match Footer::parse(&bytes) {
+            Ok(footer) => footer,
+            Err(reason) => return Ok(Err(reason.to_string())),
+        };
+        // What it claims to become is no more believed than what it is.
+        if let Err(reason) = self.check_len(footer.artifact_len()) {
+            return Ok(Err(reason));
+        }
+        let opened =
+            SealedEntry::open_transported(bytes, footer.key(), self.trust, &super::decompress);
         let entry = match opened {
             Ok(entry) => entry,
             Err(reason) => return Ok(Err(reason.to_string())),

@@ -169,7 +169,7 @@ fn act_if_child() -> bool {
 }
 
 fn options(storage: &str) -> RemoteCacheBuilder {
-    let trust = Trust::signed(key_of(1));
+    let trust = Trust::shared(key_of(1));
     let options = match storage.split(' ').collect::<Vec<_>>()[..] {
         ["s3", address, prefix] => {
             RemoteCache::builder(operators::s3_at(address.parse().unwrap(), prefix), trust)

@@ -18,12 +18,12 @@ const TERM: Duration = Duration::from_secs(2);
 type Host = fn(SocketAddr, &str) -> RemoteCacheBuilder;
 
 fn s3(address: SocketAddr, prefix: &str) -> RemoteCacheBuilder {
-    RemoteCache::builder(operators::s3_at(address, prefix), Trust::signed(key_of(1)))
+    RemoteCache::builder(operators::s3_at(address, prefix), Trust::shared(key_of(1)))
 }
 
 fn redis(address: SocketAddr, prefix: &str) -> RemoteCacheBuilder {
     let uri = format!("redis://{address}/0/{prefix}");
-    RemoteCache::from_uri(&uri, Trust::signed(key_of(1))).unwrap()
+    RemoteCache::from_uri(&uri, Trust::shared(key_of(1))).unwrap()
 }
 
 fn ask(cache: &RemoteCache, scene: &Scene) -> CompilePermit {

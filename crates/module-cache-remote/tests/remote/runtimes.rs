@@ -53,10 +53,10 @@ fn a_plain_thread_and_both_kinds_of_runtime_can_use_one_storage() {
     exercise(&s3, 6);
 
     // Without leases, which an operator on Redis alone has not.
-    let cache = RemoteCache::builder(redis, Trust::signed(key_of(1))).build();
+    let cache = RemoteCache::builder(redis, Trust::shared(key_of(1))).build();
     let permit = cache.permit(&Scene::new(1, 100).key()).unwrap();
     assert!(matches!(permit, CompilePermit::Uncoordinated));
-    let cache = RemoteCache::from_uri(&uri, Trust::signed(key_of(1)))
+    let cache = RemoteCache::from_uri(&uri, Trust::shared(key_of(1)))
         .unwrap()
         .build();
     Builder::new_current_thread()

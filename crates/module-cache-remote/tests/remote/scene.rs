@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use module_cache_core::{Compile, Engine, EntryKey, ModuleCache, ModuleHash, SigningKey, Trust};
+use module_cache_core::{Compile, Engine, EntryKey, ModuleCache, ModuleHash, SharedKey, Trust};
 use module_cache_remote::opendal::Operator;
 use module_cache_remote::{RemoteCache, RemoteCacheBuilder};
 use module_cache_testkit::{TestEngine, TestModule, wasm};
@@ -10,12 +10,12 @@ use module_cache_testkit::{TestEngine, TestModule, wasm};
 /// What the caches of these tests wait at most. Long enough for a busy machine.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(3);
 
-pub(crate) fn key_of(byte: u8) -> SigningKey {
-    SigningKey::from_bytes([byte; 32])
+pub(crate) fn key_of(byte: u8) -> SharedKey {
+    SharedKey::from_bytes([byte; 32])
 }
 
 pub(crate) fn builder(operator: &Operator) -> RemoteCacheBuilder {
-    RemoteCache::builder(operator.clone(), Trust::signed(key_of(1))).time_limit(TIME_LIMIT)
+    RemoteCache::builder(operator.clone(), Trust::shared(key_of(1))).time_limit(TIME_LIMIT)
 }
 
 /// One module of a test engine.
@@ -40,7 +40,7 @@ impl Scene {
     }
 
     pub(crate) fn path(&self) -> String {
-        format!("v1/{}", self.key())
+        format!("v1/{}/{}", key_of(1).id(), self.key())
     }
 
     pub(crate) fn module(&self) -> TestModule {

@@ -57,7 +57,7 @@ fn an_entry_comes_once_over_the_network_and_is_mapped_from_disk_ever_after() {
         .unwrap()
         .unwrap();
     assert!(matches!(
-        entry.into_artifact(),
+        entry.into_artifact().unwrap(),
         module_cache_core::Artifact::File { .. }
     ));
 }

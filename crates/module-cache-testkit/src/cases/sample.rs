@@ -1,11 +1,11 @@
 //! One module to cache, and the checks that are made of it everywhere.
 
 use module_cache_core::{
-    ArtifactEngine, Compile, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, SaveOutcome,
-    SealedEntry, SkipReason,
+    Artifact, ArtifactEngine, Compile, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash,
+    SaveOutcome, SealedEntry, SkipReason,
 };
 
-use crate::{ReferenceStore, TestEngine, TestModule, wasm};
+use crate::{TestEngine, TestModule, wasm};
 
 /// Wasm and its key: what goes in, and what must come back.
 pub(super) struct Sample {
@@ -187,7 +187,7 @@ impl Sample {
         let expected = self.entry(engine);
         assert_eq!(entry.len(), expected.len(), "an entry of another length");
         assert!(
-            stored_form(entry) == stored_form(&expected),
+            artifact(entry) == artifact(&expected),
             "an entry of other bytes"
         );
     }
@@ -232,10 +232,8 @@ fn assert_stored_or_already(outcome: SaveOutcome) {
     );
 }
 
-fn stored_form(entry: &SealedEntry<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    entry
-        .write_to(&ReferenceStore::trust(), &mut bytes)
-        .expect("an entry that was got is unchanged");
-    bytes
+fn artifact(entry: &SealedEntry<'_>) -> Vec<u8> {
+    let artifact = entry.to_memory().and_then(SealedEntry::into_artifact);
+    let bytes = artifact.and_then(Artifact::into_bytes);
+    bytes.expect("an entry that was got is unchanged")
 }

@@ -28,7 +28,7 @@ pub fn what_was_put_comes_back_byte_for_byte<S: EntryStore>(fixture: Fixture<S>)
     sample.put_new(store, &engine);
     for _ in 0..2 {
         // The stored form is compared by `assert_has`.
-        let artifact = sample.assert_has(store, &engine).into_artifact();
+        let artifact = sample.assert_has(store, &engine).into_artifact().unwrap();
         let expected = sample.artifact(&engine);
         assert_eq!(artifact.len(), expected.len() as u64);
         assert!(artifact.into_bytes().unwrap() == expected);

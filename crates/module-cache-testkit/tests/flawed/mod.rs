@@ -7,8 +7,8 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use module_cache_core::{
-    ArtifactEngine, CacheError, CompilePermit, Engine, EngineId, EntryKey, EntryStore, FOOTER_LEN,
-    ModuleCache, ModuleHash, SaveOutcome, SealedEntry, SkipReason, strip_footer,
+    ArtifactEngine, CacheError, CompilePermit, Engine, EngineId, EntryKey, EntryStore, ModuleCache,
+    ModuleHash, SaveOutcome, SealedEntry, SkipReason, strip_footer,
 };
 use module_cache_testkit::{ReferenceStore, TestEngine, TestModule};
 
@@ -283,7 +283,7 @@ impl<S: EntryStore> EntryStore for Flawed<S> {
             return Err(failure());
         }
         let key = self.entry_key(key);
-        let len = entry.len() - FOOTER_LEN as u64;
+        let len = artifact(entry).len() as u64;
         if let Some(outcome) = self.refuses(len, self.inner.exists(&key)?) {
             return Ok(outcome);
         }

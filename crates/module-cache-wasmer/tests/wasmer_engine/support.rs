@@ -5,8 +5,8 @@ use std::fs::File;
 use std::path::Path;
 
 use module_cache_core::{
-    Artifact, ArtifactEngine, Compile, Engine, EngineError, EntryKey, FOOTER_LEN, Footer,
-    ModuleHash, SealedEntry, Trust,
+    Artifact, ArtifactEngine, Compile, Engine, EngineError, EntryKey, Footer, ModuleHash,
+    SealedEntry, Trust, strip_footer,
 };
 use module_cache_wasmer::WasmerEngine;
 use wasmer::sys::{Cranelift, Singlepass};
@@ -74,7 +74,7 @@ pub(crate) fn load(
     engine: &WasmerEngine,
     entry: SealedEntry<'static>,
 ) -> Result<Module, EngineError> {
-    load_artifact(engine, entry.into_artifact())
+    load_artifact(engine, entry.into_artifact().unwrap())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the engine is tested by itself")]
@@ -119,7 +119,7 @@ pub(crate) fn entry_in_file(path: &Path, entry: &[u8]) -> SealedEntry<'static> {
 
 /// The artifact of an entry.
 pub(crate) fn artifact(entry: &[u8]) -> &[u8] {
-    &entry[..entry.len() - FOOTER_LEN]
+    strip_footer(entry)
 }
 
 /// All messages of an error, outermost first.

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::path::Path;
 
 use module_cache_core::{
-    Artifact, ArtifactEngine, Compile, EngineError, EntryKey, FOOTER_LEN, Footer, ModuleHash,
-    SealedEntry, Trust,
+    Artifact, ArtifactEngine, Compile, EngineError, EntryKey, Footer, ModuleHash, SealedEntry,
+    Trust, strip_footer,
 };
 use module_cache_wasmtime::WasmtimeEngine;
 use wasmtime::{Instance, Module, Store};
@@ -29,7 +29,7 @@ pub(crate) trait Kind: Compile + ArtifactEngine + Clone {
 
     /// Loads an entry. The tests make entries of artifacts from engines of equal id only.
     fn load(&self, entry: SealedEntry<'static>) -> Result<Self::Module, EngineError> {
-        self.load_artifact(entry.into_artifact())
+        self.load_artifact(entry.into_artifact().unwrap())
     }
 
     #[expect(clippy::disallowed_methods, reason = "the engine is tested by itself")]
@@ -121,7 +121,7 @@ pub(crate) fn entry_in_file(path: &Path, entry: &[u8]) -> SealedEntry<'static> {
 
 /// The artifact of an entry.
 pub(crate) fn artifact(entry: &[u8]) -> &[u8] {
-    &entry[..entry.len() - FOOTER_LEN]
+    strip_footer(entry)
 }
 
 /// The data of [`Kind::wasm`]: the alphabet, over and over.

@@ -1,23 +1,23 @@
-//! Secret keys that authenticate entries, and their public names.
+//! Secrets that authenticate entries between those who share them, and the names of keys.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// A secret of 32 bytes, shared by those who may write entries for each other.
 ///
-/// An entry that is sealed with it was written by somebody who has it. Keep it as you would keep the
-/// right to run code. Its text form is 64 hexadecimal digits (`openssl rand -hex 32` makes one).
+/// An entry that is signed with it was written by somebody who has it, and who can read such entries can also make
+/// them: keep it as you would keep the right to run code. Its text form is 64 hexadecimal digits.
 ///
 /// ```
-/// use module_cache_core::SigningKey;
+/// use module_cache_core::SharedKey;
 ///
-/// let key = SigningKey::from_bytes([7; 32]);
-/// assert_eq!(format!("{key:?}"), format!("SigningKey({})", key.id()));
+/// let key = SharedKey::from_bytes([7; 32]);
+/// assert_eq!(format!("{key:?}"), format!("SharedKey({})", key.id()));
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct SigningKey([u8; 32]);
+pub struct SharedKey([u8; 32]);
 
-impl SigningKey {
+impl SharedKey {
     /// Takes 32 secret bytes, of uniform randomness.
     pub const fn from_bytes(secret: [u8; 32]) -> Self {
         Self(secret)
@@ -25,26 +25,28 @@ impl SigningKey {
 
     /// The public name of the key, as entries carry it.
     pub fn id(&self) -> KeyId {
-        let digest = blake3::derive_key("module-cache 2026 signing key id v1", &self.0);
+        let digest = blake3::derive_key("module-cache 2026 shared key id v1", &self.0);
         let mut id = [0; 16];
         id.copy_from_slice(&digest[..16]);
         KeyId(id)
     }
 
-    /// The key of the hash that seals an entry; separate from any other use of the secret.
-    pub(crate) fn seal_key(&self) -> [u8; 32] {
-        blake3::derive_key("module-cache 2026 sealed entry v1 signature", &self.0)
+    /// What it adds to a statement, that nobody adds who has not the key.
+    pub(crate) fn tag(&self, statement: &[u8]) -> blake3::Hash {
+        // Separate from any other use of the secret.
+        let key = blake3::derive_key("module-cache 2026 entry v1 shared signature", &self.0);
+        blake3::keyed_hash(&key, statement)
     }
 }
 
 /// The name of the key, never the secret.
-impl fmt::Debug for SigningKey {
+impl fmt::Debug for SharedKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "SigningKey({})", self.id())
+        write!(out, "SharedKey({})", self.id())
     }
 }
 
-impl FromStr for SigningKey {
+impl FromStr for SharedKey {
     type Err = ParseKeyError;
 
     /// Reads 64 hexadecimal digits, with white space around them, as a key file has.
@@ -54,12 +56,12 @@ impl FromStr for SigningKey {
     }
 }
 
-/// A text that is not a [`SigningKey`].
+/// A text that is not a key of the kind that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a signing key is 64 hexadecimal digits")]
+#[error("not a key of this kind")]
 pub struct ParseKeyError;
 
-/// The public name of a [`SigningKey`]: 16 bytes from which the secret cannot be found.
+/// The public name of a key: 16 bytes from which no secret can be found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId(pub(crate) [u8; 16]);
 

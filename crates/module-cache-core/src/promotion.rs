@@ -1,0 +1,12 @@
+//! What becomes of an entry that a store hands to a faster one.
+
+use crate::{CacheError, SaveOutcome, SealedEntry};
+
+/// An entry that was found, and handed to another store.
+#[derive(Debug)]
+pub struct Promotion {
+    /// What the other store did with it.
+    pub outcome: Result<SaveOutcome, CacheError>,
+    /// The entry, where the other store did not keep it.
+    pub entry: Option<SealedEntry<'static>>,
+}
