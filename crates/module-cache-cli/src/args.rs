@@ -2,6 +2,7 @@
 
 mod bundle;
 mod compile;
+mod key;
 mod maintenance;
 mod remote;
 
@@ -17,6 +18,7 @@ use crate::messages;
 
 pub(crate) use bundle::{ExportArgs, ImportArgs, TrustArgs};
 pub(crate) use compile::{CompileArgs, EngineName};
+pub(crate) use key::{KeyArgs, KeyCommand};
 pub(crate) use maintenance::{
     CleanArgs, EngineArg, LsArgs, PruneArgs, SelectArgs, SizeArgs, SortKey, VerifyArgs,
 };
@@ -30,8 +32,8 @@ pub(crate) const CACHE_DIR: &str = "MODULE_CACHE_DIR";
 /// The URI of a remote storage. One with a password is better kept here: everybody can see command lines.
 pub(crate) const REMOTE: &str = "MODULE_CACHE_REMOTE";
 
-/// The key that entries are signed with, itself.
-pub(crate) const SIGNING_KEY: &str = "MODULE_CACHE_SIGNING_KEY";
+/// The keys of entries, themselves.
+pub(crate) const KEY: &str = "MODULE_CACHE_KEY";
 
 /// The value of an environment variable. An empty one counts as not set.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
@@ -112,15 +114,14 @@ Examples:
   module-cache compile build/
   module-cache ls --sort size
   module-cache prune --max-size 500MiB --max-age 30d
-  module-cache export --signing-key key -o warm.tar
-  module-cache compile --remote s3://bucket/modules --signing-key key build/
+  module-cache export --key key -o warm.tar
+  module-cache compile --remote s3://bucket/modules --key key build/
 
 Environment:
   MODULE_CACHE_DIR          the cache folder, where --cache-dir does not name one
                             (by default module-cache in the user's folder for caches)
   MODULE_CACHE_REMOTE       the remote storage, where --remote does not name one
-  MODULE_CACHE_SIGNING_KEY  the key, where neither --signing-key nor --unauthenticated
-                            is said
+  MODULE_CACHE_KEY          the key, where neither --key nor --unauthenticated is said
 
 `module-cache help COMMAND` says more of each: examples, exit codes, and what
 --json prints. All commands are safe beside running programs. --remote, push and
@@ -140,6 +141,7 @@ pub(crate) enum Command {
     Import(ImportArgs),
     Push(PushArgs),
     Pull(PullArgs),
+    Key(KeyArgs),
     Dir(DirArgs),
     Completions(CompletionsArgs),
 }
@@ -153,7 +155,7 @@ Examples:
   module-cache run samples/toolbox.wasm calc '6 * 7'
   module-cache run --dir .::/work --env HOME=/work samples/toolbox.wasm ls /work
   module-cache run --timing samples/toolbox.wasm help
-  module-cache run --remote s3://bucket/modules --signing-key key samples/toolbox.wasm help
+  module-cache run --remote s3://bucket/modules --key key samples/toolbox.wasm help
 
 The program has the standard input, output and error of this command, which
 ends with the program's exit code. It sees no files but those below the folders
@@ -180,7 +182,7 @@ named by a URI, with options that are those of OpenDAL behind a question mark:
   http://HOST/PATH (to read only)             fs:///FOLDER
 Credentials come from where the service's own tools look for them, such as
 AWS_ACCESS_KEY_ID. Entries are signed, and only those that were signed with a key
-of --signing-key are used; to do without takes --unauthenticated. To change the
+of --key are used; to do without takes --unauthenticated. To change the
 key, put the new one into the file in a line above the old one.
 
 In builds without `--features remote`, --remote is an error."
@@ -201,7 +203,7 @@ pub(crate) struct RunArgs {
     pub(crate) remote: RemoteArgs,
 
     /// Compile the program, whatever the cache has, and store nothing
-    #[arg(long, conflicts_with_all = ["cache_dir", "remote", "signing_key", "unauthenticated"])]
+    #[arg(long, conflicts_with_all = ["cache_dir", "remote", "key", "unauthenticated"])]
     pub(crate) no_cache: bool,
 
     /// Say at the end where the code came from and how long it took

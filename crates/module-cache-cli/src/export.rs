@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 
 use crate::args::ExportArgs;
 use crate::selection::{Place, Selection};
-use crate::{cache_folder, messages, output, signing_key, units};
+use crate::{cache_folder, keys, messages, output, units};
 
 /// Runs the command and returns its exit code: 0 if the bundle has all that was asked for.
 ///
@@ -26,7 +26,7 @@ pub(crate) fn export(args: &ExportArgs) -> Result<u8> {
     if to_stdout && io::stdout().is_terminal() {
         bail!("a bundle is no text, and standard output is a terminal; name a file with -o");
     }
-    let trust = signing_key::trust(&args.trust)?;
+    let trust = keys::trust(&args.trust)?;
     let folder = cache_folder::open_existing(&args.cache_dir)?;
     let entries = folder.as_ref().map(FileSystemCache::list).transpose()?;
     let selection = Selection::of(Place::Folder, entries.unwrap_or_default(), &args.select);

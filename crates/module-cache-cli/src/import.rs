@@ -9,7 +9,7 @@ use module_cache::filesystem::{ImportReport, Refused};
 use serde::Serialize;
 
 use crate::args::ImportArgs;
-use crate::{cache_folder, messages, output, signing_key, units};
+use crate::{cache_folder, keys, messages, output, units};
 
 /// Runs the command and returns its exit code: 0 if all that is in the bundle is in the cache now.
 ///
@@ -17,7 +17,7 @@ use crate::{cache_folder, messages, output, signing_key, units};
 ///
 /// When the bundle cannot be read or is none, or the cache cannot be written to.
 pub(crate) fn import(args: &ImportArgs) -> Result<u8> {
-    let trust = signing_key::trust(&args.trust)?;
+    let trust = keys::trust(&args.trust)?;
     let (name, mut bundle) = open(&args.file)?;
     let folder = cache_folder::open_writable(&args.cache_dir)?;
     let report = folder.import(&mut *bundle, &trust).context(name.clone())?;

@@ -17,6 +17,8 @@ mod guest_stdout;
 mod hash_function;
 mod import;
 mod kept;
+mod key;
+mod keys;
 mod ls;
 mod messages;
 mod output;
@@ -31,7 +33,6 @@ mod push;
 mod remote;
 mod run;
 mod selection;
-mod signing_key;
 mod size;
 mod tracing_warnings;
 #[cfg(feature = "remote")]
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         Command::Pull(args) => pull::pull(&args),
         #[cfg(not(feature = "remote"))]
         Command::Push(_) | Command::Pull(_) => Err(anyhow::anyhow!(args::NOT_BUILT)),
+        Command::Key(args) => key::key(&args),
         Command::Dir(args) => cache_folder::dir(&args),
         Command::Completions(args) => completions::completions(&args),
     };

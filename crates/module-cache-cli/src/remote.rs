@@ -4,7 +4,7 @@ use anyhow::Result;
 use module_cache::{FallbackCache, FileSystemCache, backend::EntryStore};
 #[cfg(feature = "remote")]
 use {
-    crate::signing_key,
+    crate::keys,
     anyhow::{Context, anyhow},
     module_cache::remote::RemoteCache,
 };
@@ -53,7 +53,7 @@ pub(crate) fn flush(cache: &Tiers) {
 #[cfg(feature = "remote")]
 pub(crate) fn connect(args: &RemoteArgs) -> Result<RemoteCache> {
     let uri = args.uri()?.context("no remote storage is named")?;
-    let trust = signing_key::trust(&args.trust)?;
+    let trust = keys::trust(&args.trust)?;
     // The rest of the name may be a secret.
     let builder = RemoteCache::from_uri(uri.as_str(), trust).map_err(|error| {
         anyhow!(

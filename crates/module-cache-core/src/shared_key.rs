@@ -31,6 +31,11 @@ impl SharedKey {
         KeyId(id)
     }
 
+    /// The text from which it can be read: the secret itself.
+    pub fn to_secret_text(&self) -> String {
+        blake3::Hash::from_bytes(self.0).to_hex().to_string()
+    }
+
     /// What it adds to a statement, that nobody adds who has not the key.
     pub(crate) fn tag(&self, statement: &[u8]) -> blake3::Hash {
         // Separate from any other use of the secret.

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{CacheDirArg, SIGNING_KEY, SelectArgs, variable};
+use super::{CacheDirArg, KEY, SelectArgs, variable};
 
 /// Write entries to a bundle, for other machines to import
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  (umask 077 && openssl rand -hex 32 > bundle.key)
-  module-cache export --signing-key bundle.key -o warm.tar
+  module-cache key new bundle.key > reader.key
+  module-cache export --key bundle.key -o warm.tar
   module-cache export --unauthenticated --engine wasmtime-47 -o - | ssh HOST \\
       module-cache import --unauthenticated -
 
@@ -55,8 +55,8 @@ pub(crate) struct ExportArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  module-cache import --signing-key bundle.key warm.tar
-  curl -s https://example.com/warm.tar | module-cache import --signing-key bundle.key -
+  module-cache import --key reader.key warm.tar
+  curl -s https://example.com/warm.tar | module-cache import --key reader.key -
 
 This installs machine code, which later runs execute. Each entry is verified
 before it is stored: with the key, that its owner made it; with
@@ -98,26 +98,26 @@ pub(crate) struct TrustArgs {
     #[arg(
         long,
         value_name = "FILE",
-        help = "The secret that entries are signed with: a file of 64 hexadecimal digits. What was signed \
-                with keys in further lines is accepted, too [default: the digits in \
-                MODULE_CACHE_SIGNING_KEY]"
+        help = "The key that entries are signed with, in a file that `module-cache key new` made. What was \
+                signed with keys in further lines is accepted, too; a public key signs nothing [default: \
+                what is in MODULE_CACHE_KEY]"
     )]
-    pub(crate) signing_key: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
 
     /// Use no key: everybody who can write to the bundle or the storage may run code as those who read it
-    #[arg(long, conflicts_with = "signing_key")]
+    #[arg(long, conflicts_with = "key")]
     pub(crate) unauthenticated: bool,
 }
 
 impl TrustArgs {
     /// Whether nothing was said, here or in the environment.
     pub(super) fn is_missing(&self) -> bool {
-        !self.is_given() && variable(SIGNING_KEY).is_none()
+        !self.is_given() && variable(KEY).is_none()
     }
 
     /// Whether something was said here.
     pub(super) fn is_given(&self) -> bool {
-        self.signing_key.is_some() || self.unauthenticated
+        self.key.is_some() || self.unauthenticated
     }
 }
 
@@ -127,7 +127,7 @@ impl ExportArgs {
         if self.trust.is_missing() {
             return Some(
                 "a bundle is machine code that those who import it run; name a key to sign it with by \
-                 --signing-key FILE (`openssl rand -hex 32` makes one) or in MODULE_CACHE_SIGNING_KEY, or \
+                 --key FILE (`module-cache key new` makes one) or in MODULE_CACHE_KEY, or \
                  say --unauthenticated",
             );
         }
@@ -142,7 +142,7 @@ impl ImportArgs {
     pub(super) fn objection(&self) -> Option<&'static str> {
         self.trust.is_missing().then_some(
             "importing installs machine code that later runs execute; name the key that it must be \
-             signed with by --signing-key FILE or in MODULE_CACHE_SIGNING_KEY, or say \
+             signed with by --key FILE or in MODULE_CACHE_KEY, or say \
              --unauthenticated if you trust everybody who could write to the bundle",
         )
     }

@@ -15,7 +15,7 @@ Examples:
   module-cache compile plugins/ tools/convert.wasm
   module-cache compile --json plugins/ | jq -r 'select(.source == \"compiled\") | .path'
   module-cache compile --engine wasmer-cranelift --hash sha256 /srv/wasix
-  module-cache compile --remote redis://cache.internal/0/modules --signing-key key build/
+  module-cache compile --remote redis://cache.internal/0/modules --key key build/
   MODULE_CACHE_DIR=/srv/modules module-cache compile -j 2 /srv/app
 
 Of a folder, all .wasm and .wat files at any depth are taken, modules and

@@ -13,8 +13,8 @@ use super::{CacheDirArg, REMOTE, SelectArgs, TrustArgs, variable};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  module-cache push --remote s3://bucket/modules --signing-key fleet.key
-  module-cache push --remote redis://cache.internal/0/modules --signing-key fleet.key \\
+  module-cache push --remote s3://bucket/modules --key fleet.key
+  module-cache push --remote redis://cache.internal/0/modules --key fleet.key \\
       --engine wasmtime-47
 
 Uploads what `run` and `compile` would upload with --remote: all that is in the
@@ -55,8 +55,8 @@ pub(crate) struct PushArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  module-cache pull --remote s3://bucket/modules --signing-key fleet.key
-  module-cache pull --remote s3://bucket/modules --signing-key fleet.key --engine wasmtime-47
+  module-cache pull --remote s3://bucket/modules --key fleet.key
+  module-cache pull --remote s3://bucket/modules --key fleet.key --engine wasmtime-47
 
 Downloads everything that is in the storage, for whatever engine and machine, or
 the entries that are named. What is in the cache folder already is passed over,
@@ -135,11 +135,11 @@ impl RemoteArgs {
         match (self.is_named(), self.trust.is_given()) {
             (true, false) if self.trust.is_missing() => Some(
                 "what is in a remote storage is machine code that those who share it run; name the key that \
-                 it is signed with by --signing-key FILE (`openssl rand -hex 32` makes one) or in \
-                 MODULE_CACHE_SIGNING_KEY, or say --unauthenticated",
+                 it is signed with by --key FILE (`module-cache key new` makes one) or in \
+                 MODULE_CACHE_KEY, or say --unauthenticated",
             ),
             (false, true) => Some(
-                "--signing-key and --unauthenticated are about a remote storage; name it with --remote",
+                "--key and --unauthenticated are about a remote storage; name it with --remote",
             ),
             _ => None,
         }

@@ -46,7 +46,7 @@ fn files(place: &Place) -> Vec<String> {
 #[test]
 fn what_is_exported_is_stored_where_it_is_imported() {
     let (place, _) = filled();
-    for trust in [&["--unauthenticated"][..], &["--signing-key", "key"]] {
+    for trust in [&["--unauthenticated"][..], &["--key", "key"]] {
         let args = [&["export", "-o", "b.tar"], trust].concat();
         let text = place.run(&args).quiet();
         assert!(text.starts_with("exported 3 entries ("), "{text}");
@@ -114,18 +114,11 @@ fn some_entries_can_be_chosen() {
 #[test]
 fn a_bundle_goes_through_pipes() {
     let (place, _) = filled();
-    let args = ["export", "--signing-key", "key", "-o", "-"];
+    let args = ["export", "--key", "key", "-o", "-"];
     let output = place.command(&args).output().unwrap();
     let ran = Ran::new(&output).ok();
     ran.one_line("module-cache: note: exported 3 entries (");
-    let args = [
-        "import",
-        "--cache-dir",
-        "second",
-        "--signing-key",
-        "key",
-        "-",
-    ];
+    let args = ["import", "--cache-dir", "second", "--key", "key", "-"];
     let text = place.run_with_input(&args, &output.stdout).quiet();
     assert!(text.starts_with("imported 3 entries ("), "{text}");
     assert_eq!(source_in_second(&place, "1.wat"), "stored");
@@ -161,13 +154,13 @@ fn one_must_say_whom_to_trust() {
     let error = ran.error(2);
     assert!(
         error.contains("importing installs machine code")
-            && error.contains("--signing-key FILE")
+            && error.contains("--key FILE")
             && error.contains("--unauthenticated"),
         "{error}"
     );
     let ran = place.run(&["export", "-o", "b.tar"]);
     assert!(ran.error(2).contains("a bundle is machine code"), "{ran:?}");
-    let both = ["--signing-key", "key", "--unauthenticated"];
+    let both = ["--key", "key", "--unauthenticated"];
     import(&place, &[&both[..], &["b.tar"]].concat()).error(2);
     place
         .run(&[&["export", "-o", "b.tar"], &both[..]].concat())
@@ -179,14 +172,14 @@ fn one_must_say_whom_to_trust() {
 fn a_bundle_of_another_key_or_of_none_is_refused() {
     let (place, entries) = filled();
     place
-        .run(&["export", "--signing-key", "key", "-o", "signed.tar"])
+        .run(&["export", "--key", "key", "-o", "signed.tar"])
         .ok();
     place
         .run(&["export", "--unauthenticated", "-o", "plain.tar"])
         .ok();
     for args in [
-        &["--signing-key", "other.key", "signed.tar"][..],
-        &["--signing-key", "key", "plain.tar"],
+        &["--key", "other.key", "signed.tar"][..],
+        &["--key", "key", "plain.tar"],
     ] {
         let ran = import(&place, args);
         assert_eq!(ran.code, 1, "{ran:?}");
@@ -200,10 +193,7 @@ fn a_bundle_of_another_key_or_of_none_is_refused() {
             "{ran:?}"
         );
     }
-    let ran = import(
-        &place,
-        &["--json", "--signing-key", "other.key", "signed.tar"],
-    );
+    let ran = import(&place, &["--json", "--key", "other.key", "signed.tar"]);
     assert_eq!((ran.code, &*ran.stderr), (1, ""));
     let objects = ran.json();
     let (summary, refused) = objects.split_last().unwrap();
@@ -255,19 +245,28 @@ fn a_key_that_cannot_be_had_is_one_error() {
     place.file("short.key", "a".repeat(63));
     place.file("binary.key", [255; 64]);
     for (key, says) in [
-        ("missing.key", "no such file; `openssl rand -hex 32`"),
-        ("short.key", "not a key, which is 64 hexadecimal digits"),
-        ("binary.key", "not a key, which is 64 hexadecimal digits"),
-        ("/dev/zero", "not a key, which is 64 hexadecimal digits"),
+        ("missing.key", "no such file; `module-cache key new`"),
+        (
+            "short.key",
+            "not a key, as `module-cache key new` makes one",
+        ),
+        (
+            "binary.key",
+            "not a key, as `module-cache key new` makes one",
+        ),
+        (
+            "/dev/zero",
+            "not a key, as `module-cache key new` makes one",
+        ),
         ("cache", "cannot be read"),
     ] {
         for args in [
             &["import", "b.tar", "--cache-dir", "second"][..],
             &["export", "-o", "new.tar"],
         ] {
-            let ran = place.run(&[args, &["--signing-key", key]].concat());
+            let ran = place.run(&[args, &["--key", key]].concat());
             let error = ran.error(1);
-            let start = format!("module-cache: error: the signing key {key}: {says}");
+            let start = format!("module-cache: error: the key file {key}: {says}");
             assert!(error.starts_with(&start), "{error}");
         }
     }
@@ -282,13 +281,13 @@ fn the_first_key_of_a_file_signs_and_all_are_accepted() {
     let both = place.file("both.key", [&*new, "\n", &*old].concat());
     fs::set_permissions(both, fs::Permissions::from_mode(0o600)).unwrap();
     for (signing, accepting) in [("key", "both.key"), ("both.key", "other.key")] {
-        let args = ["export", "--signing-key", signing, "-o", "b.tar"];
+        let args = ["export", "--key", signing, "-o", "b.tar"];
         place.run(&args).quiet();
-        let text = import(&place, &["--signing-key", accepting, "b.tar"]).quiet();
+        let text = import(&place, &["--key", accepting, "b.tar"]).quiet();
         assert!(text.starts_with("imported 3 entries ("), "{text}");
         fs::remove_dir_all(place.path().join("second")).unwrap();
     }
-    let ran = import(&place, &["--signing-key", "key", "b.tar"]);
+    let ran = import(&place, &["--key", "key", "b.tar"]);
     assert_eq!(ran.code, 1, "{ran:?}");
 }
 
@@ -297,11 +296,11 @@ fn the_environment_can_hold_the_key() {
     let (place, _) = filled();
     let run = |key: &str, args: &[&str]| {
         let mut command = place.command(args);
-        command.env("MODULE_CACHE_SIGNING_KEY", key);
+        command.env("MODULE_CACHE_KEY", key);
         Ran::new(&command.output().unwrap())
     };
     run(&"a".repeat(64), &["export", "-o", "b.tar"]).quiet();
-    import(&place, &["--signing-key", "key", "b.tar"]).quiet();
+    import(&place, &["--key", "key", "b.tar"]).quiet();
     let import = ["import", "--cache-dir", "third", "b.tar"];
     let ran = run(&"b".repeat(64), &import);
     assert_eq!(ran.code, 1, "{ran:?}");
@@ -311,14 +310,11 @@ fn the_environment_can_hold_the_key() {
     let ran = run(&secret, &import);
     let error = ran.error(1);
     assert!(
-        error.contains("MODULE_CACHE_SIGNING_KEY: not a key, ") && !error.contains(&secret),
+        error.contains("MODULE_CACHE_KEY: not a key, ") && !error.contains(&secret),
         "{error}"
     );
     let ran = run("", &import);
-    assert!(
-        ran.error(2).contains("or in MODULE_CACHE_SIGNING_KEY"),
-        "{ran:?}"
-    );
+    assert!(ran.error(2).contains("or in MODULE_CACHE_KEY"), "{ran:?}");
 }
 
 #[test]
@@ -326,9 +322,9 @@ fn a_key_that_others_can_read_is_used_with_a_warning() {
     let (place, _) = filled();
     let mode = fs::Permissions::from_mode(0o644);
     fs::set_permissions(place.path().join("key"), mode).unwrap();
-    let ran = place.run(&["export", "--signing-key", "key", "-o", "b.tar"]);
+    let ran = place.run(&["export", "--key", "key", "-o", "b.tar"]);
     let ran = ran.ok();
-    let warning = ran.one_line("module-cache: warning: others can read the signing key key");
+    let warning = ran.one_line("module-cache: warning: others can read the key file key");
     assert!(warning.ends_with("`chmod go= key`"), "{warning}");
 }
 

@@ -4,7 +4,8 @@ use std::process::Command;
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
+    "key",
     "run",
     "compile",
     "ls",
@@ -28,7 +29,7 @@ fn every_shell_gets_every_command_and_its_options() {
         for command in COMMANDS {
             assert!(script.contains(command), "{shell}: {command}");
         }
-        for option in ["max-age", "signing-key", "cache-dir"] {
+        for option in ["max-age", "unauthenticated", "cache-dir"] {
             assert!(script.contains(option), "{shell}: {option}");
         }
     }

@@ -36,7 +36,7 @@ impl Host {
 
     /// The command with the storage and the key.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        self.command_trusting(&["--signing-key", "key"], args)
+        self.command_trusting(&["--key", "key"], args)
     }
 
     /// The command with the storage and other options about trust.

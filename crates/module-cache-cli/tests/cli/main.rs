@@ -11,6 +11,7 @@ mod corpus;
 mod dir;
 #[cfg(feature = "remote")]
 mod host;
+mod key;
 mod ls;
 mod no_cache;
 #[cfg(not(feature = "remote"))]

@@ -141,7 +141,7 @@ fn what_was_signed_with_another_key_is_not_pulled() {
     host.run(&["push"]).ok();
     let other = Host::of(&uri);
     other.key_file("key", &key_of("b"));
-    for trust in [&["--signing-key", "key"][..], &["--unauthenticated"]] {
+    for trust in [&["--key", "key"][..], &["--unauthenticated"]] {
         // It is in a place of its own.
         let text = other.run_trusting(trust, &["pull"]).quiet();
         assert_eq!(text, "pulled 0 entries (0 B); 0 present before, 0 failed\n");
@@ -200,7 +200,7 @@ fn a_command_without_a_storage_or_a_key_says_what_is_missing() {
         let ran = host.run_trusting(&[], &[command]);
         let error = ran.error(2);
         assert!(
-            error.contains("--signing-key FILE") && error.contains("--unauthenticated"),
+            error.contains("--key FILE") && error.contains("--unauthenticated"),
             "{error}"
         );
     }

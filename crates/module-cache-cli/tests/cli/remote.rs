@@ -96,7 +96,7 @@ fn an_entry_of_another_key_or_of_none_is_a_miss_and_stays() {
     assert_eq!(source, "compiled");
 
     second.key_file("other.key", &key_of("b"));
-    for trust in [&["--signing-key", "other.key"][..], &["--unauthenticated"]] {
+    for trust in [&["--key", "other.key"][..], &["--unauthenticated"]] {
         let args = [&RUN[..2], &["--cache-dir", "other", "0.wat"]].concat();
         let ran = second.run_trusting(trust, &args).ok();
         assert_eq!(ran.timing().0, "compiled", "{ran:?}");
@@ -143,7 +143,7 @@ fn the_environment_names_the_storage_and_the_key() {
         let mut command = other.command(&[&RUN[..2], &["--cache-dir", cache], args].concat());
         with_credentials(&mut command);
         command.env("MODULE_CACHE_REMOTE", &uri);
-        command.env("MODULE_CACHE_SIGNING_KEY", key);
+        command.env("MODULE_CACHE_KEY", key);
         Ran::new(&command.output().unwrap())
     };
     assert_eq!(
@@ -157,13 +157,13 @@ fn the_environment_names_the_storage_and_the_key() {
     let ran = run("three", &secret, &["0.wat"]);
     let error = ran.error(1);
     assert!(
-        error.contains("MODULE_CACHE_SIGNING_KEY: not a key") && !error.contains(&secret),
+        error.contains("MODULE_CACHE_KEY: not a key") && !error.contains(&secret),
         "{error}"
     );
     assert!(
         run("three", "", &["0.wat"])
             .error(2)
-            .contains("MODULE_CACHE_SIGNING_KEY")
+            .contains("MODULE_CACHE_KEY")
     );
     // The command line is said later than the environment.
     let ran = run("three", "nonsense", &["--unauthenticated", "0.wat"]).ok();
@@ -229,7 +229,7 @@ fn a_folder_that_cannot_be_used_leaves_the_storage() {
 fn what_is_wrong_with_the_storage_or_the_key_is_one_error() {
     let host = Host::of("fs:///nowhere");
     host.place.file("0.wat", exits_with(0));
-    let key = ["--signing-key", "key"];
+    let key = ["--key", "key"];
     for (options, code, says) in [
         (&["--remote", "nonsense"][..], 2, "as in s3://bucket/prefix"),
         (&["--remote", "ftp://host/x"], 2, "known are azblob, fs, "),
@@ -243,14 +243,14 @@ fn what_is_wrong_with_the_storage_or_the_key_is_one_error() {
         }
     }
     for (trust, code, says) in [
-        (&[][..], 2, "--signing-key FILE"),
+        (&[][..], 2, "--key FILE"),
         (
-            &["--signing-key", "missing"],
+            &["--key", "missing"],
             1,
-            "the signing key missing: no such file",
+            "the key file missing: no such file",
         ),
         (
-            &["--signing-key", "key", "--unauthenticated"],
+            &["--key", "key", "--unauthenticated"],
             2,
             "cannot be used with",
         ),
