@@ -1,15 +1,20 @@
-//! A wasmtime module from remote storage: the hit as a whole beside a bare read of the same object, each way.
+//! A wasmtime module from remote storage, into memory and through a folder, beside what it is made of: a bare read of the
+//! same object, decompressing it, and loading it from a folder.
 //!
 //! The servers run on this machine and end with this program. So there is no network in it, which is the worst
 //! case for what is compared: a real one adds the same to both.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use module_cache_bench::comparison::{self, Comparison};
 use module_cache_bench::compiled::{self, Compiled};
 use module_cache_bench::{corpus, disk, effort};
-use module_cache_core::{Engine, EntryKey, EntryStore, ModuleCache, SharedKey, Trust};
+use module_cache_core::{Engine, EntryKey, EntryStore, FRAME_LEN, ModuleCache, SharedKey, Trust};
+use module_cache_fallback::FallbackExt;
+use module_cache_filesystem::FileSystemCache;
 use module_cache_remote::RemoteCache;
 use module_cache_remote::opendal::Operator;
 use module_cache_wasmtime::WasmtimeEngine;
@@ -45,19 +50,57 @@ fn whole(
     let saved = cache.save(module.hash, engine, &module.module);
     assert!(saved.unwrap().is_stored());
     cache.sync().unwrap();
+    let scratch = disk::scratch_folder();
+    let folder = FileSystemCache::open(scratch.path().join("cache")).unwrap();
+    let kept = FileSystemCache::open(scratch.path().join("kept")).unwrap();
+    let saved = kept.save(module.hash, engine, &module.module);
+    assert!(saved.unwrap().is_stored());
+    let tiers = folder.clone().with_fallback(cache.clone());
 
     let runtime = runtime();
     let operator = Operator::from_uri(uri).unwrap();
     let key = EntryKey::new(module.hash, *engine.id());
     let object = format!("v1/{}/{key}", signing_key().id());
+    let frames: Vec<_> = module
+        .artifact
+        .chunks(FRAME_LEN)
+        .map(|frame| zstd::bulk::compress(frame, 3).unwrap())
+        .collect();
     Comparison::new(format!("remote hit: {}, {service}", module.name))
         .called("baseline: read the object", || {
             runtime.block_on(operator.read(&object)).unwrap()
         })
-        .called("module-cache", || {
+        .called("decompress it, on all cores", || decompress(&frames))
+        .called("module-cache, from a folder", || {
+            kept.load(module.hash, engine).unwrap().unwrap()
+        })
+        .called("module-cache, into memory", || {
             cache.load(module.hash, engine).unwrap().unwrap()
         })
+        .called_then(
+            "module-cache, through a folder",
+            || tiers.load(module.hash, engine).unwrap().unwrap(),
+            |module_of_file| {
+                drop(module_of_file);
+                assert!(ModuleCache::remove(&folder, module.hash, engine).unwrap());
+            },
+        )
         .run(criterion);
+}
+
+fn decompress(frames: &[Vec<u8>]) {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut content = vec![0; FRAME_LEN];
+                while let Some(frame) = frames.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    zstd::bulk::decompress_to_buffer(frame, &mut content).unwrap();
+                }
+            });
+        }
+    });
 }
 
 fn signing_key() -> SharedKey {

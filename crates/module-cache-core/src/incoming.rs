@@ -2,7 +2,8 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::manifest::{FRAME_LEN, Frame};
 use crate::{InvalidEntry, Seal, parallel};
@@ -41,60 +42,79 @@ pub(crate) fn receive(
     place: &Place<'_>,
 ) -> io::Result<()> {
     let frames = seal.frames();
-    let next = Mutex::new(0);
+    let arrived = Mutex::new(Arrived::default());
     let refuse = |reason: InvalidEntry| {
         from.refused(&reason);
         io::Error::new(io::ErrorKind::InvalidData, reason)
     };
     let decompress = |stored: &[u8], content: &mut [u8]| from.decompress(stored, content);
+    // Held while waiting: who comes later waits for what comes later.
+    let lock = || arrived.lock().unwrap_or_else(PoisonError::into_inner);
     parallel::on_all_cores(threads.min(frames.len()), &|| {
         let mut buffer = Vec::new();
         loop {
-            // Held while waiting: who comes later waits for what comes later.
-            let mut first = next.lock().unwrap_or_else(PoisonError::into_inner);
-            if *first >= frames.len() {
-                return Ok(());
-            }
-            let piece = match from.next() {
-                Ok(piece) => piece,
-                Err(error) => {
-                    // The others need not ask again.
-                    *first = frames.len();
-                    return Err(error);
+            let taken = lock().take(frames, from);
+            let put = match taken {
+                Ok(Some((index, piece, range))) => {
+                    decode(&frames[index], &piece[range], &mut buffer, &decompress)
+                        .map_err(refuse)
+                        .and_then(|content| place((index * FRAME_LEN) as u64, content))
                 }
+                Ok(None) => return Ok(()),
+                Err(NotTaken::OutOfStep) => Err(refuse(InvalidEntry::Corrupt(
+                    "its frames are not where they should be",
+                ))),
+                Err(NotTaken::Lost(error)) => Err(error),
             };
-            let count = count(&frames[*first..], piece.len());
-            let index = *first;
-            *first = count.map_or(frames.len(), |count| index + count);
-            drop(first);
-            let count = count.ok_or_else(|| refuse(OUT_OF_STEP))?;
-            let mut rest = &piece[..];
-            for (frame, index) in frames[index..index + count].iter().zip(index..) {
-                let (stored, after) = rest.split_at(frame.stored_len());
-                rest = after;
-                let put = decode(frame, stored, &mut buffer, &decompress)
-                    .map_err(refuse)
-                    .and_then(|content| place((index * FRAME_LEN) as u64, content));
-                if let Err(error) = put {
-                    // What else comes is of no use.
-                    *next.lock().unwrap_or_else(PoisonError::into_inner) = frames.len();
-                    return Err(error);
-                }
+            if let Err(error) = put {
+                // What else comes is of no use.
+                lock().frames = frames.len();
+                return Err(error);
             }
         }
     })
 }
 
-const OUT_OF_STEP: InvalidEntry = InvalidEntry::Corrupt("its frames are not where they should be");
+/// What has come, and is not taken.
+#[derive(Default)]
+struct Arrived {
+    piece: Arc<Vec<u8>>,
+    /// How much of the piece is taken.
+    bytes: usize,
+    /// How many frames are taken.
+    frames: usize,
+}
 
-/// How many frames these bytes are, if they are whole ones.
-fn count(frames: &[Frame], mut len: usize) -> Option<usize> {
-    let mut count = 0;
-    while len > 0 {
-        len = len.checked_sub(frames.get(count)?.stored_len())?;
-        count += 1;
+/// Why there is no next frame.
+enum NotTaken {
+    OutOfStep,
+    Lost(io::Error),
+}
+
+impl Arrived {
+    /// Takes the next frame: its number, and where it is. `None` when all are taken.
+    fn take(
+        &mut self,
+        frames: &[Frame],
+        from: &dyn Incoming,
+    ) -> Result<Option<(usize, Arc<Vec<u8>>, Range<usize>)>, NotTaken> {
+        let index = self.frames;
+        let Some(frame) = frames.get(index) else {
+            return Ok(None);
+        };
+        if self.bytes == self.piece.len() {
+            self.piece = Arc::new(from.next().map_err(NotTaken::Lost)?);
+            self.bytes = 0;
+        }
+        let range = self.bytes..self.bytes + frame.stored_len();
+        self.bytes = range.end;
+        self.frames += 1;
+        let is_last = self.frames == frames.len();
+        if range.end > self.piece.len() || (is_last && range.end != self.piece.len()) {
+            return Err(NotTaken::OutOfStep);
+        }
+        Ok(Some((index, Arc::clone(&self.piece), range)))
     }
-    (count > 0).then_some(count)
 }
 
 /// The content of a frame: proven as it is stored, then decompressed, then proven again, as whoever decompresses need not
