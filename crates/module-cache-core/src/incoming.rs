@@ -55,8 +55,8 @@ pub(crate) fn receive(
         loop {
             let taken = lock().take(frames, from);
             let put = match taken {
-                Ok(Some((index, piece, range))) => {
-                    decode(&frames[index], &piece[range], &mut buffer, &decompress)
+                Ok(Some(Taken { index, piece, at })) => {
+                    decode(&frames[index], &piece[at], &mut buffer, &decompress)
                         .map_err(refuse)
                         .and_then(|content| place((index * FRAME_LEN) as u64, content))
                 }
@@ -85,6 +85,13 @@ struct Arrived {
     frames: usize,
 }
 
+/// A frame in what has come.
+struct Taken {
+    index: usize,
+    piece: Arc<Vec<u8>>,
+    at: Range<usize>,
+}
+
 /// Why there is no next frame.
 enum NotTaken {
     OutOfStep,
@@ -92,12 +99,8 @@ enum NotTaken {
 }
 
 impl Arrived {
-    /// Takes the next frame: its number, and where it is. `None` when all are taken.
-    fn take(
-        &mut self,
-        frames: &[Frame],
-        from: &dyn Incoming,
-    ) -> Result<Option<(usize, Arc<Vec<u8>>, Range<usize>)>, NotTaken> {
+    /// Takes the next frame; `None` when all are taken.
+    fn take(&mut self, frames: &[Frame], from: &dyn Incoming) -> Result<Option<Taken>, NotTaken> {
         let index = self.frames;
         let Some(frame) = frames.get(index) else {
             return Ok(None);
@@ -106,14 +109,15 @@ impl Arrived {
             self.piece = Arc::new(from.next().map_err(NotTaken::Lost)?);
             self.bytes = 0;
         }
-        let range = self.bytes..self.bytes + frame.stored_len();
-        self.bytes = range.end;
+        let at = self.bytes..self.bytes + frame.stored_len();
+        self.bytes = at.end;
         self.frames += 1;
         let is_last = self.frames == frames.len();
-        if range.end > self.piece.len() || (is_last && range.end != self.piece.len()) {
+        if at.end > self.piece.len() || (is_last && at.end != self.piece.len()) {
             return Err(NotTaken::OutOfStep);
         }
-        Ok(Some((index, Arc::clone(&self.piece), range)))
+        let piece = Arc::clone(&self.piece);
+        Ok(Some(Taken { index, piece, at }))
     }
 }
 

@@ -232,7 +232,7 @@ async fn read_range(
 
 /// All of a stream, if it has `len` bytes. One that goes on is not read any further.
 async fn collect(mut stream: opendal::BufferStream, len: u64) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
     let wrong = |sent: usize| Failure::WrongLength {
         asked: len,
         sent: sent as u64,

@@ -17,13 +17,18 @@ use crate::failure::Failure;
 use crate::fetch::Header;
 use crate::{codec, io_thread};
 
-/// How many bytes one request asks for, or one frame if that has more; and how many are under way at a time: one
-/// connection to an object storage is slower than the network.
-const PIECE: u64 = 2 << 20;
+/// An entry is asked for in so many pieces: what comes last is decompressed when nothing comes any more.
+const PIECES: u64 = 16;
+
+/// The smallest and the largest piece that one request asks for, in bytes, but for one frame that has more.
+const SMALLEST: u64 = 512 << 10;
+const LARGEST: u64 = 2 << 20;
+
+/// How many requests are under way at a time: one connection to an object storage is slower than the network.
 const CONCURRENT: usize = 4;
 
 /// How many pieces are under way or wait to be taken.
-const IN_FLIGHT: usize = 2 * CONCURRENT;
+const IN_FLIGHT: usize = 3 * CONCURRENT;
 
 type Answer = Result<(Vec<u8>, OwnedSemaphorePermit), Failure>;
 
@@ -74,7 +79,10 @@ impl Pieces {
 
     fn start(&self) -> Result<mpsc::Receiver<Answer>, Failure> {
         let (sender, receiver) = mpsc::channel();
-        let room = Arc::new(Semaphore::new(IN_FLIGHT));
+        let (room, turns) = (
+            Arc::new(Semaphore::new(IN_FLIGHT)),
+            Semaphore::new(CONCURRENT),
+        );
         let (operator, header, limit) = (
             self.operator.clone(),
             Arc::clone(&self.header),
@@ -83,16 +91,17 @@ impl Pieces {
         io_thread::spawn(async move {
             let ranges = ranges(header.seal.frames());
             let pieces = ranges.into_iter().map(|range| {
-                let (room, operator, header) = (&room, &operator, &header);
+                let (room, turns, operator, header) = (&room, &turns, &operator, &header);
                 async move {
                     // In order: the first that is waited for has room first.
                     let room = Arc::clone(room).acquire_owned().await;
                     let room = room.map_err(|_| Failure::NoThread)?;
+                    let _turn = turns.acquire().await;
                     let bytes = io_thread::in_time(limit, header.read(operator, range)).await?;
                     Ok((bytes, room))
                 }
             });
-            let mut pieces = stream::iter(pieces).buffered(CONCURRENT);
+            let mut pieces = stream::iter(pieces).buffered(IN_FLIGHT);
             while let Some(piece) = pieces.next().await {
                 let failed = piece.is_err();
                 // Nobody takes it who was refused a piece, or has no room.
@@ -142,13 +151,15 @@ impl Incoming for Pieces {
 
 /// The ranges of whole frames that are asked for at a time.
 fn ranges(frames: &[Frame]) -> Vec<Range<u64>> {
+    let len: u64 = frames.iter().map(|frame| frame.stored_len() as u64).sum();
+    let most = (len / PIECES).clamp(SMALLEST, LARGEST);
     let mut ranges: Vec<Range<u64>> = Vec::new();
     let mut end = 0;
     for frame in frames {
         let start = end;
         end += frame.stored_len() as u64;
         match ranges.last_mut() {
-            Some(last) if end - last.start <= PIECE => last.end = end,
+            Some(last) if end - last.start <= most => last.end = end,
             _ => ranges.push(start..end),
         }
     }
