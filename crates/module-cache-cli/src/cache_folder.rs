@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
+use module_cache::backend::Trust;
+use module_cache::filesystem::FileSystemCacheBuilder;
 use module_cache::{CacheError, FileSystemCache};
 
 use crate::args::{CACHE_DIR, CacheDirArg, DirArgs, variable};
@@ -46,13 +48,22 @@ pub(crate) fn resolve(arg: &CacheDirArg) -> Result<PathBuf> {
     std::path::absolute(&path).with_context(|| format!("cannot find {}", path.display()))
 }
 
-/// Opens the cache folder, creating it if it does not exist.
+/// Opens the cache folder, creating it if it does not exist. Of what was fetched into it, what `origins` does not accept is
+/// not used.
 ///
 /// # Errors
 ///
 /// When there is no such folder to be had, or it cannot be trusted.
-pub(crate) fn open(arg: &CacheDirArg) -> Result<FileSystemCache> {
-    FileSystemCache::open(resolve(arg)?).map_err(explained)
+pub(crate) fn open(arg: &CacheDirArg, origins: Option<Trust>) -> Result<FileSystemCache> {
+    options(arg, origins)?.open().map_err(explained)
+}
+
+fn options(arg: &CacheDirArg, origins: Option<Trust>) -> Result<FileSystemCacheBuilder> {
+    let options = FileSystemCache::builder(resolve(arg)?);
+    Ok(match origins {
+        Some(origins) => options.origins(origins),
+        None => options,
+    })
 }
 
 fn explained(error: CacheError) -> anyhow::Error {
@@ -71,8 +82,8 @@ fn explained(error: CacheError) -> anyhow::Error {
 /// # Errors
 ///
 /// As for [`open`], and when the folder can be read only.
-pub(crate) fn open_writable(arg: &CacheDirArg) -> Result<FileSystemCache> {
-    writable(open(arg)?)
+pub(crate) fn open_writable(arg: &CacheDirArg, origins: Option<Trust>) -> Result<FileSystemCache> {
+    writable(open(arg, origins)?)
 }
 
 /// The same for a folder that every user of the machine may read from now on.
@@ -80,8 +91,11 @@ pub(crate) fn open_writable(arg: &CacheDirArg) -> Result<FileSystemCache> {
 /// # Errors
 ///
 /// As for [`open_writable`].
-pub(crate) fn open_world_readable(arg: &CacheDirArg) -> Result<FileSystemCache> {
-    let options = FileSystemCache::builder(resolve(arg)?).world_readable();
+pub(crate) fn open_world_readable(
+    arg: &CacheDirArg,
+    origins: Option<Trust>,
+) -> Result<FileSystemCache> {
+    let options = options(arg, origins)?.world_readable();
     writable(options.open().map_err(explained)?)
 }
 
@@ -91,7 +105,7 @@ pub(crate) fn open_world_readable(arg: &CacheDirArg) -> Result<FileSystemCache> 
 ///
 /// As for [`open_writable`], and when the limit cannot be set.
 pub(crate) fn open_with_limit(arg: &CacheDirArg, max_size: u64) -> Result<FileSystemCache> {
-    let folder = open_writable(arg)?;
+    let folder = open_writable(arg, None)?;
     folder.set_max_size(max_size)?;
     Ok(folder)
 }
@@ -121,6 +135,6 @@ pub(crate) fn open_existing(arg: &CacheDirArg) -> Result<Option<FileSystemCache>
             Ok(None)
         }
         // Whatever else is wrong with it shows when it is opened.
-        _ => open(arg).map(Some),
+        _ => open(arg, None).map(Some),
     }
 }

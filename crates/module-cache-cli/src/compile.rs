@@ -34,10 +34,11 @@ use crate::{cache_folder, kept, messages, output, progress, units};
 pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
     let started = Instant::now();
     let storage = remote::open(&args.remote)?;
+    let origins = remote::origins(&args.remote)?;
     let folder = if args.world_readable {
-        cache_folder::open_world_readable(&args.cache_dir)?
+        cache_folder::open_world_readable(&args.cache_dir, origins)?
     } else {
-        cache_folder::open_writable(&args.cache_dir)?
+        cache_folder::open_writable(&args.cache_dir, origins)?
     };
     let found = find_files(&args.paths);
     note_links(&found);

@@ -19,7 +19,7 @@ use crate::{cache_folder, keys, messages, output, units};
 pub(crate) fn import(args: &ImportArgs) -> Result<u8> {
     let trust = keys::trust(&args.trust)?;
     let (name, mut bundle) = open(&args.file)?;
-    let folder = cache_folder::open_writable(&args.cache_dir)?;
+    let folder = cache_folder::open_writable(&args.cache_dir, None)?;
     let report = folder.import(&mut *bundle, &trust).context(name.clone())?;
     finish(args, &name, &report)
 }

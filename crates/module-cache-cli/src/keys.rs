@@ -118,10 +118,14 @@ fn warn_if_others_can_read(path: &Path, file: &File) {
             && metadata.is_file()
             && metadata.mode() & 0o044 != 0
         {
-            messages::warning(format_args!(
-                "others can read the key file {0}; `chmod go= {0}`",
-                path.display()
-            ));
+            static WARNED: std::sync::Once = std::sync::Once::new();
+            let warning = || {
+                messages::warning(format_args!(
+                    "others can read the key file {0}; `chmod go= {0}`",
+                    path.display()
+                ));
+            };
+            WARNED.call_once(warning);
         }
     }
     #[cfg(not(unix))]

@@ -30,7 +30,7 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8> {
         );
     }
     let remote = remote::connect(&args.remote)?;
-    let folder = cache_folder::open_writable(&args.cache_dir)?;
+    let folder = cache_folder::open_writable(&args.cache_dir, remote::origins(&args.remote)?)?;
     let mut selection = Selection::of(Place::Remote, remote.list()?, &args.select);
     for problem in &selection.problems {
         messages::error(problem);

@@ -1,7 +1,8 @@
 //! A storage that machines share, and how it stands behind the cache folder.
 
 use anyhow::Result;
-use module_cache::{FallbackCache, FileSystemCache, backend::EntryStore};
+use module_cache::backend::{EntryStore, Trust};
+use module_cache::{FallbackCache, FileSystemCache};
 #[cfg(feature = "remote")]
 use {
     crate::keys,
@@ -34,6 +35,20 @@ pub(crate) fn open(args: &RemoteArgs) -> Result<Option<Storage>> {
     }
     // In a build without, a name is wrong.
     #[cfg(not(feature = "remote"))]
+    args.uri()?;
+    Ok(None)
+}
+
+/// Whose entries are used of those that were fetched earlier: of the same as are fetched now.
+///
+/// # Errors
+///
+/// As for [`open`].
+pub(crate) fn origins(args: &RemoteArgs) -> Result<Option<Trust>> {
+    #[cfg(feature = "remote")]
+    if args.uri()?.is_some() {
+        return Ok(Some(keys::trust(&args.trust)?).filter(Trust::is_signed));
+    }
     args.uri()?;
     Ok(None)
 }

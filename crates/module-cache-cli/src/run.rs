@@ -78,7 +78,8 @@ fn cache(args: &RunArgs) -> Result<Tiers> {
         return Ok(None.with_fallback(None));
     }
     let storage = remote::open(&args.remote)?;
-    let folder = cache_folder::open(&args.cache_dir).map_err(|error| {
+    let origins = remote::origins(&args.remote)?;
+    let folder = cache_folder::open(&args.cache_dir, origins).map_err(|error| {
         messages::warning(format_args!("{error:#}; running without the cache"));
     });
     Ok(folder.ok().with_fallback(storage))

@@ -9,7 +9,7 @@ use crate::footer::Encoding;
 use crate::incoming::{self, Decompress, Incoming, Place};
 use crate::manifest::{FRAME_LEN, Frame, Manifest};
 use crate::module_hash::read_exact_at;
-use crate::{Artifact, EntryKey, FOOTER_LEN, Footer, InvalidEntry, Seal, Trust, parallel};
+use crate::{Artifact, EntryKey, FOOTER_LEN, Footer, InvalidEntry, KeyId, Seal, Trust, parallel};
 
 /// One module as compiled by one kind of engine, proven to be that.
 ///
@@ -275,16 +275,22 @@ impl<'a> SealedEntry<'a> {
 
     /// The stored form in its transport encoding. `compress` makes a Zstandard frame of what it is given.
     ///
-    /// A signature that the entry came with stays with it, if its frames are compressed to what they were.
+    /// A signature that the entry came with stays with it: its frames are compressed if that gives what the signer vouches
+    /// for, or it is `trust`'s own key that signs again.
     ///
     /// # Errors
     ///
-    /// When `compress` fails, and as for [`write_to`](Self::write_to).
+    /// When `compress` fails, or the frames cannot be compressed to what they were ([`io::ErrorKind::InvalidInput`]), and as
+    /// for [`write_to`](Self::write_to).
     pub fn to_transport(
         &self,
         trust: &Trust,
         compress: &(dyn Fn(&[u8]) -> io::Result<Vec<u8>> + Sync),
     ) -> io::Result<Vec<u8>> {
+        if self.is_incoming() {
+            // It comes only once.
+            return self.to_memory()?.to_transport(trust, compress);
+        }
         let stored = Mutex::new((Vec::new(), Vec::new()));
         let found = self.place_content(1, &|_, content| {
             let mut stored = stored.lock().unwrap_or_else(PoisonError::into_inner);
@@ -306,13 +312,62 @@ impl<'a> SealedEntry<'a> {
         })?;
         let (mut bytes, frames) = stored.into_inner().unwrap_or_else(PoisonError::into_inner);
         let found = found.under(trust)?;
-        let seal = if found.frames() == frames {
-            found
-        } else {
-            Seal::new(self.key, Manifest::new(frames), trust)?
-        };
-        bytes.extend(seal.encode());
+        if found.frames() == frames {
+            bytes.extend(found.encode());
+            return Ok(bytes);
+        }
+        // Only what nobody else has signed is signed anew.
+        let signer = found.footer().key_id();
+        if signer.is_none() || (trust.signer() == signer && trust.can_write()) {
+            bytes.extend(Seal::new(self.key, Manifest::new(frames), trust)?.encode());
+            return Ok(bytes);
+        }
+        if found.frames().iter().any(|frame| !frame.is_raw()) {
+            let text = "its frames cannot be compressed to what its signer vouches for";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        // It was signed as it is.
+        let mut bytes = Vec::new();
+        let bytes_of = Mutex::new(&mut bytes);
+        self.place_content(1, &|_, content| {
+            let mut bytes = bytes_of.lock().unwrap_or_else(PoisonError::into_inner);
+            bytes.try_reserve(content.len())?;
+            bytes.extend(content);
+            Ok(())
+        })?;
+        bytes.extend(found.encode());
         Ok(bytes)
+    }
+
+    /// Whether a storage under this trust takes the entry: who signed it is accepted there, or nobody has and it can be
+    /// signed there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_to`](Self::write_to), of signatures.
+    pub fn check_under(&self, trust: &Trust) -> io::Result<()> {
+        let footer = match &self.content {
+            Content::Bytes(_, None) => None,
+            Content::Bytes(_, Some(seal)) | Content::Incoming(seal, _) => Some(seal.footer()),
+            Content::Read(_, footer) | Content::File(_, footer) => Some(footer),
+        };
+        match footer.map(|footer| trust.check(footer)) {
+            Some(Err(reason)) if reason != InvalidEntry::Unsigned => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+            }
+            Some(Ok(())) => Ok(()),
+            _ if trust.can_write() => Ok(()),
+            _ => Err(io::ErrorKind::PermissionDenied.into()),
+        }
+    }
+
+    /// The key that it is signed with, if any.
+    pub fn key_id(&self) -> Option<KeyId> {
+        match &self.content {
+            Content::Bytes(_, seal) => seal.as_ref()?.footer().key_id(),
+            Content::Incoming(seal, _) => seal.footer().key_id(),
+            Content::Read(_, footer) | Content::File(_, footer) => footer.key_id(),
+        }
     }
 
     /// Hands all content to `place`, proven to be what it was, and returns the seal that it has: a checksum, if it has
@@ -865,7 +920,7 @@ mod tests {
                 assert!(entry.into_artifact()?.into_bytes()? == artifact);
                 Ok(())
             },
-            &|entry| entry.to_transport(&trust, &keep).map(drop),
+            &|entry| entry.to_transport(&trust, &halve).map(drop),
         ];
         let outcomes = ways.iter().map(|way| {
             let script = Script::new(pieces, decompress);
@@ -1013,8 +1068,7 @@ mod tests {
         let bytes = sealed(b"ccooddee", &writer);
         let opened = open(&bytes, &reader).unwrap();
         assert_copied(&opened, &reader, &bytes);
-        let recompressed = opened.to_transport(&reader, &halve).unwrap_err();
-        assert_eq!(recompressed.kind(), io::ErrorKind::PermissionDenied);
+        assert!(opened.to_transport(&reader, &halve).unwrap() == bytes);
         assert!(open_either(&transported(b"ccooddee", &writer), &reader).is_ok());
         assert_denied(&entry(b"code"), &reader);
         let unsigned = sealed(b"code", &unauthenticated());
@@ -1038,12 +1092,30 @@ mod tests {
                 }
                 let anew = entry.to_transport(trust, &keep).unwrap();
                 assert!(anew == sealed(&several(0), trust));
-                let unsigned = entry.to_transport(&unauthenticated(), &keep).unwrap();
-                assert!(unsigned == sealed(&several(0), &unauthenticated()));
+                let denied = entry.to_transport(&unauthenticated(), &keep).unwrap_err();
+                assert_eq!(denied.kind(), io::ErrorKind::InvalidInput);
                 let denied = entry.to_transport(&stranger, &keep).unwrap_err();
                 assert_eq!(denied.kind(), io::ErrorKind::InvalidInput);
             }
         }
+    }
+
+    #[test]
+    fn compressing_gives_nothing_the_signature_of_another_key() {
+        let (old, new) = (
+            SharedKey::from_bytes([1; 32]),
+            SharedKey::from_bytes([2; 32]),
+        );
+        let rotating = Trust::shared(new.clone()).accepting(old.clone());
+        let raw = sealed(&several(0), &Trust::shared(old.clone()));
+        let carried = open(&raw, &rotating).unwrap();
+        let bytes = carried.to_transport(&rotating, &halve).unwrap();
+        let opened = |trust| open_either(&bytes, &trust);
+        assert!(opened(Trust::shared(old)).is_ok());
+        assert!(matches!(
+            opened(Trust::shared(new)).unwrap_err(),
+            InvalidEntry::UnknownKey(_)
+        ));
     }
 
     #[test]

@@ -156,6 +156,15 @@ impl Trust {
         self.signer.is_some() || !self.is_signed()
     }
 
+    /// The name of the key that signs, if one does.
+    pub(crate) fn signer(&self) -> Option<KeyId> {
+        match self.signer.as_ref()? {
+            Signer::Shared(key) => Some(key.id()),
+            #[cfg(feature = "ed25519")]
+            Signer::Pair(key) => Some(key.verifying_key().id()),
+        }
+    }
+
     /// The names of the accepted keys, that which signs first.
     pub fn key_ids(&self) -> impl Iterator<Item = KeyId> {
         self.accepted.iter().map(AcceptedKey::id)

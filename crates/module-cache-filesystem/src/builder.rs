@@ -98,7 +98,8 @@ impl FileSystemCacheBuilder {
     /// Of entries that were fetched from elsewhere and came signed, uses only those that `trust` accepts: when a key is
     /// revoked, this ends what it signed here, too. What was compiled here is signed by nobody.
     ///
-    /// By default, what was accepted when it was fetched is used as long as it is there.
+    /// What is not used is replaced by the next save or fetch. By default, and by programs that say nothing, what was accepted
+    /// when it was fetched is used as long as it is there.
     pub fn origins(mut self, trust: Trust) -> Self {
         self.origins = Some(trust);
         self

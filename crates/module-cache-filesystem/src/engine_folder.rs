@@ -1,7 +1,9 @@
 //! The folder of an engine: opened once, without following a link, and examined, before anything in it is looked at.
 
+use std::fs::File;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use module_cache_core::EngineId;
 use parking_lot::RwLock;
@@ -14,6 +16,10 @@ use crate::trust_check;
 /// How many are kept open. A program has one engine, or a few.
 const KEPT: usize = 8;
 
+/// More changes than a clock ticks in [`TICK`], which is the shortest that Linux can be built with.
+const CHANGES: u32 = 3;
+const TICK: Duration = Duration::from_millis(1);
+
 /// The folder of an engine, open.
 #[derive(Debug)]
 pub(crate) struct EngineFolder {
@@ -21,6 +27,8 @@ pub(crate) struct EngineFolder {
     pub(crate) storage: Storage,
     /// Of the file system that is mounted here, which may be another than the one around it.
     pub(crate) session: Option<u64>,
+    /// Whether times of change here tell any two changes apart, once that was found out.
+    fine_times: OnceLock<bool>,
     name: String,
     attributes: Attributes,
 }
@@ -54,9 +62,31 @@ impl EngineFolder {
             storage: directory.storage(),
             session: storage::session(directory.mount()),
             directory,
+            fine_times: OnceLock::new(),
             name,
             attributes,
         }
+    }
+
+    /// Whether a change that comes at once behind another shows in the time of change, as it does where the system gives
+    /// times of their own to changes that somebody asked about (Linux 6.13 and later, on most local file systems); and not
+    /// where there is one time for each tick of its clock. `file` is one of this folder, new and nobody's yet.
+    pub(crate) fn has_fine_times(&self, file: &File) -> io::Result<bool> {
+        if let Some(fine) = self.fine_times.get() {
+            return Ok(*fine);
+        }
+        let began = Instant::now();
+        let mut last = Directory::attributes_of_file(file)?.changed;
+        for _ in 0..CHANGES {
+            Directory::seal_permissions(file)?;
+            let changed = Directory::attributes_of_file(file)?.changed;
+            if changed <= last {
+                return Ok(*self.fine_times.get_or_init(|| false));
+            }
+            last = changed;
+        }
+        // In more time, the clock could have ticked as often.
+        Ok(began.elapsed() < TICK && *self.fine_times.get_or_init(|| true))
     }
 
     /// Whether this is a file of the file system that the folder is on, and none that is mounted in it. The files of an

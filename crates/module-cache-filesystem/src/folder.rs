@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::directory::{Attributes, Directory};
 use crate::engine_folder::{self, EngineFolder, EngineFolders};
 use crate::heartbeat::Silent;
-use crate::hints::{Hints, Proof};
+use crate::hints::{Hints, Known};
 use crate::ledger::{Ledger, LedgerGuard};
 use crate::open_entry::{self, OpenEntry, Refusal};
 use crate::scan::{self, Listing};
@@ -58,7 +58,7 @@ pub(crate) struct Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Map {
     All,
-    /// Those that were written here since the file system was mounted: of these alone there are stamps.
+    /// Those that were written here since the file system was mounted.
     Own,
     None,
 }
@@ -180,21 +180,31 @@ impl Folder {
         };
         let sight = entry.sight(folder.session);
         let hint = self.hints.as_ref().map(|hints| (hints, hints.find(key)));
-        let known = hint.as_ref().is_some_and(|(_, hint)| hint.has(&sight));
-        let record = |proof| {
+        let has = |known| {
+            let hint = hint.as_ref();
+            hint.is_some_and(|(_, hint)| hint.has(&sight, known))
+        };
+        let known = has(Known::Verified);
+        // Under which trust the entry was verified is not remembered.
+        if self.policy.origins.is_some()
+            && let Err(refusal) = entry.check_signature(&self.policy)
+        {
+            return Ok(Err(refusal));
+        }
+        let record = |known: &[Known]| {
             if let Some((hints, hint)) = &hint {
-                hints.record(hint, &sight, proof);
+                hints.record(hint, &sight, known);
             }
         };
         let map = match self.policy.map_on(folder.storage) {
             Map::All => true,
-            Map::Own => known,
+            Map::Own => known || has(Known::Written),
             Map::None => false,
         };
         if !map || !folder.holds(&sight.attributes) {
             let copy = entry.into_private_copy(&self.policy)?;
             if copy.is_ok() {
-                record(None);
+                record(&[]);
             }
             return Ok(copy);
         }
@@ -206,7 +216,11 @@ impl Folder {
         if !known && let Err(refusal) = entry.verify(self.policy.trust_in(entry.key_id())) {
             return Ok(Err(refusal));
         }
-        record((!known).then_some(Proof::Read));
+        record(if known || !sight.is_settled() {
+            &[]
+        } else {
+            &[Known::Verified]
+        });
         // SAFETY: the entry was verified just now; or earlier this boot on this mount, since when the file's time of
         // change shows that nobody wrote to it; or the caller of `never_verify` vouched for it. Only this
         // user or root can write to it, by the owner and mode that `open_entry` checked on this descriptor and on that

@@ -12,8 +12,8 @@
 //! | 16..24 | last use, seconds since 1970 |
 //! | 24..124 | five stamps, the latest first |
 //!
-//! A stamp says that a file is what it should be. It is the first 20 bytes of the BLAKE3 of the session, and of device,
-//! inode, size and time of change (ns) of the file. Containers that share a folder see it through mounts of their own, and
+//! A stamp is the first 20 bytes of the BLAKE3 of what is known (that the file was written here, or that it is what it should
+//! be), the session, and the device, inode, size and time of change (ns) of the file. Containers that share a folder see it through mounts of their own, and
 //! each has a stamp.
 
 use std::fs::File;
@@ -38,28 +38,13 @@ const BUCKETS: u64 = 1 << 15;
 /// How much later a use must be to be written down: recency decides what is evicted, not what is right.
 const USE_GRANULARITY: Duration = Duration::from_secs(30);
 
-/// How it is known that a file is what it should be.
+/// What a stamp says of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Proof {
-    /// What was proven was written to it, and it was published.
+pub(crate) enum Known {
+    /// That it was published through this mount since the machine started.
     Written,
-    /// Its contents were read and compared.
-    Read,
-}
-
-impl Proof {
-    /// Whether a change since then would show in the times of the file.
-    fn is_lasting(self, sight: &Sight) -> bool {
-        let Sight {
-            attributes, seen, ..
-        } = *sight;
-        match self {
-            // Until it was published nobody else had it. A file system that keeps whole seconds would hide what others do in
-            // the next one.
-            Self::Written => attributes.changed % 1_000_000_000 != 0,
-            Self::Read => table::is_settled(attributes.changed, seen),
-        }
-    }
+    /// That its contents are what they should be.
+    Verified,
 }
 
 /// The table of hints, open.
@@ -133,21 +118,19 @@ impl Hints {
     /// Writes down that the entry was used at `seen`, when it had these attributes, and what is now known of it. A use soon
     /// after the last one is not written.
     ///
-    /// A file that just changed may change again without showing it, so that it was verified is written down later.
-    pub(crate) fn record(&self, hint: &Hint, sight: &Sight, proof: Option<Proof>) {
+    /// A file that just changed may change again without showing it: see [`Sight::is_settled`].
+    pub(crate) fn record(&self, hint: &Hint, sight: &Sight, known: &[Known]) {
         let seen = sight.seen;
         // A use in the future was written under a wrong clock: the present one is what counts.
         let elapsed = seen.checked_sub(hint.last_use());
         let fresh = elapsed.is_some_and(|elapsed| elapsed < USE_GRANULARITY);
-        let stamp = proof
-            .filter(|proof| proof.is_lasting(sight))
-            .and_then(|_| sight.stamp());
-        if fresh && stamp.is_none() {
+        let stamps = known.iter().filter_map(|&known| sight.stamp(known));
+        if fresh && stamps.clone().next().is_none() {
             return;
         }
         let mut slot = hint.slot;
         slot[16..STAMPS_AT].copy_from_slice(&seen.as_secs().to_le_bytes());
-        if let Some(stamp) = stamp {
+        for stamp in stamps {
             let stamps = &mut slot[STAMPS_AT..STAMPS_AT + STAMPS * STAMP];
             stamps.rotate_right(STAMP);
             stamps[..STAMP].copy_from_slice(&stamp);
@@ -169,8 +152,14 @@ pub(crate) struct Sight {
 }
 
 impl Sight {
-    fn stamp(&self) -> Option<[u8; STAMP]> {
+    /// Whether a change since then would show in the file's time of change.
+    pub(crate) fn is_settled(&self) -> bool {
+        table::is_settled(self.attributes.changed, self.seen)
+    }
+
+    fn stamp(&self, known: Known) -> Option<[u8; STAMP]> {
         let digest = table::digest(&[
+            known as u64,
             self.session?,
             self.attributes.device,
             self.attributes.inode,
@@ -194,11 +183,13 @@ impl Hint {
         Duration::from_secs(u64_at(&self.slot, 16))
     }
 
-    /// Whether a file that looks like this now is known to be what it should be.
-    pub(crate) fn has(&self, sight: &Sight) -> bool {
+    /// Whether this is known of a file that looks like this now.
+    pub(crate) fn has(&self, sight: &Sight, known: Known) -> bool {
         let stamps = &self.slot[STAMPS_AT..STAMPS_AT + STAMPS * STAMP];
         let stamps = stamps.as_chunks::<STAMP>().0;
-        sight.stamp().is_some_and(|stamp| stamps.contains(&stamp))
+        sight
+            .stamp(known)
+            .is_some_and(|stamp| stamps.contains(&stamp))
     }
 }
 
@@ -271,12 +262,12 @@ mod tests {
         }
     }
 
-    fn use_of(hints: &Hints, n: u32, sight: &Sight, proof: Option<Proof>) {
-        hints.record(&hints.find(&key(n)), sight, proof);
+    fn use_of(hints: &Hints, n: u32, sight: &Sight, known: &[Known]) {
+        hints.record(&hints.find(&key(n)), sight, known);
     }
 
     fn has(hints: &Hints, n: u32, sight: &Sight) -> bool {
-        hints.find(&key(n)).has(sight)
+        hints.find(&key(n)).has(sight, Known::Verified)
     }
 
     #[test]
@@ -285,7 +276,7 @@ mod tests {
         let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
         let (file, known) = (attributes(), sight(attributes()));
         assert!(!has(&hints, 1, &known));
-        use_of(&hints, 1, &known, Some(Proof::Read));
+        use_of(&hints, 1, &known, &[Known::Verified]);
         assert!(has(&hints, 1, &known));
         for other in [
             Attributes { device: 9, ..file },
@@ -304,7 +295,7 @@ mod tests {
             session: None,
             ..known
         };
-        use_of(&hints, 3, &unknown, Some(Proof::Read));
+        use_of(&hints, 3, &unknown, &[Known::Verified]);
         assert!(!has(&hints, 3, &unknown));
     }
 
@@ -317,7 +308,7 @@ mod tests {
             ..sight(attributes())
         };
         for mount in 0..STAMPS as u64 {
-            use_of(&hints, 1, &of_mount(mount), Some(Proof::Read));
+            use_of(&hints, 1, &of_mount(mount), &[Known::Verified]);
         }
         for mount in 0..STAMPS as u64 {
             assert!(has(&hints, 1, &of_mount(mount)), "{mount}");
@@ -326,11 +317,9 @@ mod tests {
 
     /// What counts is when the attributes were asked for: hashing may take longer than a file takes to settle.
     #[test]
-    fn a_file_that_had_just_changed_when_it_was_looked_at_is_not_stamped() {
-        let fixture = fixture();
-        let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
+    fn a_file_that_had_just_changed_when_it_was_looked_at_is_not_settled() {
         let changed = Duration::from_secs(1_000_000);
-        for (age, stamped) in [(0, false), (1, false), (2, false), (3, true)] {
+        for (age, settled) in [(0, false), (1, false), (2, false), (3, true)] {
             let file = Sight {
                 seen: changed + Duration::from_secs(age),
                 ..sight(Attributes {
@@ -338,23 +327,20 @@ mod tests {
                     ..attributes()
                 })
             };
-            use_of(&hints, 1, &file, Some(Proof::Read));
-            assert_eq!(has(&hints, 1, &file), stamped, "{age}");
+            assert_eq!(file.is_settled(), settled, "{age}");
         }
     }
 
     #[test]
-    fn what_was_written_here_is_stamped_at_once_unless_times_are_whole_seconds() {
+    fn that_a_file_was_written_here_does_not_say_that_it_is_what_it_should_be() {
         let fixture = fixture();
         let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
-        for (changed, stamped) in [(3_000_000_000, false), (3_000_000_001, true)] {
-            let file = sight(Attributes {
-                changed,
-                ..attributes()
-            });
-            use_of(&hints, 1, &file, Some(Proof::Written));
-            assert_eq!(has(&hints, 1, &file), stamped, "{changed}");
-        }
+        let file = sight(attributes());
+        use_of(&hints, 1, &file, &[Known::Written]);
+        assert!(hints.find(&key(1)).has(&file, Known::Written));
+        assert!(!has(&hints, 1, &file));
+        use_of(&hints, 1, &file, &[Known::Written, Known::Verified]);
+        assert!(has(&hints, 1, &file));
     }
 
     #[test]
@@ -362,13 +348,13 @@ mod tests {
         let fixture = fixture();
         let hints = Hints::open(&fixture.directory, fixture.user).unwrap();
         let now = clock::now().as_secs();
-        use_of(&hints, 1, &sight(attributes()), None);
+        use_of(&hints, 1, &sight(attributes()), &[]);
         assert!(hints.find(&key(1)).last_use().as_secs() >= now);
 
         let mut hint = hints.find(&key(1));
         hint.slot[16..24].copy_from_slice(&(now + 1_000_000).to_le_bytes());
         write_all_at(&hints.file, &hint.slot, hint.offset).unwrap();
-        use_of(&hints, 1, &sight(attributes()), None);
+        use_of(&hints, 1, &sight(attributes()), &[]);
         assert!(hints.find(&key(1)).last_use().as_secs() <= now + 60);
     }
 
@@ -387,7 +373,7 @@ mod tests {
             hint.slot[16..24].copy_from_slice(&(100 - age as u64).to_le_bytes());
             write_all_at(&hints.file, &hint.slot, hint.offset).unwrap();
         }
-        hints.record(&hints.find(&sharing[WAYS]), &sight(attributes()), None);
+        hints.record(&hints.find(&sharing[WAYS]), &sight(attributes()), &[]);
         let known: Vec<_> = sharing
             .iter()
             .map(|key| !hints.find(key).last_use().is_zero())

@@ -113,6 +113,13 @@ impl OpenEntry {
         }
     }
 
+    /// Verifies who signed it.
+    pub(crate) fn check_signature(&self, policy: &Policy) -> Result<(), Refusal> {
+        let Self { attributes, .. } = *self;
+        let checked = policy.trust_in(self.key_id()).check(&self.footer);
+        checked.map_err(|reason| Refusal::Invalid { reason, attributes })
+    }
+
     /// Reads the file and compares its seal: one pass over the data. It is not mapped for that, as a part that cannot be
     /// read would kill the process.
     pub(crate) fn verify(&self, trust: &Trust) -> Result<(), Refusal> {

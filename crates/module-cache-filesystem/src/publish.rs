@@ -8,7 +8,7 @@ use module_cache_core::{CacheError, EntryKey, SaveOutcome, SealedEntry, SkipReas
 use crate::directory::{Directory, Kind};
 use crate::engine_folder::EngineFolder;
 use crate::folder::Folder;
-use crate::hints::{Proof, Sight};
+use crate::hints::{Known, Sight};
 use crate::ledger::{Ledger, LedgerGuard, blocks};
 use crate::open_entry::Refusal;
 use crate::positional::write_all_at;
@@ -55,6 +55,9 @@ fn write_and_rename(
 ) -> io::Result<Option<SkipReason>> {
     let directory = &folder.directory;
     let leaf = layout::leaf(key);
+    // Nothing leaves for what cannot be stored, or could not be used.
+    entry.check_under(&folder.policy.trust)?;
+    entry.check_under(folder.policy.trust_in(entry.key_id()))?;
     let Some(mut engine) = engine_folder(folder, key)? else {
         return Ok(Some(SkipReason::Occupied));
     };
@@ -88,7 +91,9 @@ fn write_and_rename(
     if !entry.is_incoming() {
         file.sync_all()?;
     }
-    let inode = Directory::attributes_of_file(file)?.inode;
+    let fine_times = engine.has_fine_times(file)?;
+    let written = Directory::attributes_of_file(file)?;
+    let inode = written.inode;
 
     let Some(mut guard) = ledger.lock(directory)? else {
         return Ok(Some(SkipReason::Busy));
@@ -115,7 +120,11 @@ fn write_and_rename(
             attributes,
             seen,
         };
-        hints.record(&hints.find(key), &sight, Some(Proof::Written));
+        // What was proven was written. Another change would show: of its own time, or of this.
+        let unchanged = (attributes.modified, attributes.size) == (written.modified, entry.len());
+        let mut known = vec![Known::Written];
+        known.extend((fine_times && unchanged).then_some(Known::Verified));
+        hints.record(&hints.find(key), &sight, &known);
     }
     Ok(None)
 }

@@ -62,10 +62,10 @@ impl RemoteCacheBuilder {
         }
     }
 
-    /// The longest that a load, or any other call, waits for the storage; 5 seconds by default. An upload,
-    /// for which nobody waits, has a second more for each MiB.
+    /// The longest that a call waits for the storage to answer, and a load for each piece of an entry; 5 seconds by default.
+    /// An upload, for which nobody waits, has a second more for each MiB.
     ///
-    /// It should be less than compiling takes, and enough to fetch what is worth fetching.
+    /// It should be less than compiling takes, and enough to fetch a piece, which has 2 MiB at most.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self

@@ -120,7 +120,10 @@ pub(crate) async fn look(
     demands: &Demands,
 ) -> Result<bool, Failure> {
     match read_tail(operator, path, FOOTER_LEN as u64).await {
-        Ok(tail) => Ok(demands.check(key, &tail).is_ok()),
+        Ok(tail) => {
+            let checked = demands.check(key, &tail);
+            Ok(checked.is_ok_and(|footer| demands.trust.check(&footer).is_ok()))
+        }
         Err(failure) if failure.is_not_found() => Ok(false),
         Err(failure) => Err(failure),
     }

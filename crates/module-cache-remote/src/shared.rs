@@ -192,14 +192,15 @@ impl Shared {
         let wanted = *key;
         let found = tracing::debug_span!("find", %key).in_scope(|| {
             self.ask("load an entry", async move |shared| {
-                let mut found = Found::Nothing;
+                let mut refused = Found::Nothing;
                 for path in layout::entries(&wanted, &shared.demands.trust) {
-                    found = fetch::open(&shared.operator, path, &wanted, &shared.demands).await?;
-                    if let Found::Entry(_) = found {
-                        break;
+                    match fetch::open(&shared.operator, path, &wanted, &shared.demands).await? {
+                        Found::Nothing => {}
+                        found @ Found::Entry(_) => return Ok(found),
+                        found @ Found::Refused(_) => refused = found,
                     }
                 }
-                Ok(found)
+                Ok(refused)
             })
         })?;
         match found {
@@ -282,6 +283,9 @@ impl Shared {
 
     /// Leaves an entry to be uploaded.
     pub(crate) fn put(self: &Arc<Self>, entry: &SealedEntry<'_>) -> Result<SaveOutcome, Failure> {
+        if self.demands.trust.can_write() {
+            entry.check_under(&self.demands.trust)?;
+        }
         if let Some(reason) = self.reason_to_skip(entry) {
             return Ok(self.skipped(entry.key(), reason));
         }

@@ -216,3 +216,23 @@ fn of_an_empty_cache_nothing_is_pushed() {
     assert!(!host.place.cache().exists());
     assert!(pulled(&servers::s3(), &[]).is_empty());
 }
+
+#[test]
+fn what_a_revoked_key_signed_is_not_used_and_is_replaced() {
+    let uri = servers::s3();
+    let (host, _) = filled(&uri);
+    host.run(&["push"]).ok();
+    let other = Host::of(&uri);
+    other.run(&["pull"]).ok();
+    other
+        .place
+        .file("0.wat", fs::read(host.place.path().join("0.wat")).unwrap());
+    other.key_file("new.key", &key_of("c"));
+    let new = |args: &[&str]| other.run_trusting(&["--key", "new.key"], args);
+    assert_eq!(
+        other.run(&["run", "--timing", "0.wat"]).timing().0,
+        "stored"
+    );
+    assert_eq!(new(&["run", "--timing", "0.wat"]).timing().0, "compiled");
+    assert_eq!(new(&["run", "--timing", "0.wat"]).timing().0, "stored");
+}
