@@ -36,10 +36,13 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
     let storage = remote::open(&args.remote)?;
     let origins = remote::origins(&args.remote)?;
     let folder = if args.world_readable {
-        cache_folder::open_world_readable(&args.cache_dir, origins)?
+        cache_folder::open_world_readable(&args.cache_dir, origins.clone())?
     } else {
-        cache_folder::open_writable(&args.cache_dir, origins)?
+        cache_folder::open_writable(&args.cache_dir, origins.clone())?
     };
+    if origins.is_some_and(|origins| !origins.can_write()) {
+        messages::note("the key cannot sign, so nothing is uploaded");
+    }
     let found = find_files(&args.paths);
     note_links(&found);
 

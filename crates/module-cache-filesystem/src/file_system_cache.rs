@@ -186,7 +186,10 @@ impl EntryStore for FileSystemCache {
     fn exists(&self, key: &EntryKey) -> Result<bool, CacheError> {
         // A save is not left out for what lies in a folder that was moved away.
         let opened = self.folder.open_anew(key);
-        opened.map(|opened| opened.is_ok()).map_err(|error| {
+        let opened = opened.map(|opened| {
+            opened.is_ok_and(|(_, entry)| entry.check_signature(&self.folder.policy).is_ok())
+        });
+        opened.map_err(|error| {
             let name = layout::entry(key);
             self.folder.error("examine the entry", &name, error)
         })

@@ -8,10 +8,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use module_cache_core::{
-    CacheError, Compile, FOOTER_LEN, ModuleCache, ModuleHash, SharedKey, Trust,
+    CacheError, Compile, Engine, EntryKey, EntryStore, FOOTER_LEN, ModuleCache, ModuleHash,
+    SharedKey, Trust,
 };
 use module_cache_filesystem::{FileSystemCache, FileSystemCacheBuilder, ImportReport};
-use module_cache_testkit::{TestEngine, wasm};
+use module_cache_testkit::{TestEngine, forge_signature, wasm};
 use tar::{EntryType, Header};
 
 const BLOCK: usize = 512;
@@ -220,6 +221,47 @@ fn what_a_revoked_key_signed_is_not_used_where_that_is_asked_for() {
     let saved = revoked.save(ModuleHash::of(&wasm), &target.engine, &module);
     assert!(saved.unwrap().is_stored());
     assert!(has(&revoked, 0));
+}
+
+#[test]
+fn a_forged_signature_is_not_used_where_origins_are_named_however_often_it_was_loaded_elsewhere() {
+    let bundle = Folder::of(1).bundle(&signed(1));
+    let target = Folder::new();
+    assert_eq!(target.import(&bundle, &signed(1)).stored, 1);
+    let (name, mut entry) = target.files().remove(0);
+    forge_signature(&mut entry);
+    target.overwrite(&name, &entry);
+    // Who does not look at signatures verifies the bytes, and notes that for the next one.
+    for _ in 0..3 {
+        assert!(target.loads(&target.engine, 0, SIZE));
+    }
+    let builder = FileSystemCache::builder(target.cache.root());
+    let careful = builder.origins(signed(1)).open().unwrap();
+    let hash = ModuleHash::of(&wasm(0, SIZE));
+    assert!(!careful.contains(hash, &target.engine).unwrap());
+    for _ in 0..3 {
+        assert!(careful.load(hash, &target.engine).unwrap().is_none());
+    }
+    assert_eq!(careful.stats().corrupt, 1);
+}
+
+#[test]
+fn what_cannot_be_signed_removes_nothing() {
+    let source = Folder::of(3);
+    let bundle = source.bundle(&signed(1));
+    let theirs = Folder::with(|builder| builder.trust(signed(1)));
+    assert_eq!(theirs.import(&bundle, &signed(1)).stored, 3);
+    // For two entries, a block of 4 KiB each.
+    let ours = Folder::with(|builder| builder.trust(signed(2)).max_size(10 << 10));
+    ours.save(&ours.engine, 1, SIZE);
+    ours.save(&ours.engine, 2, SIZE);
+    let key = EntryKey::new(ModuleHash::of(&wasm(0, SIZE)), *source.engine.id());
+    let entry = theirs.cache.get(&key).unwrap().unwrap();
+    assert!(ours.cache.put(&key, &entry).is_err());
+    assert!(ours.loads(&ours.engine, 1, SIZE) && ours.loads(&ours.engine, 2, SIZE));
+    // One that can be signed takes the place of another.
+    ours.save(&ours.engine, 0, SIZE);
+    assert!(!ours.loads(&ours.engine, 1, SIZE));
 }
 
 #[test]

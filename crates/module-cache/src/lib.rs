@@ -8,11 +8,13 @@
 //! | (always) | [`ModuleCache`], [`ModuleHash`], [`HashedModule`]; in [`backend`], what backends and engines are made of |
 //! | `memory` (default) | `SharedCache`, `ThreadLocalCache`, `in_memory()` |
 //! | `filesystem` (default) | `FileSystemCache`, and more in `filesystem` |
+//! | `bundle` | `FileSystemCache::export` and `import` |
 //! | `fallback` (default) | `FallbackCache` and `.with_fallback()` |
 //! | `loader` (default) | `ModuleLoader`: load-or-compile, once per key; its answers are in `loader` |
 //! | `tokio` | `loader::AsyncModuleLoader`: the same for async callers |
 //! | `metrics` | in `loader`, what is counted, through the `metrics` crate |
 //! | `remote` | `remote::RemoteCache`; each service is a feature of `module-cache-remote` |
+//! | `ed25519` | `backend::SigningKey`, `backend::VerifyingKey`: who only loads cannot sign |
 //! | `wasmtime` | `WasmtimeEngine`, `WasmtimeComponentEngine` |
 //! | `wasmer` | `WasmerEngine` |
 //! | `wasix` | the module `wasix`: any cache as a module cache of wasmer-wasix |

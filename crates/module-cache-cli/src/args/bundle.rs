@@ -15,9 +15,10 @@ Examples:
   module-cache export --unauthenticated --engine wasmtime-47 -o - | ssh HOST \\
       module-cache import --unauthenticated -
 
-A bundle is a tar file of machine code. Each entry is sealed with the key, and
-who has the key can import it; with --unauthenticated, each has a checksum,
-which finds damage and says nothing about who made it.
+A bundle is a tar file of machine code. Each entry is signed with the key: who
+has it, or its public half, knows on import who made them. With
+--unauthenticated, each has a checksum, which finds damage and says nothing about
+who made it.
 
 Nothing is exported if a HASH or the engine is not in the cache. FILE gets its
 name when all of it is written. With `-o -`, the bundle goes to standard output,

@@ -113,6 +113,33 @@ fn an_entry_of_another_key_or_of_none_is_a_miss_and_stays() {
 }
 
 #[test]
+fn a_host_with_a_public_key_loads_and_says_that_it_uploads_nothing() {
+    let shared = Place::new();
+    let [first, second] = two_hosts(&shared_folder(&shared));
+    let public = first.place.run(&["key", "new", "writer.key"]).quiet();
+    second.place.file("reader.key", public);
+    let ran = first.run_trusting(&["--key", "writer.key"], &["compile", "0.wat"]);
+    assert_eq!(ran.ok().stderr, "");
+    second.place.file("1.wat", exits_with(1));
+    let args = ["compile", "--json", "0.wat", "1.wat"];
+    let ran = second.run_trusting(&["--key", "reader.key"], &args).ok();
+    assert!(
+        ran.one_line("module-cache: note: the key cannot sign")
+            .contains("nothing is uploaded")
+    );
+    let sources = ran
+        .json()
+        .iter()
+        .map(|object| object["source"].clone())
+        .collect::<Vec<_>>();
+    assert_eq!(
+        sources.iter().filter(|source| *source == "stored").count(),
+        1,
+        "{ran:?}"
+    );
+}
+
+#[test]
 fn a_key_is_changed_in_steps() {
     let uri = servers::s3();
     let [first, second] = two_hosts(&uri);

@@ -8,7 +8,7 @@ use module_cache_core::{
 };
 use module_cache_remote::RemoteCache;
 use module_cache_remote::opendal::{Operator, services};
-use module_cache_testkit::TestEngine;
+use module_cache_testkit::{TestEngine, forge_signature};
 
 /// A cache with one module in it, and the bytes that it is stored in.
 struct Place {
@@ -136,6 +136,24 @@ fn an_entry_that_is_unsigned_or_signed_by_somebody_else_is_a_miss_and_is_replace
         let theirs = place.unsigned().to_transport(&trust, &compress).unwrap();
         place.refuses(&theirs, false);
     }
+}
+
+#[test]
+fn a_forged_entry_of_any_accepted_key_is_a_miss_and_is_replaced() {
+    let place = Place::new(1000);
+    let mut forged = place.stored.clone();
+    forge_signature(&mut forged);
+    place.refuses(&forged, true);
+
+    // Under the key that is accepted and does not sign, too.
+    place.write(&forged);
+    let trust = Trust::shared(key_of(2)).accepting(key_of(1));
+    let rotated = RemoteCache::new(place.operator.clone(), trust);
+    assert!(!place.scene.loads(&rotated));
+    assert_eq!(rotated.stats().corrupt, 1);
+    assert!(!rotated.exists(&place.scene.key()).unwrap());
+    place.scene.store(&rotated);
+    assert!(place.scene.loads(&rotated));
 }
 
 #[test]

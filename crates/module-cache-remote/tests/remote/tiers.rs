@@ -2,12 +2,13 @@
 
 use crate::operators;
 use crate::proxy::{Fault, Proxy};
-use crate::scene::{Scene, builder};
+use crate::scene::{Scene, builder, key_of};
 use crate::servers;
-use module_cache_core::{Engine, EntryKey, EntryStore, ModuleCache};
+use module_cache_core::{Engine, EntryKey, EntryStore, ModuleCache, Trust};
 use module_cache_fallback::FallbackExt;
 use module_cache_filesystem::FileSystemCache;
 use module_cache_memory::SharedCache;
+use module_cache_remote::opendal::{Operator, services};
 use module_cache_testkit::TestEngine;
 
 #[test]
@@ -87,4 +88,24 @@ fn a_save_goes_to_all_tiers_and_a_broken_storage_costs_no_load() {
     let saved = cache.save(other.hash, &other.engine, &other.module());
     assert!(saved.unwrap().is_stored(), "the upper tiers have it");
     assert!(other.loads(&cache));
+}
+
+#[test]
+fn an_entry_that_the_folder_may_not_keep_is_fetched_once_and_removes_nothing() {
+    let operator = Operator::new(services::Memory::default()).unwrap();
+    let (kept, scene) = (Scene::new(1, 1_000_000), Scene::new(2, 1_000_000));
+    scene.store(&builder(&operator).build());
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FileSystemCache::builder(folder.path().join("cache"))
+        .trust(Trust::shared(key_of(2)))
+        .max_size(1_100_000)
+        .open()
+        .unwrap();
+    let saved = disk.save(kept.hash, &kept.engine, &kept.module()).unwrap();
+    assert!(saved.is_stored());
+    let cache = disk.with_fallback(builder(&operator).build());
+    assert!(scene.loads(&cache));
+    let fetched = cache.fallback().remote_stats().bytes_fetched;
+    assert!(fetched < 1_100_000, "{fetched}");
+    assert!(kept.loads(cache.primary()) && !scene.loads(cache.primary()));
 }
