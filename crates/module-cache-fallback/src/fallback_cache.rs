@@ -224,14 +224,15 @@ impl<P, F> FallbackCache<P, F> {
     }
 }
 
-/// Stores below what was just stored above, so that a module is serialized once; `None` if it is not to be had there.
+/// Stores below what was just stored above, so that a module is serialized once; `None` if that is not to be had, or not
+/// what the lower store takes, as where each has a key of its own.
 fn pass_on(
     key: &EntryKey,
     from: &dyn EntryStore,
     to: &dyn EntryStore,
 ) -> Option<Result<SaveOutcome, CacheError>> {
     let entry = from.get(key).ok().flatten()?;
-    Some(to.put(key, &entry))
+    to.put(key, &entry).ok().map(Ok)
 }
 
 /// All that comes of a promotion: a failed one never fails a hit.

@@ -96,7 +96,8 @@ impl FileSystemCacheBuilder {
     }
 
     /// Of entries that were fetched from elsewhere and came signed, uses only those that `trust` accepts: when a key is
-    /// revoked, this ends what it signed here, too. What was compiled here is signed by nobody.
+    /// revoked, this ends what it signed here, too. What was compiled here is signed by nobody. A folder with a key of its
+    /// [own](Self::trust) goes by that alone.
     ///
     /// What is not used is replaced by the next save or fetch. By default, and by programs that say nothing, what was accepted
     /// when it was fetched is used as long as it is there.

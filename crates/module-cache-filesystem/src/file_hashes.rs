@@ -35,7 +35,7 @@ impl FileSystemCache {
     /// A file is known again by its device, inode, size, and times of modification and change, as long as the file
     /// system that it is on stays mounted, and its hash is remembered if it last changed more than two seconds ago. That
     /// is what build tools go by; what escapes them, such as a write through a mapping that is still open, escapes this
-    /// too. Nothing is remembered of files on network and overlay file systems, in a folder from which entries are not
+    /// too. Nothing is remembered of files on network file systems, overlays and tmpfs, in a folder from which entries are not
     /// mapped, and on systems other than Linux. It is for wasm that is as trusted as the folder.
     ///
     /// ```

@@ -67,7 +67,8 @@ impl Policy {
     /// Under which trust an entry is verified that says that it was signed so.
     pub(crate) fn trust_in(&self, key: Option<KeyId>) -> &Trust {
         match &self.origins {
-            Some(origins) if key.is_some() => origins,
+            // The folder's own key is for all that is in it.
+            Some(origins) if key.is_some() && !self.trust.is_signed() => origins,
             _ => &self.trust,
         }
     }
@@ -76,7 +77,8 @@ impl Policy {
         match storage {
             // Who has a key says that others can write here.
             _ if self.trust.is_signed() => Map::None,
-            Storage::Local => Map::All,
+            // Nobody but root writes to an entry without changing its permissions first.
+            Storage::Local | Storage::Memory => Map::All,
             Storage::Layered => Map::Own,
             Storage::Remote => Map::None,
         }

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 pub(crate) enum Storage {
     /// This kernel alone changes them, and says when it did in a time that no program can set.
     Local,
+    /// The same, but for what is written through a mapping, of which a tmpfs takes no note.
+    Memory,
     /// What was written here is local. Files that were there before come from a layer below, which may be anything.
     Layered,
     /// Another machine or a program can change them without a trace, or it is not known.
@@ -18,11 +20,11 @@ pub(crate) enum Storage {
 pub(crate) fn of(fd: impl std::os::fd::AsFd) -> Storage {
     // From linux/magic.h and the file systems' own headers. What is not here is not known.
     const OVERLAY: u64 = 0x794c_7630;
-    const LOCAL: [u64; 9] = [
+    const TMPFS: u64 = 0x0102_1994;
+    const LOCAL: [u64; 8] = [
         0xef53,      // ext2, ext3, ext4
         0x5846_5342, // XFS
         0x9123_683e, // Btrfs
-        0x0102_1994, // tmpfs
         0x2fc1_2fc1, // ZFS
         0xf2f5_2010, // F2FS
         0xca45_1a4e, // bcachefs
@@ -37,6 +39,7 @@ pub(crate) fn of(fd: impl std::os::fd::AsFd) -> Storage {
         .map(|stat| stat.f_type as u64 & 0xffff_ffff);
     match kind {
         Ok(OVERLAY) => Storage::Layered,
+        Ok(TMPFS) => Storage::Memory,
         Ok(kind) if LOCAL.contains(&kind) => Storage::Local,
         _ => Storage::Remote,
     }

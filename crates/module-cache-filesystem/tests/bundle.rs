@@ -246,6 +246,19 @@ fn a_forged_signature_is_not_used_where_origins_are_named_however_often_it_was_l
 }
 
 #[test]
+fn a_folder_with_a_key_of_its_own_goes_by_that_whatever_origins_are_named() {
+    let bundle = Folder::of(1).bundle(&signed(2));
+    let ours = Folder::with(|builder| builder.trust(signed(1)).origins(signed(2)));
+    ours.save(&ours.engine, 7, SIZE);
+    assert!(ours.loads(&ours.engine, 7, SIZE));
+    let theirs = Folder::new();
+    assert_eq!(theirs.import(&bundle, &signed(2)).stored, 1);
+    let (name, entry) = theirs.files().remove(0);
+    fs::write(ours.version().join(name), entry).unwrap();
+    assert!(!ours.loads(&ours.engine, 0, SIZE));
+}
+
+#[test]
 fn what_cannot_be_signed_removes_nothing() {
     let source = Folder::of(3);
     let bundle = source.bundle(&signed(1));

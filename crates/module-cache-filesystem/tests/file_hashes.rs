@@ -152,3 +152,15 @@ fn what_is_no_file_is_an_error_or_is_read() {
         ModuleHash::of(b"")
     );
 }
+
+#[test]
+fn nothing_is_remembered_of_a_file_on_a_tmpfs() {
+    // It takes no note of what is written through a mapping.
+    let mut scene = Scene::new();
+    let memory = TempDir::new_in("/dev/shm").unwrap();
+    scene.wasm = memory.path().join("module.wasm");
+    fs::write(&scene.wasm, "wasm").unwrap();
+    let_it_age();
+    assert_eq!(scene.hash(), ModuleHash::of(b"wasm"));
+    assert!(scene.is_blank());
+}

@@ -196,7 +196,12 @@ impl Shared {
                 for path in layout::entries(&wanted, &shared.demands.trust) {
                     match fetch::open(&shared.operator, path, &wanted, &shared.demands).await? {
                         Found::Nothing => {}
-                        found @ Found::Entry(_) => return Ok(found),
+                        found @ Found::Entry(_) => {
+                            if let Found::Refused(refusal) = &refused {
+                                shared.refused(&wanted, refusal);
+                            }
+                            return Ok(found);
+                        }
                         found @ Found::Refused(_) => refused = found,
                     }
                 }
@@ -371,7 +376,10 @@ impl Shared {
         key: &EntryKey,
         entry: SealedEntry<'static>,
     ) -> Result<SaveOutcome, Failure> {
-        let path = layout::entry(key, self.demands.trust.key_ids().next());
+        let trust = &self.demands.trust;
+        // An entry that came signed stays whose it is, in that one's place.
+        let by = entry.key_id().filter(|_| trust.is_signed());
+        let path = layout::entry(key, by.or(trust.key_ids().next()));
         let looked = fetch::look(&self.operator, &path, key, &self.demands);
         if !self.is_suspect(key) && io_thread::in_time(self.time_limit, looked).await? {
             return Ok(SaveOutcome::Skipped(SkipReason::AlreadyStored));

@@ -172,6 +172,42 @@ fn a_key_is_rotated_without_losing_what_the_old_one_signed() {
 }
 
 #[test]
+fn what_another_key_has_signed_is_uploaded_into_its_place_alone() {
+    let old = Place::new(1000);
+    let theirs = old.cache.try_get(&old.scene.key()).unwrap().unwrap();
+    let elsewhere = Operator::new(services::Memory::default()).unwrap();
+    let trust = Trust::shared(key_of(2)).accepting(key_of(1));
+    let rotated = RemoteCache::new(elsewhere.clone(), trust);
+    assert!(rotated.put_now(&theirs).unwrap().is_stored());
+    assert!(block_on(elsewhere.exists(&old.scene.path())).unwrap());
+    // The place of the new key is free for what it signs.
+    old.scene.store(&rotated);
+    let after = RemoteCache::new(elsewhere, Trust::shared(key_of(2)));
+    assert!(old.scene.loads(&after));
+}
+
+#[test]
+fn a_forged_entry_in_front_of_a_good_one_is_counted_and_replaced() {
+    let place = Place::new(1000);
+    let trust = || Trust::shared(key_of(2)).accepting(key_of(1));
+    let rotated = || RemoteCache::new(place.operator.clone(), trust());
+    let other = Operator::new(services::Memory::default()).unwrap();
+    place.scene.store(&RemoteCache::new(other.clone(), trust()));
+    let path = place
+        .scene
+        .path()
+        .replace(&key_of(1).id().to_string(), &key_of(2).id().to_string());
+    let mut forged = block_on(other.read(&path)).unwrap().to_vec();
+    forge_signature(&mut forged);
+    block_on(place.operator.write(&path, forged.clone())).unwrap();
+    let cache = rotated();
+    assert!(place.scene.loads(&cache));
+    assert_eq!(cache.stats().corrupt, 1);
+    place.scene.store(&cache);
+    assert!(block_on(place.operator.read(&path)).unwrap().to_vec() != forged);
+}
+
+#[test]
 fn a_signed_bomb_is_a_miss_and_is_replaced() {
     let place = Place::new(500_000);
     let entry = place.unsigned();

@@ -109,3 +109,17 @@ fn an_entry_that_the_folder_may_not_keep_is_fetched_once_and_removes_nothing() {
     assert!(fetched < 1_100_000, "{fetched}");
     assert!(kept.loads(cache.primary()) && !scene.loads(cache.primary()));
 }
+
+#[test]
+fn where_each_has_a_key_of_its_own_a_save_goes_to_both() {
+    let operator = Operator::new(services::Memory::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FileSystemCache::builder(folder.path().join("cache"));
+    let disk = disk.trust(Trust::shared(key_of(2))).open().unwrap();
+    let cache = disk.with_fallback(builder(&operator).build());
+    let scene = Scene::new(1, 1000);
+    let saved = cache.save(scene.hash, &scene.engine, &scene.module());
+    assert!(saved.unwrap().is_stored());
+    cache.fallback().sync().unwrap();
+    assert!(scene.loads(cache.primary()) && scene.loads(&builder(&operator).build()));
+}
