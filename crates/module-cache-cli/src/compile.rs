@@ -33,14 +33,15 @@ use crate::{cache_folder, kept, messages, output, progress, units};
 /// When the cache folder cannot be written to, no remote storage can be named so, or nothing can be printed.
 pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
     let started = Instant::now();
-    let storage = remote::open(&args.remote)?;
+    let storage = remote::open_to_fill(&args.remote)?;
     let origins = remote::origins(&args.remote)?;
     let folder = if args.world_readable {
         cache_folder::open_world_readable(&args.cache_dir, origins.clone())?
     } else {
         cache_folder::open_writable(&args.cache_dir, origins.clone())?
     };
-    if origins.is_some_and(|origins| !origins.can_write()) {
+    let uploads = origins.is_none_or(|origins| origins.can_write());
+    if !uploads {
         messages::note("the key cannot sign, so nothing is uploaded");
     }
     let found = find_files(&args.paths);
@@ -58,8 +59,13 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
     };
     let mut report = Report::new(args.json, found.files.len());
     work.run(jobs(args), &mut report)?;
-    remote::flush(&cache);
-    report.finish(&folder, started.elapsed())
+    let lost = remote::flush(&cache).filter(|_| uploads);
+    let code = report.finish(&folder, started.elapsed())?;
+    if let Some(error) = lost {
+        messages::error(format_args!("not everything was uploaded: {error}"));
+        return Ok(1);
+    }
+    Ok(code)
 }
 
 fn note_links(found: &Found) {

@@ -31,7 +31,15 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8> {
     }
     let remote = remote::connect(&args.remote)?;
     let folder = cache_folder::open_writable(&args.cache_dir, remote::origins(&args.remote)?)?;
-    let mut selection = Selection::of(Place::Remote, remote.list()?, &args.select);
+    let mut listed = Vec::new();
+    for engine in remote.engines()? {
+        if args.select.engine.means(&engine) {
+            for entry in remote.list(&engine, None)? {
+                listed.push(entry?);
+            }
+        }
+    }
+    let mut selection = Selection::of(Place::Remote, listed, &args.select);
     for problem in &selection.problems {
         messages::error(problem);
     }

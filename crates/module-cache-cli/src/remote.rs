@@ -7,10 +7,11 @@ use module_cache::{FallbackCache, FileSystemCache};
 use {
     crate::keys,
     anyhow::{Context, anyhow},
-    module_cache::remote::RemoteCache,
+    module_cache::remote::{RemoteCache, RemoteCacheBuilder},
 };
 
 use crate::args::RemoteArgs;
+use crate::messages;
 
 /// The cache of a command: what it does not have is looked for in the remote storage, if there is one, and
 /// kept.
@@ -53,11 +54,24 @@ pub(crate) fn origins(args: &RemoteArgs) -> Result<Option<Trust>> {
     Ok(None)
 }
 
-/// Waits for what is on its way there. What failed was told when it did.
-pub(crate) fn flush(cache: &Tiers) {
-    if let Some(storage) = cache.fallback() {
-        let _ = storage.sync();
+/// The same for a command that fills it: what is saved faster than it is uploaded waits.
+///
+/// # Errors
+///
+/// As for [`open`].
+pub(crate) fn open_to_fill(args: &RemoteArgs) -> Result<Option<Storage>> {
+    #[cfg(feature = "remote")]
+    if args.uri()?.is_some() {
+        return Ok(Some(options(args)?.wait_for_room().build()));
     }
+    args.uri()?;
+    Ok(None)
+}
+
+/// Waits for what is on its way there, and says what was not uploaded.
+pub(crate) fn flush(cache: &Tiers) -> Option<String> {
+    let error = cache.fallback().as_ref()?.sync().err()?;
+    Some(messages::one_line(&messages::with_causes(&error)))
 }
 
 /// The storage that was asked for. Nothing is asked of it yet.
@@ -67,15 +81,19 @@ pub(crate) fn flush(cache: &Tiers) {
 /// When none is named or its name is wrong, or the key cannot be had.
 #[cfg(feature = "remote")]
 pub(crate) fn connect(args: &RemoteArgs) -> Result<RemoteCache> {
+    Ok(options(args)?.build())
+}
+
+#[cfg(feature = "remote")]
+fn options(args: &RemoteArgs) -> Result<RemoteCacheBuilder> {
     let uri = args.uri()?.context("no remote storage is named")?;
     let trust = keys::trust(&args.trust)?;
     // The rest of the name may be a secret.
-    let builder = RemoteCache::from_uri(uri.as_str(), trust).map_err(|error| {
+    RemoteCache::from_uri(uri.as_str(), trust).map_err(|error| {
         anyhow!(
             "{:#}; see `module-cache run --help` for how storages are named",
             anyhow::Error::from(error)
         )
         .context(format!("the {} storage", uri.scheme()))
-    })?;
-    Ok(builder.build())
+    })
 }

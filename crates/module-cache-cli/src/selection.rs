@@ -98,10 +98,16 @@ impl Selection {
 
 /// The entries whose engine is meant.
 pub(crate) fn of_engine(mut entries: Vec<ListedEntry>, arg: &EngineArg) -> Vec<ListedEntry> {
-    if let Some(engine) = &arg.engine {
-        entries.retain(|entry| is_meant(&entry.engine, engine));
-    }
+    entries.retain(|entry| arg.means(&entry.engine));
     entries
+}
+
+impl EngineArg {
+    /// Whether the engine whose folder has this name is meant.
+    pub(crate) fn means(&self, folder: &str) -> bool {
+        let meant = self.engine.as_ref();
+        meant.is_none_or(|engine| is_meant(folder, engine))
+    }
 }
 
 /// Whether `arg` means the engine whose folder has this name: it is the beginning of it, with the version

@@ -1,10 +1,43 @@
 //! A permit to compile one module, given to one holder at a time among all who share a storage.
 
-use std::any::Any;
 use std::fmt;
+use std::time::Duration;
 
-/// What ends a permit when it is dropped.
-pub type PermitGuard = Box<dyn Any + Send>;
+/// What came of a permit: whether those who waited for its holder find the module now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PermitOutcome {
+    /// The module is stored.
+    Stored,
+    /// The module was compiled and is not stored: it is too large, or there was no room. It would go the next one alike.
+    NotStored,
+    /// The module does not compile.
+    Failed,
+    /// Nobody knows: the holder died, was stopped, or said nothing.
+    Unknown,
+}
+
+/// A permit that is held. Dropped, it ends with an outcome that is [unknown](PermitOutcome::Unknown).
+#[must_use]
+pub struct PermitGuard(Option<Box<dyn FnOnce(PermitOutcome) + Send>>);
+
+impl PermitGuard {
+    /// Gives the permit back, and says what came of it to those who wait.
+    pub fn release(mut self, outcome: PermitOutcome) {
+        self.end(outcome);
+    }
+
+    fn end(&mut self, outcome: PermitOutcome) {
+        if let Some(end) = self.0.take() {
+            end(outcome);
+        }
+    }
+}
+
+impl Drop for PermitGuard {
+    fn drop(&mut self) {
+        self.end(PermitOutcome::Unknown);
+    }
+}
 
 /// The answer to "may I compile this?", from
 /// [`ModuleCache::compile_permit`](crate::ModuleCache::compile_permit). It comes at once.
@@ -13,7 +46,7 @@ pub type PermitGuard = Box<dyn Any + Send>;
 /// once. The others can wait for that one, or compile another module meanwhile.
 #[must_use]
 pub enum CompilePermit {
-    /// Nobody else who shares the storage compiles the module until the guard is dropped. Look once more before
+    /// Nobody else who shares the storage compiles the module until the guard is released. Look once more before
     /// compiling: another holder may have been done just before.
     Exclusive(PermitGuard),
     /// Somebody else has it.
@@ -24,16 +57,21 @@ pub enum CompilePermit {
 
 /// A wait for the holder of a permit.
 #[must_use]
-pub struct PermitWait(Box<dyn FnOnce() + Send>);
+pub struct PermitWait(Box<dyn FnOnce(Duration) -> PermitOutcome + Send>);
 
 impl CompilePermit {
-    /// A permit that ends when `guard` is dropped.
+    /// A permit that ends when `guard` is dropped, of a storage that does not pass on what came of it.
     pub fn exclusive(guard: impl Send + 'static) -> Self {
-        Self::Exclusive(Box::new(guard))
+        Self::exclusive_until(|_| drop(guard))
+    }
+
+    /// A permit that ends with a call of `end`.
+    pub fn exclusive_until(end: impl FnOnce(PermitOutcome) + Send + 'static) -> Self {
+        Self::Exclusive(PermitGuard(Some(Box::new(end))))
     }
 
     /// A permit that somebody else has. `wait` blocks until that is over; see [`PermitWait::wait`].
-    pub fn held(wait: impl FnOnce() + Send + 'static) -> Self {
+    pub fn held(wait: impl FnOnce(Duration) -> PermitOutcome + Send + 'static) -> Self {
         Self::Held(PermitWait(Box::new(wait)))
     }
 
@@ -43,16 +81,23 @@ impl CompilePermit {
         match (self, other) {
             (Self::Held(wait), _) | (_, Self::Held(wait)) => Self::Held(wait),
             (Self::Uncoordinated, permit) | (permit, Self::Uncoordinated) => permit,
-            (Self::Exclusive(first), Self::Exclusive(second)) => Self::exclusive((first, second)),
+            (Self::Exclusive(first), Self::Exclusive(second)) => Self::exclusive_until(|outcome| {
+                first.release(outcome);
+                second.release(outcome);
+            }),
         }
     }
 }
 
 impl PermitWait {
-    /// Blocks until the holder is done, or gives no more sign of life. Then look for the module, and if it is not there,
-    /// ask again: a holder that died or was stopped is not waited for twice.
-    pub fn wait(self) {
-        (self.0)();
+    /// Blocks until the holder is done or gives no more sign of life, and says what is known to have come of it. Then look
+    /// for the module. If it is not there, ask again, but for a module that is not stored or does not compile: there,
+    /// nobody need wait for the next one.
+    ///
+    /// `expected` is how long the caller thinks that compiling takes. A storage that is asked by many looks less often for
+    /// what takes longer, and ends a wait that is no longer worth it.
+    pub fn wait(self, expected: Duration) -> PermitOutcome {
+        (self.0)(expected)
     }
 }
 
@@ -81,7 +126,7 @@ mod tests {
     #[test]
     fn what_one_storage_gave_is_given_back_while_the_other_is_waited_for() {
         let guard = Arc::new(());
-        let held = || CompilePermit::held(|| ());
+        let held = || CompilePermit::held(|_| PermitOutcome::Unknown);
         for both in [
             CompilePermit::exclusive(guard.clone()).and(held()),
             held().and(CompilePermit::exclusive(guard.clone())),
@@ -99,5 +144,21 @@ mod tests {
         assert!(guards.iter().all(|guard| Arc::strong_count(guard) == 2));
         drop(both);
         assert!(guards.iter().all(|guard| Arc::strong_count(guard) == 1));
+    }
+
+    #[test]
+    fn both_storages_hear_once_what_came_of_it() {
+        for said in [Some(PermitOutcome::NotStored), None] {
+            let (send, heard) = std::sync::mpsc::channel();
+            let [first, second] = [send.clone(), send].map(|send| {
+                CompilePermit::exclusive_until(move |outcome| send.send(outcome).unwrap())
+            });
+            match (first.and(second), said) {
+                (CompilePermit::Exclusive(guard), Some(outcome)) => guard.release(outcome),
+                (permit, _) => drop(permit),
+            }
+            let expected = said.unwrap_or(PermitOutcome::Unknown);
+            assert_eq!(heard.iter().collect::<Vec<_>>(), [expected; 2]);
+        }
     }
 }

@@ -41,7 +41,7 @@ mod thread_slot;
 mod trust;
 
 pub use artifact::Artifact;
-pub use compile_permit::{CompilePermit, PermitGuard, PermitWait};
+pub use compile_permit::{CompilePermit, PermitGuard, PermitOutcome, PermitWait};
 pub use engine::{ArtifactEngine, Compile, Engine};
 pub use engine_id::{EngineId, EngineIdBuilder};
 pub use engine_instance::{EndHandler, EngineInstance, InstanceId, WeakEngineInstance};

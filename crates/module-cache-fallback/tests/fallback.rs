@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use module_cache_core::{
     CacheError, Compile, CompilePermit, EntryKey, EntryStore, ModuleCache, ModuleHash, SaveOutcome,
@@ -364,14 +365,14 @@ fn whoever_waited_for_one_side_asks_the_other_too() {
         panic!("both sides are held");
     };
     drop(held_above);
-    wait.wait();
+    wait.wait(Duration::from_secs(1));
     let Ok(CompilePermit::Held(wait)) = chain.compile_permit(key, &engine) else {
         panic!("the other side is still held");
     };
     // What the first side gave was given back.
     assert!(matches!(ask(&above), Ok(CompilePermit::Exclusive(_))));
     drop(held_below);
-    wait.wait();
+    wait.wait(Duration::from_secs(1));
     let permit = chain.compile_permit(key, &engine);
     assert!(matches!(permit, Ok(CompilePermit::Exclusive(_))));
 }

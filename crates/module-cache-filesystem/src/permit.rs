@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use module_cache_core::{CompilePermit, EntryKey, ModuleHash};
+use module_cache_core::{CompilePermit, EntryKey, ModuleHash, PermitOutcome};
 
 use crate::directory::Directory;
 use crate::folder::Folder;
@@ -40,8 +40,9 @@ pub(crate) fn ask(folder: &Arc<Folder>, key: &EntryKey) -> io::Result<CompilePer
             Attempt::Held(lock) if folder.silent.has(&name, &lock) => {}
             Attempt::Held(lock) => {
                 let (folder, key) = (Arc::clone(folder), *key);
-                return Ok(CompilePermit::held(move || {
+                return Ok(CompilePermit::held(move |_| {
                     outlast(&folder, &key, name, &lock);
+                    PermitOutcome::Unknown
                 }));
             }
             Attempt::Unsupported => break,

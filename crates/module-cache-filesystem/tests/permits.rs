@@ -26,7 +26,7 @@ fn ask(cache: &FileSystemCache) -> (Option<PermitGuard>, Duration) {
     let guard = match cache.permit(&key()).unwrap() {
         CompilePermit::Exclusive(guard) => Some(guard),
         CompilePermit::Held(wait) => {
-            wait.wait();
+            wait.wait(Duration::from_secs(1));
             None
         }
         CompilePermit::Uncoordinated => panic!("a folder coordinates"),

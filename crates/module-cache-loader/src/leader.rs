@@ -3,15 +3,18 @@
 use std::error::Error;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use module_cache_core::{
-    CacheError, Compile, CompilePermit, ModuleCache, ModuleHash, PermitGuard, PermitWait,
-    SaveOutcome,
+    CacheError, Compile, CompilePermit, ModuleCache, ModuleHash, PermitGuard, PermitOutcome,
+    PermitWait, SaveOutcome, SkipReason,
 };
 use tracing::field::Empty;
 use tracing::{Span, debug, debug_span, error, field, warn};
 use web_time::Instant;
 
+use crate::compile_slots::Slot;
+use crate::course::{self, Course, Permit, Steps};
 use crate::in_flight::Outcome;
 use crate::single_flight::Lead;
 use crate::{LoadError, ModuleLoader, Source};
@@ -55,48 +58,29 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
             let CompilePermit::Held(wait) = self.ask_for_permit(hash) else {
                 return None;
             };
-            outlast(wait);
+            outlast(wait, self.pace.of_any());
         }
     }
 
-    /// What follows a miss: compiles, unless somebody else has stored the module by the time that this has a slot
-    /// and the permit.
-    ///
-    /// The slot comes first, and is given back while another holder compiles the module: nobody holds a permit and
-    /// waits for a slot, or the other way round.
+    /// What follows a miss: compiles, unless somebody else has stored the module by then.
     pub(crate) fn find_or_compile(
         &self,
         hash: ModuleHash,
         wasm: &[u8],
     ) -> Result<Found<E::Module>, LoadError> {
-        loop {
-            let slot = in_span(debug_span!("slot"), || self.slots.take());
-            let permit = match self.ask_for_permit(hash) {
-                CompilePermit::Exclusive(permit) => Some(permit),
-                CompilePermit::Uncoordinated => None,
-                CompilePermit::Held(wait) => {
-                    drop(slot);
-                    outlast(wait);
-                    match self.look_up(hash) {
-                        Some(module) => return Ok(Found::stored(module)),
-                        None => continue,
-                    }
-                }
-            };
-            // Even a permit that came at once may come just after another holder was done.
-            if permit.is_some()
-                && let Some(module) = self.look_up(hash)
-            {
-                return Ok(Found::stored(module));
-            }
-            let module = self.compile(wasm)?;
-            drop(slot);
-            return Ok(Found {
+        let load = Load {
+            loader: self,
+            hash,
+            wasm,
+        };
+        Ok(match course::blocking(course::find_or_compile(&load))? {
+            Course::Found(module) => Found::stored(module),
+            Course::Compiled(module, permit) => Found {
                 module,
                 source: Source::Compiled,
                 permit,
-            });
-        }
+            },
+        })
     }
 
     /// Does `work` for the load and completes it: hands the outcome to everybody who waits, then saves what was
@@ -131,7 +115,9 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
             let _span = span.enter();
             self.finish(hash, &outcome, &span, &mut saved);
             // Those who share the storage wait until it is there.
-            drop(permit);
+            if let Some(permit) = permit {
+                permit.release(outcome_of(saved.as_ref()));
+            }
             Ok(())
         });
         if let Err(error) = finished {
@@ -204,6 +190,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
             let started = Instant::now();
             let module = self.engine.compile(wasm)?;
             let elapsed = started.elapsed();
+            self.pace.took(wasm.len(), elapsed);
             #[cfg(feature = "metrics")]
             crate::metrics_export::compile_took(elapsed);
             debug!(?elapsed, "compiled");
@@ -233,9 +220,63 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
     }
 }
 
+/// A load that found nothing stored, whose steps block.
+struct Load<'a, E: Compile, C> {
+    loader: &'a ModuleLoader<E, C>,
+    hash: ModuleHash,
+    wasm: &'a [u8],
+}
+
+impl<'a, E: Compile, C: ModuleCache<E>> Steps for Load<'a, E, C> {
+    type Module = E::Module;
+    type Error = LoadError;
+    type Slot = Slot<'a>;
+    type Guard = PermitGuard;
+    type Wait = PermitWait;
+
+    async fn look_up(&self) -> Option<E::Module> {
+        self.loader.look_up(self.hash)
+    }
+
+    async fn slot(&self) -> Slot<'a> {
+        in_span(debug_span!("slot"), || self.loader.slots.take())
+    }
+
+    async fn permit(&self) -> Permit<PermitGuard, PermitWait> {
+        match self.loader.ask_for_permit(self.hash) {
+            CompilePermit::Exclusive(guard) => Permit::Exclusive(guard),
+            CompilePermit::Held(wait) => Permit::Held(wait),
+            CompilePermit::Uncoordinated => Permit::Uncoordinated,
+        }
+    }
+
+    async fn outlast(&self, wait: PermitWait) -> PermitOutcome {
+        outlast(wait, self.loader.pace.of_bytes(self.wasm.len()))
+    }
+
+    async fn compile(&self) -> Result<E::Module, LoadError> {
+        self.loader.compile(self.wasm)
+    }
+
+    fn release(&self, guard: PermitGuard, outcome: PermitOutcome) {
+        guard.release(outcome);
+    }
+}
+
 /// Waits for the holder of a permit, in a span of its own.
-fn outlast(wait: PermitWait) {
-    in_span(debug_span!("wait"), || wait.wait());
+fn outlast(wait: PermitWait, expected: Duration) -> PermitOutcome {
+    in_span(debug_span!("wait"), || wait.wait(expected))
+}
+
+/// What to tell those who wait for a module that was compiled here.
+fn outcome_of(saved: Option<&Saved>) -> PermitOutcome {
+    match saved {
+        Some(Ok(SaveOutcome::Stored { .. } | SaveOutcome::Skipped(SkipReason::AlreadyStored))) => {
+            PermitOutcome::Stored
+        }
+        Some(_) => PermitOutcome::NotStored,
+        None => PermitOutcome::Unknown,
+    }
 }
 
 /// Does `work` in a span.

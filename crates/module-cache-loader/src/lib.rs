@@ -22,6 +22,8 @@
 #[cfg(feature = "tokio")]
 mod async_module_loader;
 mod compile_slots;
+#[doc(hidden)]
+pub mod course;
 mod in_flight;
 mod leader;
 mod load_error;
@@ -29,6 +31,7 @@ mod loaded;
 #[cfg(feature = "metrics")]
 mod metrics_export;
 mod module_loader;
+mod pace;
 mod single_flight;
 mod stats;
 

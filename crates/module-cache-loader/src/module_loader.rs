@@ -13,6 +13,7 @@ use web_time::Instant;
 use crate::compile_slots::CompileSlots;
 use crate::in_flight::Outcome;
 use crate::leader::Found;
+use crate::pace::Pace;
 use crate::single_flight::{Joined, SingleFlight};
 use crate::stats::{Counters, LoaderStats};
 use crate::{LoadError, Loaded, Source};
@@ -40,6 +41,7 @@ pub struct ModuleLoader<E: Compile, C> {
     loads: Arc<SingleFlight<E::Module>>,
     pub(crate) slots: CompileSlots,
     pub(crate) counters: Counters,
+    pub(crate) pace: Pace,
 }
 
 impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
@@ -51,6 +53,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
             loads: Arc::new(SingleFlight::new()),
             slots: CompileSlots::one_per_core(),
             counters: Counters::default(),
+            pace: Pace::default(),
         }
     }
 

@@ -5,9 +5,10 @@
 //! operation that found it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
@@ -98,15 +99,18 @@ impl Breaker {
         self.open_in(&mut self.state.lock())
     }
 
-    /// What a probe found. The backoff stays long until something real worked: a server that answers a probe
-    /// and nothing else is not asked every second.
-    pub(crate) fn probed(&self, works: bool) {
+    /// A probe found that the storage works. The backoff stays long until something real worked: a server that answers a
+    /// probe and nothing else is not asked every second.
+    pub(crate) fn probed(&self) {
+        self.state.lock().probe_at = None;
+        self.open.store(false, Ordering::Release);
+    }
+
+    /// A probe is over, whatever came of it.
+    pub(crate) fn probe_ended(&self) {
         let mut state = self.state.lock();
         state.probing = false;
-        if works {
-            state.probe_at = None;
-            self.open.store(false, Ordering::Release);
-        } else {
+        if state.probe_at.is_some() {
             state.back_off();
         }
     }
@@ -171,7 +175,8 @@ mod tests {
         let breaker = rested();
         assert_eq!(breaker.admit(), Admission::HalfOpen);
         assert_eq!(breaker.admit(), Admission::Open);
-        breaker.probed(true);
+        breaker.probed();
+        breaker.probe_ended();
         assert_eq!(breaker.admit(), Admission::Closed);
     }
 
@@ -179,16 +184,18 @@ mod tests {
     fn the_rest_grows_until_something_worked() {
         let breaker = rested();
         assert_eq!(breaker.admit(), Admission::HalfOpen);
-        breaker.probed(false);
+        breaker.probe_ended();
         assert_eq!(breaker.admit(), Admission::Open);
         assert_eq!(breaker.state.lock().backoff, 4 * SHORTEST_BACKOFF);
-        breaker.probed(true);
+        breaker.probed();
+        breaker.probe_ended();
         assert_eq!(breaker.state.lock().backoff, 4 * SHORTEST_BACKOFF);
         breaker.worked();
         assert_eq!(breaker.state.lock().backoff, SHORTEST_BACKOFF);
         for _ in 0..20 {
             breaker.failed();
-            breaker.probed(true);
+            breaker.probed();
+            breaker.probe_ended();
         }
         assert_eq!(breaker.state.lock().backoff, LONGEST_BACKOFF);
     }

@@ -1,9 +1,12 @@
 //! Options of a remote cache.
 
+use std::fmt;
 use std::time::Duration;
 
 use module_cache_core::Trust;
 use opendal::Operator;
+
+use crate::flow;
 
 /// Options for a [`RemoteCache`](crate::RemoteCache); made by [`RemoteCache::builder`](crate::RemoteCache::builder) or [`RemoteCache::from_uri`](crate::RemoteCache::from_uri).
 ///
@@ -20,7 +23,6 @@ use opendal::Operator;
 ///     .build();
 /// # Ok::<(), opendal::Error>(())
 /// ```
-#[derive(Debug)]
 #[must_use]
 pub struct RemoteCacheBuilder {
     pub(crate) operator: Operator,
@@ -32,10 +34,12 @@ pub struct RemoteCacheBuilder {
     pub(crate) queue_bytes: u64,
     pub(crate) lease_term: Duration,
     pub(crate) flush_limit: Duration,
+    pub(crate) concurrency: usize,
+    pub(crate) waits_for_room: bool,
+    pub(crate) read_only: bool,
 }
 
 /// Where leases are kept.
-#[derive(Debug)]
 pub(crate) enum LeaseChoice {
     Off,
     /// Beside the entries, if the service can write on a condition.
@@ -59,13 +63,15 @@ impl RemoteCacheBuilder {
             queue_bytes: 256 << 20,
             lease_term: Duration::from_secs(10),
             flush_limit: Duration::from_secs(5),
+            concurrency: flow::REQUESTS,
+            waits_for_room: false,
+            read_only: false,
         }
     }
 
-    /// The longest that a call waits for the storage to answer, and a load for each piece of an entry; 5 seconds by default.
-    /// An upload, for which nobody waits, has a second more for each MiB.
-    ///
-    /// It should be less than compiling takes, and enough to fetch a piece, which has 2 MiB at most.
+    /// For how long nothing may come from the storage before a call ends; 5 seconds by default. It is no limit for a load as
+    /// a whole: a large entry takes its time on a slow network. A storage that says that it has too much to do is asked
+    /// again for six times as long.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self
@@ -78,17 +84,37 @@ impl RemoteCacheBuilder {
     }
 
     /// How many uploads may wait, and how many bytes of uncompressed entries with them; 64 and 256 MiB by
-    /// default. What is saved beyond that is dropped. One entry may always wait, however large.
+    /// default. What is saved beyond that is dropped, or [waits](Self::wait_for_room). One entry may always wait, however
+    /// large.
     pub fn queue(mut self, count: usize, bytes: u64) -> Self {
         self.queue_count = count;
         self.queue_bytes = bytes;
         self
     }
 
+    /// A save waits while the queue is full, instead of being dropped: for whoever fills a storage. What did not work out
+    /// is the error of the next [`flush`](module_cache_core::ModuleCache::flush).
+    pub fn wait_for_room(mut self) -> Self {
+        self.waits_for_room = true;
+        self
+    }
+
+    /// How many parts of entries are fetched at a time by all loads of this cache; 16 by default. At least one.
+    pub fn concurrency(mut self, requests: usize) -> Self {
+        self.concurrency = requests.max(1);
+        self
+    }
+
+    /// Never writes to the storage, and takes no leases there.
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
     /// For how long a [lease](crate::RemoteCache#leases) is believed that its holder does not renew; 10 seconds
     /// by default. All who share the storage should agree. A holder that died delays the others by this,
-    /// once; one that is cut off from the storage for longer loses its lease. Who has waited for sixty terms
-    /// compiles without a permit, however alive the holder looks.
+    /// once; one that is cut off from the storage for longer loses its lease. Whoever has waited for three times as long as
+    /// compiling was expected to take, and two terms, compiles without, however alive the holder looks.
     pub fn lease_term(mut self, term: Duration) -> Self {
         self.lease_term = term;
         self
@@ -115,5 +141,17 @@ impl RemoteCacheBuilder {
     pub fn flush_limit(mut self, limit: Duration) -> Self {
         self.flush_limit = limit;
         self
+    }
+}
+
+impl fmt::Debug for RemoteCacheBuilder {
+    /// Without the storage's own account of itself, which has secrets.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("RemoteCacheBuilder")
+            .field("service", &self.operator.info().scheme())
+            .field("root", &self.operator.info().root())
+            .field("trust", &self.trust)
+            .field("time_limit", &self.time_limit)
+            .finish_non_exhaustive()
     }
 }

@@ -6,16 +6,15 @@ use std::time::Duration;
 use module_cache_core::{CacheError, SkipReason};
 use opendal::ErrorKind;
 
+use crate::redact::redact;
+
 /// An operation on the storage did not work out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    #[error("the storage did not answer within {0:?}")]
+    #[error("nothing came from the storage for {0:?}")]
     TimedOut(Duration),
     #[error("the storage refused or failed")]
-    Storage(#[from] opendal::Error),
-    #[cfg(feature = "redis")]
-    #[error("the Redis server refused or failed")]
-    Redis(#[from] redis::RedisError),
+    Storage(#[from] StorageError),
     #[error("the storage sent {sent} bytes where {asked} were asked for")]
     WrongLength { asked: u64, sent: u64 },
     #[error("what was being read was replaced or removed")]
@@ -30,11 +29,77 @@ pub(crate) enum Failure {
     NoThread,
 }
 
+/// What a client of a storage said, in words that have no secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct StorageError {
+    kind: ErrorKind,
+    /// `OpenDAL` counts what comes. What it finds itself has no cause; what a connection suffered has one.
+    has_cause: bool,
+    text: String,
+}
+
+impl From<opendal::Error> for StorageError {
+    fn from(error: opendal::Error) -> Self {
+        Self {
+            kind: error.kind(),
+            has_cause: error.source().is_some(),
+            text: redact(&error.to_string()),
+        }
+    }
+}
+
+#[cfg(feature = "redis")]
+impl From<redis::RedisError> for StorageError {
+    fn from(error: redis::RedisError) -> Self {
+        use redis::{ErrorKind as Redis, ServerErrorKind as Server};
+
+        let kind = match error.kind() {
+            Redis::Server(Server::NoPerm | Server::ReadOnly) | Redis::AuthenticationFailed => {
+                ErrorKind::PermissionDenied
+            }
+            _ => ErrorKind::Unexpected,
+        };
+        Self {
+            kind,
+            has_cause: true,
+            text: redact(&error.to_string()),
+        }
+    }
+}
+
+impl From<opendal::Error> for Failure {
+    fn from(error: opendal::Error) -> Self {
+        Self::Storage(error.into())
+    }
+}
+
+#[cfg(feature = "redis")]
+impl From<redis::RedisError> for Failure {
+    fn from(error: redis::RedisError) -> Self {
+        Self::Storage(error.into())
+    }
+}
+
 impl Failure {
+    fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Storage(error) => Some(error.kind),
+            _ => None,
+        }
+    }
+
     /// Whether the storage answered that this is not allowed, or not possible at all.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Storage(error)
-            if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported))
+        matches!(
+            self.kind(),
+            Some(ErrorKind::PermissionDenied | ErrorKind::Unsupported)
+        )
+    }
+
+    /// Whether the storage works, and has too much to do.
+    pub(crate) fn is_throttling(&self) -> bool {
+        self.kind() == Some(ErrorKind::RateLimited)
     }
 
     /// Whether the storage has no part in it.
@@ -44,20 +109,15 @@ impl Failure {
 
     /// Whether there is nothing at that place.
     pub(crate) fn is_not_found(&self) -> bool {
-        match self {
-            Self::Storage(error) => error.kind() == ErrorKind::NotFound,
-            Self::Gone => true,
-            _ => false,
-        }
+        matches!(self, Self::Gone) || self.kind() == Some(ErrorKind::NotFound)
     }
 
     /// Whether all was answered, and less or more than was asked for.
     pub(crate) fn is_wrong_length(&self) -> bool {
         match self {
-            // OpenDAL counts, too. What it finds itself has no cause; what a connection suffered has one.
-            Self::Storage(error) => match error.kind() {
+            Self::Storage(error) => match error.kind {
                 ErrorKind::RangeNotSatisfied => true,
-                ErrorKind::Unexpected => error.source().is_none(),
+                ErrorKind::Unexpected => !error.has_cause,
                 _ => false,
             },
             Self::WrongLength { .. } => true,
@@ -67,8 +127,10 @@ impl Failure {
 
     /// Whether a condition of the operation did not hold.
     pub(crate) fn is_lost_race(&self) -> bool {
-        matches!(self, Self::Storage(error)
-            if matches!(error.kind(), ErrorKind::ConditionNotMatch | ErrorKind::Conflict))
+        matches!(
+            self.kind(),
+            Some(ErrorKind::ConditionNotMatch | ErrorKind::Conflict)
+        )
     }
 
     pub(crate) fn into_cache_error(self, operation: &'static str) -> CacheError {

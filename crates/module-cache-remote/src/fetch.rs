@@ -4,10 +4,11 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use futures_util::TryStreamExt;
 use module_cache_core::{Encoding, EntryKey, FOOTER_LEN, Footer, InvalidEntry, Seal, Trust};
-use opendal::BytesRange;
 use opendal::raw::Service as _;
+use opendal::{Buffer, BytesRange};
 use opendal::{ErrorKind, Operator};
 
 use crate::failure::Failure;
@@ -91,24 +92,27 @@ async fn try_open(
 }
 
 impl Header {
-    /// Fetches so many bytes of the entry, from there on.
-    pub(crate) async fn read(
+    /// These bytes of the entry, if they have come with its end.
+    pub(crate) fn in_tail(&self, range: &Range<u64>) -> Option<&[u8]> {
+        let start = self.tail.start();
+        let from = usize::try_from(range.start.checked_sub(start)?).ok()?;
+        let to = usize::try_from(range.end.checked_sub(start)?).ok()?;
+        self.tail.bytes.get(from..to)
+    }
+
+    /// Asks for these bytes of the entry.
+    pub(crate) async fn open(
         &self,
         operator: &Operator,
         range: Range<u64>,
-    ) -> Result<Vec<u8>, Failure> {
+    ) -> Result<Chunks, Failure> {
         let start = self.tail.start();
         let in_front = range.start..range.end.min(start);
-        let mut bytes = if in_front.is_empty() {
-            Vec::new()
-        } else {
-            read_range(operator, &self.path, in_front, self.tail.etag.as_deref()).await?
-        };
-        let in_tail = range.start.max(start)..range.end.max(start);
-        let [from, to] = [in_tail.start, in_tail.end]
-            .map(|at| usize::try_from(at - start).unwrap_or(usize::MAX));
-        bytes.extend(self.tail.bytes.get(from..to).unwrap_or_default());
-        Ok(bytes)
+        let behind = range.start.max(start)..range.end.max(start);
+        let mut chunks =
+            open_range(operator, &self.path, in_front, self.tail.etag.as_deref()).await?;
+        chunks.last = self.in_tail(&behind).map(Bytes::copy_from_slice);
+        Ok(chunks)
     }
 }
 
@@ -172,11 +176,9 @@ async fn read_tail(operator: &Operator, path: &str, len: u64) -> Result<Tail, Fa
         match stream.metadata().await {
             Ok(metadata) => {
                 let total = metadata.content_length();
-                return Ok(Tail {
-                    bytes: collect(stream, len.min(total)).await?,
-                    total,
-                    etag: metadata.etag().map(str::to_owned),
-                });
+                let etag = metadata.etag().map(str::to_owned);
+                let bytes = collect(stream, len.min(total), etag.is_some()).await?;
+                return Ok(Tail { bytes, total, etag });
             }
             // There is nothing of which to send the end.
             Err(error) if error.kind() == ErrorKind::RangeNotSatisfied => return Ok(Tail::empty()),
@@ -215,42 +217,117 @@ async fn read_range(
     range: Range<u64>,
     etag: Option<&str>,
 ) -> Result<Vec<u8>, Failure> {
-    let len = range.end - range.start;
-    if len == 0 {
-        return Ok(Vec::new());
+    let mut bytes = Vec::with_capacity(usize::try_from(range.end - range.start).unwrap_or(0));
+    let mut chunks = open_range(operator, path, range, etag).await?;
+    while let Some(chunk) = chunks.next().await? {
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+async fn open_range(
+    operator: &Operator,
+    path: &str,
+    range: Range<u64>,
+    etag: Option<&str>,
+) -> Result<Chunks, Failure> {
+    let mut chunks = Chunks {
+        stream: None,
+        come: Buffer::new(),
+        asked: range.end - range.start,
+        sent: 0,
+        is_conditional: false,
+        last: None,
+    };
+    if chunks.asked == 0 {
+        return Ok(chunks);
     }
     let etag = etag.filter(|_| operator.info().capability().read_with_if_match);
     let mut reader = operator.reader_with(path);
     if let Some(etag) = etag {
         reader = reader.if_match(etag);
+        chunks.is_conditional = true;
     }
-    let read = async { collect(reader.await?.into_stream(range).await?, len).await };
-    match read.await {
-        Err(failure) if failure.is_lost_race() => Err(Failure::Gone),
+    let stream = async { Ok(reader.await?.into_stream(range).await?) };
+    chunks.stream = Some(
+        stream
+            .await
+            .map_err(|failure| chunks.what_is_gone(failure))?,
+    );
+    Ok(chunks)
+}
+
+/// A part of an object as it comes.
+pub(crate) struct Chunks {
+    stream: Option<opendal::BufferStream>,
+    /// What has come, and is not taken.
+    come: Buffer,
+    asked: u64,
+    sent: u64,
+    is_conditional: bool,
+    /// What is handed on behind it.
+    last: Option<Bytes>,
+}
+
+impl Chunks {
+    /// The next bytes; `None` behind the last. What is more than was asked for is not read.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            if let Some(chunk) = self.come.next() {
+                if !chunk.is_empty() {
+                    return Ok(Some(chunk));
+                }
+                continue;
+            }
+            let Some(stream) = &mut self.stream else {
+                return Ok(self.last.take().filter(|last| !last.is_empty()));
+            };
+            let wrong = match stream.try_next().await {
+                Ok(Some(come)) => {
+                    self.sent += come.len() as u64;
+                    self.come = come;
+                    self.sent > self.asked
+                }
+                Ok(None) => {
+                    self.stream = None;
+                    self.sent != self.asked
+                }
+                Err(error) => return Err(self.what_is_gone(error.into())),
+            };
+            if wrong {
+                let (asked, sent) = (self.asked, self.sent);
+                return Err(self.what_is_gone(Failure::WrongLength { asked, sent }));
+            }
+        }
+    }
+
+    fn what_is_gone(&self, failure: Failure) -> Failure {
         // Without a condition it shows in that the part is not there any more.
-        Err(failure) if etag.is_none() && failure.is_wrong_length() => Err(Failure::Gone),
-        outcome => outcome,
+        if failure.is_lost_race() || (!self.is_conditional && failure.is_wrong_length()) {
+            Failure::Gone
+        } else {
+            failure
+        }
     }
 }
 
 /// All of a stream, if it has `len` bytes. One that goes on is not read any further.
-async fn collect(mut stream: opendal::BufferStream, len: u64) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
-    let wrong = |sent: usize| Failure::WrongLength {
+async fn collect(
+    stream: opendal::BufferStream,
+    len: u64,
+    is_conditional: bool,
+) -> Result<Vec<u8>, Failure> {
+    let mut chunks = Chunks {
+        stream: Some(stream),
+        come: Buffer::new(),
         asked: len,
-        sent: sent as u64,
+        sent: 0,
+        is_conditional,
+        last: None,
     };
-    while let Some(buffer) = stream.try_next().await? {
-        for chunk in buffer {
-            if bytes.len() as u64 + chunk.len() as u64 > len {
-                return Err(wrong(bytes.len() + chunk.len()));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+    while let Some(chunk) = chunks.next().await? {
+        bytes.extend_from_slice(&chunk);
     }
-    if bytes.len() as u64 == len {
-        Ok(bytes)
-    } else {
-        Err(wrong(bytes.len()))
-    }
+    Ok(bytes)
 }

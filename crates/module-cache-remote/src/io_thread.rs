@@ -6,9 +6,11 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::process;
-use std::sync::LazyLock;
 use std::sync::mpsc;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, Wake};
 use std::thread;
 use std::time::Duration;
 
@@ -32,6 +34,26 @@ pub(crate) fn run_unlimited<T: Send + 'static>(
     spawn(async move { drop(answer.send(work.await)) })?;
     // The sender is gone without an answer when the work panicked.
     answered.recv().unwrap_or(Err(Failure::NoThread))
+}
+
+/// Waits here for what is done elsewhere, on whatever thread this is.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    struct Unpark(thread::Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut work = pin!(work);
+    loop {
+        if let Poll::Ready(done) = work.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return done;
+        }
+        thread::park();
+    }
 }
 
 /// Starts `work` on the shared thread.

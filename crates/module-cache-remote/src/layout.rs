@@ -50,6 +50,12 @@ pub(crate) fn lease(key: &EntryKey, by: Option<KeyId>) -> String {
     format!("{}leases/{key}", signer(by))
 }
 
+/// The engine's folder that is called so in the folder of a signer, if it is one.
+pub(crate) fn parse_engine<'a>(path: &'a str, signer: &str) -> Option<&'a str> {
+    let engine = path.strip_prefix(signer)?.strip_suffix('/')?;
+    (engine != "leases" && !engine.is_empty() && !engine.contains('/')).then_some(engine)
+}
+
 /// The engine's folder and the module of what is called so in the folder of a signer, if it is an entry.
 pub(crate) fn parse_entry<'a>(path: &'a str, signer: &str) -> Option<(&'a str, ModuleHash)> {
     let (engine, module) = path.strip_prefix(signer)?.split_once('/')?;

@@ -4,41 +4,62 @@
 //! done. A record that has not changed for a whole term, by the watcher's own monotonic clock, belongs to
 //! nobody any more and is taken over by compare-and-swap; clocks of two machines are never compared. A record
 //! is never deleted to make another in its place, so two watchers cannot both succeed.
+//!
+//! Whoever waits looks at the record: often towards the end of what compiling is expected to take, and less and less often
+//! behind it.
 
 mod object_records;
+mod record;
 #[cfg(feature = "redis")]
 mod redis_records;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use module_cache_core::PermitOutcome;
 use parking_lot::Mutex;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 pub(crate) use object_records::ObjectRecords;
+use record::{Owner, State};
 #[cfg(feature = "redis")]
 pub(crate) use redis_records::RedisRecords;
 
 use crate::failure::Failure;
 use crate::io_thread::in_time;
+use crate::random::Random;
 
-/// How often somebody who waits looks, at first and later.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// The shortest pause between two looks.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// After so many terms, whoever waits stops: its holder hangs and still renews the lease, or it is renewed by
-/// somebody who has no key and only wants others to wait.
-const LONGEST_WAIT: u32 = 60;
+/// A look at the record comes when this part of what is left has passed, and behind the expected end after this part of what
+/// was expected.
+const OF_WHAT_IS_LEFT: f64 = 0.6;
+const OF_WHAT_WAS_EXPECTED: f64 = 1.0 / 16.0;
+
+/// By how much the pauses grow behind the expected end.
+const GROWTH: f64 = 1.5;
+
+/// A wait ends after so many times what compiling is expected to take, and some terms: what was expected may be wrong, and a
+/// holder may be taken over from.
+const MOST_EXPECTED: u32 = 3;
+const MOST_TERMS: u32 = 2;
+
+/// The same for what takes no time to speak of.
+const MOST_FOR_SMALL: u32 = 20;
+
+/// How often somebody asks for a lease that others take and give back in between.
+const ATTEMPTS: u32 = 4;
 
 /// Where records are kept, and for how long they are believed.
 #[derive(Debug, Clone)]
 pub(crate) struct Leases {
-    pub(crate) records: Records,
+    records: Records,
     pub(crate) term: Duration,
-    /// For one request.
-    pub(crate) time_limit: Duration,
+    /// For one request: of several, one may fail.
+    time_limit: Duration,
+    random: Random,
     /// By name, until somebody of this process asks for the lease again.
     watched: Arc<Mutex<HashMap<String, Watched>>>,
 }
@@ -96,8 +117,8 @@ pub(crate) enum Asked {
     },
     /// Somebody else has it.
     Held(Watch),
-    /// Somebody else has had it for too long.
-    GivenUp,
+    /// It is of no use: somebody else has had it for too long, or what the last holder compiled is not stored.
+    Useless,
 }
 
 /// Watches a lease of somebody else.
@@ -109,33 +130,43 @@ pub(crate) struct Watch {
     seen: Version,
     since: Instant,
     begun: Instant,
+    /// For how long its holder had it at the beginning.
+    age: Duration,
 }
 
-/// What came of watching a lease that was not given back.
+/// What is known of a record that somebody may take over.
 #[derive(Debug)]
 enum Watched {
     /// It was not renewed for a term. This is what it was then.
     Expired(Version),
     /// It was renewed for too long.
     GivenUp,
+    /// It says since then that nothing will be stored.
+    Useless(Version, Instant),
 }
 
 impl Leases {
-    pub(crate) fn new(records: Records, term: Duration, time_limit: Duration) -> Self {
+    pub(crate) fn new(
+        records: Records,
+        term: Duration,
+        time_limit: Duration,
+        random: Random,
+    ) -> Self {
         Self {
             records,
             term,
-            time_limit,
+            time_limit: time_limit.min(term / 6),
+            random,
             watched: Arc::default(),
         }
     }
 
-    /// Asks for the lease called `name`, in two requests, or three if it is taken over.
+    /// Asks for the lease called `name`, in one request if it is free, and in two or three if it is not.
     pub(crate) async fn ask(&self, name: String) -> Result<Asked, Failure> {
-        let owner = Owner::new()?;
-        let body = owner.body(0);
+        let owner = Owner::new(&self.random);
+        let body = owner.record(State::Held { renewals: 0 });
         let watched = self.watched.lock().remove(&name);
-        loop {
+        for _ in 0..ATTEMPTS {
             let begun = Instant::now();
             let created = self.records.create(&name, &body);
             if let Some(version) = self.limited(created).await? {
@@ -150,28 +181,57 @@ impl Leases {
             if owner.wrote(&found) {
                 return Ok(self.acquired(name, owner, seen, begun, false));
             }
-            match &watched {
-                Some(Watched::GivenUp) => return Ok(Asked::GivenUp),
-                Some(Watched::Expired(version)) if *version == seen => {
-                    let begun = Instant::now();
-                    let replaced = self.records.replace(&name, &seen, &body);
-                    if let Some(version) = self.limited(replaced).await? {
-                        return Ok(self.acquired(name, owner, version, begun, true));
+            let state = State::of(&found);
+            let (may_take, is_dead) = match (&state, &watched) {
+                (State::Free, _) => (true, false),
+                (State::Held { .. }, Some(Watched::GivenUp)) => return Ok(Asked::Useless),
+                (State::Held { .. }, Some(Watched::Expired(version))) => {
+                    (*version == seen, *version == seen)
+                }
+                (State::Held { .. }, _) => (false, false),
+                (State::NotStored | State::Failed, Some(Watched::Useless(version, since)))
+                    if *version == seen =>
+                {
+                    if since.elapsed() < self.term {
+                        self.watch_useless(name, seen, *since);
+                        return Ok(Asked::Useless);
                     }
-                    // Somebody was faster, or this is the answer to a repeated request.
+                    (true, false)
                 }
-                _ => {
-                    let (leases, since) = (self.clone(), Instant::now());
-                    return Ok(Asked::Held(Watch {
-                        leases,
-                        name,
-                        seen,
-                        since,
-                        begun: since,
-                    }));
+                (State::NotStored | State::Failed, _) => {
+                    self.watch_useless(name, seen, begun);
+                    return Ok(Asked::Useless);
                 }
+            };
+            if may_take {
+                let begun = Instant::now();
+                let replaced = self.records.replace(&name, &seen, &body);
+                if let Some(version) = self.limited(replaced).await? {
+                    return Ok(self.acquired(name, owner, version, begun, is_dead));
+                }
+                // Somebody was faster, or this is the answer to a repeated request.
+                continue;
             }
+            let renewals = match state {
+                State::Held { renewals } => renewals,
+                _ => 0,
+            };
+            let now = Instant::now();
+            return Ok(Asked::Held(Watch {
+                leases: self.clone(),
+                name,
+                seen,
+                since: now,
+                begun: now,
+                age: (self.term / 3).saturating_mul(u32::try_from(renewals).unwrap_or(u32::MAX)),
+            }));
         }
+        Ok(Asked::Useless)
+    }
+
+    fn watch_useless(&self, name: String, version: Version, since: Instant) {
+        let watched = Watched::Useless(version, since);
+        self.watched.lock().insert(name, watched);
     }
 
     fn acquired(
@@ -202,55 +262,105 @@ impl Leases {
 }
 
 impl Watch {
-    /// Waits until the lease is given back, or was not renewed for a term, so that who asks next takes it over. An
-    /// error when that takes too long, and whoever asks next is told so.
-    pub(crate) async fn outlast(mut self) -> Result<(), Failure> {
+    /// Waits until the holder is done, or did not renew its lease for a term, so that who asks next takes it over. An
+    /// error when that takes longer than compiling is worth, and whoever asks next is told so.
+    pub(crate) async fn outlast(mut self, expected: Duration) -> Result<PermitOutcome, Failure> {
         let leases = self.leases.clone();
-        let mut pause = FIRST_PAUSE;
+        let patience = (leases.term * MOST_TERMS)
+            .min(expected.saturating_mul(MOST_FOR_SMALL))
+            .saturating_add(expected.saturating_mul(MOST_EXPECTED));
+        let mut pauses = Pauses::new(expected.saturating_sub(self.age), expected);
         loop {
             let waited = self.begun.elapsed();
-            if waited >= leases.term * LONGEST_WAIT {
+            if waited >= patience {
                 leases.watched.lock().insert(self.name, Watched::GivenUp);
                 return Err(Failure::Held(waited));
             }
-            sleep(jittered(pause)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            // Not longer than it takes to find that the holder is dead.
+            let pause = pauses.next(waited).min(leases.term / 2);
+            sleep(
+                leases
+                    .random
+                    .jittered(pause)
+                    .min(patience.saturating_sub(waited)),
+            )
+            .await;
             let read = leases.records.read(&self.name);
-            let Some((version, _)) = leases.limited(read).await? else {
-                return Ok(());
+            let Some((version, found)) = leases.limited(read).await? else {
+                return Ok(PermitOutcome::Stored);
             };
+            match State::of(&found) {
+                State::Free => return Ok(PermitOutcome::Unknown),
+                useless @ (State::NotStored | State::Failed) => {
+                    leases.watch_useless(self.name, version, Instant::now());
+                    return Ok(useless.outcome());
+                }
+                State::Held { .. } => {}
+            }
             if version != self.seen {
                 (self.seen, self.since) = (version, Instant::now());
             } else if self.since.elapsed() >= leases.term {
                 let expired = Watched::Expired(version);
                 leases.watched.lock().insert(self.name, expired);
-                return Ok(());
+                return Ok(PermitOutcome::Unknown);
             }
         }
     }
 }
 
+/// When to look.
+struct Pauses {
+    /// How long is left, as far as it is known.
+    left: Duration,
+    shortest: Duration,
+}
+
+impl Pauses {
+    fn new(left: Duration, expected: Duration) -> Self {
+        Self {
+            left,
+            shortest: SHORTEST_PAUSE.max(expected.mul_f64(OF_WHAT_WAS_EXPECTED)),
+        }
+    }
+
+    fn next(&mut self, waited: Duration) -> Duration {
+        let left = self.left.saturating_sub(waited).mul_f64(OF_WHAT_IS_LEFT);
+        if left > self.shortest {
+            return left;
+        }
+        let pause = self.shortest;
+        self.shortest = pause.mul_f64(GROWTH);
+        pause
+    }
+}
+
 impl Lease {
-    /// Keeps the lease until `done`, gives it back, and returns what that gave.
-    pub(crate) async fn keep_until<T>(mut self, done: impl Future<Output = T>) -> T {
+    /// Keeps the lease until `done`, and gives it back with the outcome that it had.
+    pub(crate) async fn keep_until<T>(
+        mut self,
+        done: impl Future<Output = (PermitOutcome, T)>,
+    ) -> T {
         let mut done = std::pin::pin!(done);
+        let mut pause = self.leases.term / 3;
         loop {
             tokio::select! {
-                output = &mut done => {
-                    self.release().await;
+                biased;
+                (outcome, output) = &mut done => {
+                    self.release(outcome).await;
                     return output;
                 }
-                () = sleep(self.leases.term / 3) => {}
+                () = sleep(pause) => {}
             }
-            match self.renew().await {
-                Ok(true) => {}
+            pause = match self.renew().await {
+                Ok(true) => self.leases.term / 3,
                 Ok(false) => {
                     tracing::debug!(name = self.name, "a lease was lost to somebody else");
-                    return done.await;
+                    return done.await.1;
                 }
-                // The next attempt may succeed; if none does, somebody takes over.
+                // There is time for some more attempts; if none succeeds, somebody takes over.
                 Err(failure) => {
                     tracing::debug!(name = self.name, %failure, "a lease was not renewed");
+                    self.leases.term / 12
                 }
             }
         }
@@ -259,7 +369,12 @@ impl Lease {
     /// Says whether it still is this holder's.
     async fn renew(&mut self) -> Result<bool, Failure> {
         self.renewals += 1;
-        let body = self.owner.body(self.renewals);
+        let renewals = self.renewals;
+        self.write(State::Held { renewals }).await
+    }
+
+    async fn write(&mut self, state: State) -> Result<bool, Failure> {
+        let body = self.owner.record(state);
         let begun = Instant::now();
         let leases = &self.leases;
         let replaced = leases.records.replace(&self.name, &self.version, &body);
@@ -279,8 +394,8 @@ impl Lease {
         Ok(true)
     }
 
-    /// Removes the record, unless it may be somebody else's by now.
-    async fn release(self) {
+    /// Gives the record up, unless it may be somebody else's by now.
+    async fn release(mut self, outcome: PermitOutcome) {
         // Nobody takes over what changed within a term; half of one is left for the request itself.
         if self.written.elapsed() > self.leases.term / 2 {
             tracing::debug!(
@@ -289,8 +404,19 @@ impl Lease {
             );
             return;
         }
-        let removed = self.leases.records.remove(&self.name, &self.version);
-        if let Err(failure) = self.leases.limited(removed).await {
+        let released = match State::left_by(outcome) {
+            // Of objects, a record that is free stays: there are servers that would remove another one's.
+            #[cfg(feature = "redis")]
+            State::Free
+                if let (Records::Redis(records), Version::Redis(version)) =
+                    (&self.leases.records, &self.version) =>
+            {
+                let removed = records.remove(&self.name, version);
+                self.leases.limited(removed).await
+            }
+            state => self.write(state).await.map(drop),
+        };
+        if let Err(failure) = released {
             tracing::debug!(name = self.name, %failure, "a lease is left to expire");
         }
     }
@@ -331,48 +457,34 @@ impl Records {
             _ => Ok(None),
         }
     }
+}
 
-    /// Removes the record if it is in this state.
-    async fn remove(&self, name: &str, version: &Version) -> Result<(), Failure> {
-        match (self, version) {
-            (Self::Objects(records), Version::Object(seen)) => records.remove(name, seen).await,
-            #[cfg(feature = "redis")]
-            (Self::Redis(records), Version::Redis(seen)) => records.remove(name, seen).await,
-            #[cfg(feature = "redis")]
-            _ => Ok(()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When somebody looks who waits for so long, and expects that.
+    fn looks(expected: Duration, waits: Duration) -> Vec<Duration> {
+        let mut pauses = Pauses::new(expected, expected);
+        let (mut looks, mut now) = (Vec::new(), Duration::ZERO);
+        while now < waits {
+            now += pauses.next(now);
+            looks.push(now);
+        }
+        looks
+    }
+
+    #[test]
+    fn those_who_wait_look_seldom_and_soon_after_the_end() {
+        for seconds in [1, 10, 100] {
+            let expected = Duration::from_secs(seconds);
+            for (takes, most_looks, most_late) in [(0.5, 3, 0.2), (1.0, 7, 0.1), (2.0, 12, 0.3)] {
+                let takes = expected.mul_f64(takes);
+                let looks = looks(expected, takes);
+                assert!(looks.len() <= most_looks, "{seconds} {looks:?}");
+                let late = *looks.last().unwrap() - takes;
+                assert!(late <= expected.mul_f64(most_late), "{seconds} {looks:?}");
+            }
         }
     }
-}
-
-/// Whoever asks, told from everybody else who ever did.
-#[derive(Debug, Clone, Copy)]
-struct Owner(u128);
-
-impl Owner {
-    fn new() -> Result<Self, Failure> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(std::io::Error::from)?;
-        Ok(Self(u128::from_le_bytes(bytes)))
-    }
-
-    /// A record of this owner. Each renewal has another one, or it would not change.
-    fn body(self, renewals: u64) -> String {
-        format!("{self} {renewals}\n")
-    }
-
-    fn wrote(self, body: &str) -> bool {
-        body.split(' ').next() == Some(self.to_string().as_str())
-    }
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:032x}", self.0)
-    }
-}
-
-/// Between half of it and all of it, so that a fleet does not ask in step.
-fn jittered(pause: Duration) -> Duration {
-    let part = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
-    pause.mul_f64(0.5 + part / 2.0)
 }

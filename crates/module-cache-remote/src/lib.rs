@@ -23,6 +23,7 @@ mod builder;
 mod codec;
 mod failure;
 mod fetch;
+mod flow;
 mod io_thread;
 mod layout;
 mod lease;
@@ -30,6 +31,12 @@ mod list;
 mod local_locks;
 mod permit;
 mod pieces;
+mod random;
+mod redact;
+#[cfg(feature = "redis")]
+mod redis_connection;
+#[cfg(feature = "redis")]
+mod redis_service;
 mod remote_cache;
 mod shared;
 mod stats;
@@ -37,6 +44,7 @@ mod uploads;
 mod uri;
 
 pub use builder::RemoteCacheBuilder;
+pub use list::RemoteEntries;
 /// The version that operators for this crate are made with.
 pub use opendal;
 pub use remote_cache::RemoteCache;

@@ -1,40 +1,114 @@
-//! What is in a storage, for whoever copies it elsewhere.
+//! What is in a storage, for whoever copies it elsewhere: one engine after the other, in pages.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use module_cache_core::{EntryKey, ListedEntry};
+use module_cache_core::{CacheError, EntryKey, ListedEntry, ModuleHash};
+use tokio::sync::mpsc;
 
 use crate::failure::Failure;
 use crate::shared::Shared;
 use crate::{fetch, io_thread, layout};
 
-/// Lists all entries. Each page of the answer has the time limit.
-pub(crate) fn list(shared: &Arc<Shared>) -> Result<Vec<ListedEntry>, Failure> {
-    let shared = Arc::clone(shared);
-    io_thread::run_unlimited(async move {
-        let mut entries = Vec::new();
+/// How many entries wait to be taken.
+const PAGE: usize = 1000;
+
+/// The entries of one engine, asked for page by page as they are taken; from
+/// [`RemoteCache::list`](crate::RemoteCache::list).
+///
+/// It ends with the first error.
+#[derive(Debug)]
+pub struct RemoteEntries(mpsc::Receiver<Result<ListedEntry, Failure>>);
+
+impl Iterator for RemoteEntries {
+    type Item = Result<ListedEntry, CacheError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = io_thread::block_on(self.0.recv())?;
+        Some(next.map_err(|failure| failure.into_cache_error("list the entries")))
+    }
+}
+
+/// The engines of which there may be entries, in the order of their names.
+pub(crate) fn engines(shared: &Arc<Shared>) -> Result<Vec<String>, Failure> {
+    shared.ask("list the engines", async move |shared| {
+        let mut engines = BTreeSet::new();
         for signer in layout::signers(&shared.demands.trust) {
-            let lister = shared.operator.lister_with(&signer).recursive(true);
-            let lister = async { Ok(lister.await?) };
-            let mut lister = io_thread::in_time(shared.time_limit, lister).await?;
-            loop {
-                let next = async { Ok(lister.try_next().await?) };
-                let Some(found) = io_thread::in_time(shared.time_limit, next).await? else {
-                    break;
-                };
-                if let Some((engine, hash)) = layout::parse_entry(found.path(), &signer) {
-                    let bytes = found.metadata().content_length();
-                    entries.push(ListedEntry::new(engine, hash, bytes));
-                }
+            let list = async || Ok(shared.operator.lister(&signer).await?);
+            let mut lister = shared.request(list).await?;
+            while let Some(found) = shared.flow.within_limit(next(&mut lister)).await? {
+                engines.extend(layout::parse_engine(found.path(), &signer).map(str::to_owned));
             }
         }
-        // Of what two keys have signed, one is enough.
-        let mut seen = HashSet::new();
-        entries.retain(|entry| seen.insert((entry.engine.clone(), entry.hash)));
-        Ok(entries)
+        Ok(engines.into_iter().collect())
     })
+}
+
+/// The entries of an engine behind a module.
+pub(crate) fn list(
+    shared: &Arc<Shared>,
+    engine: &str,
+    behind: Option<ModuleHash>,
+) -> Result<RemoteEntries, Failure> {
+    let (send, entries) = mpsc::channel(PAGE);
+    let (shared, engine) = (Arc::clone(shared), engine.to_owned());
+    io_thread::spawn(async move {
+        if let Err(failure) = send_all(&shared, &engine, behind, &send).await {
+            let _ = send.send(Err(failure)).await;
+        }
+    })?;
+    Ok(RemoteEntries(entries))
+}
+
+async fn send_all(
+    shared: &Shared,
+    engine: &str,
+    behind: Option<ModuleHash>,
+    to: &mpsc::Sender<Result<ListedEntry, Failure>>,
+) -> Result<(), Failure> {
+    let signers = layout::signers(&shared.demands.trust);
+    // Of what two keys have signed, one is enough.
+    let mut seen = (signers.len() > 1).then(HashSet::new);
+    let in_order = shared.operator.info().capability().list_with_start_after;
+    for signer in signers {
+        let folder = format!("{signer}{engine}/");
+        let list = async || {
+            let mut lister = shared.operator.lister_with(&folder);
+            if let Some(behind) = behind.filter(|_| in_order) {
+                lister = lister.start_after(&format!("{folder}{behind}"));
+            }
+            Ok(lister.await?)
+        };
+        let mut lister = shared.request(list).await?;
+        let mut unordered = Vec::new();
+        while let Some(found) = shared.flow.within_limit(next(&mut lister)).await? {
+            let Some((engine, hash)) = layout::parse_entry(found.path(), &signer) else {
+                continue;
+            };
+            let is_behind = behind.is_none_or(|behind| hash.as_bytes() > behind.as_bytes());
+            if !is_behind || seen.as_mut().is_some_and(|seen| !seen.insert(hash)) {
+                continue;
+            }
+            let entry = ListedEntry::new(engine, hash, found.metadata().content_length());
+            if !in_order {
+                unordered.push(entry);
+            } else if to.send(Ok(entry)).await.is_err() {
+                return Ok(());
+            }
+        }
+        unordered.sort_unstable_by_key(|entry| *entry.hash.as_bytes());
+        for entry in unordered {
+            if to.send(Ok(entry)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn next(lister: &mut opendal::Lister) -> Result<Option<opendal::Entry>, Failure> {
+    Ok(lister.try_next().await?)
 }
 
 /// The whole key of an entry, from its footer; `None` where there is no entry that its name describes.
@@ -46,8 +120,8 @@ pub(crate) fn key_of(
     shared.ask("look at an entry", async move |shared| {
         for signer in layout::signers(&shared.demands.trust) {
             let path = format!("{signer}{name}");
-            let footer = fetch::footer(&shared.operator, &path).await?;
-            let key = footer.map(|footer| *footer.key());
+            let look = || fetch::footer(&shared.operator, &path);
+            let key = shared.request(look).await?.map(|footer| *footer.key());
             if let Some(key) = key.filter(|key| key.to_string() == name) {
                 return Ok(Some(key));
             }

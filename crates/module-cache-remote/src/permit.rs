@@ -2,108 +2,153 @@
 //! uploaded, so that those who wait find it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use module_cache_core::{CompilePermit, EntryKey, PermitGuard};
+use module_cache_core::{CompilePermit, EntryKey, PermitOutcome};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use crate::failure::Failure;
-use crate::lease::{Asked, Lease};
+use crate::lease::{Asked, Lease, Watch};
 use crate::shared::Shared;
 use crate::uploads::Ticket;
 use crate::{io_thread, layout};
 
+/// The answer to somebody who asks for a permit.
+pub(crate) enum Permit {
+    Exclusive(Holder),
+    Held(Wait),
+    Uncoordinated,
+}
+
+/// Who waits for a permit, and what for.
+pub(crate) enum Wait {
+    /// For another thread of this process.
+    Local(Arc<tokio::sync::Mutex<()>>),
+    /// For another host.
+    Lease(Box<Watch>),
+}
+
 impl Shared {
     /// Asks for a permit to compile, without waiting for another host.
     pub(crate) fn permit(self: &Arc<Self>, key: &EntryKey) -> CompilePermit {
-        if self.leases.is_none() || self.read_only() || !self.admit() {
+        if !self.coordinates() {
             return CompilePermit::Uncoordinated;
         }
         let (shared, key) = (Arc::clone(self), *key);
-        io_thread::run_unlimited(async move { ask(&shared, key).await }).unwrap_or_else(|failure| {
-            self.write_failed("take a lease", &failure);
-            CompilePermit::Uncoordinated
-        })
+        let asked = io_thread::run_unlimited(async move { Ok(shared.ask_for_permit(key).await) });
+        match asked.unwrap_or(Permit::Uncoordinated) {
+            Permit::Exclusive(holder) => {
+                CompilePermit::exclusive_until(move |outcome| holder.give_back(outcome))
+            }
+            Permit::Held(wait) => {
+                let shared = Arc::clone(self);
+                CompilePermit::held(move |expected| {
+                    let waited = async move { Ok(shared.outlast(wait, expected).await) };
+                    // Without the thread there are no leases, and the caller learns it when it asks again.
+                    io_thread::run_unlimited(waited).unwrap_or(PermitOutcome::Unknown)
+                })
+            }
+            Permit::Uncoordinated => CompilePermit::Uncoordinated,
+        }
+    }
+
+    fn coordinates(self: &Arc<Self>) -> bool {
+        self.leases.is_some() && !self.leases_rest() && !self.read_only() && self.admit()
+    }
+
+    /// The same without blocking; on the thread of remote storage.
+    pub(crate) async fn ask_for_permit(self: &Arc<Self>, key: EntryKey) -> Permit {
+        let Some(leases) = self.leases.as_ref().filter(|_| self.coordinates()) else {
+            return Permit::Uncoordinated;
+        };
+        let local = match self.local_locks.try_lock(&key) {
+            Ok(local) => local,
+            Err(lock) => return Permit::Held(Wait::Local(lock)),
+        };
+        let name = layout::lease(&key, self.demands.trust.key_ids().next());
+        match leases.ask(name).await {
+            Ok(Asked::Acquired { lease, taken_over }) => {
+                if taken_over {
+                    self.remote.takeovers.add(1);
+                    tracing::debug!(%key, "took over the lease of a host that died or hangs");
+                }
+                Permit::Exclusive(self.hold(key, lease, local))
+            }
+            Ok(Asked::Held(watch)) => Permit::Held(Wait::Lease(Box::new(watch))),
+            Ok(Asked::Useless) => Permit::Uncoordinated,
+            Err(failure) => {
+                self.lease_failed("take a lease", &failure);
+                Permit::Uncoordinated
+            }
+        }
+    }
+
+    pub(crate) async fn outlast(&self, wait: Wait, expected: Duration) -> PermitOutcome {
+        self.remote.lease_waits.add(1);
+        match wait {
+            Wait::Local(lock) => {
+                drop(lock.lock_owned().await);
+                PermitOutcome::Unknown
+            }
+            Wait::Lease(watch) => match watch.outlast(expected).await {
+                Ok(outcome) => outcome,
+                Err(failure @ Failure::Held(_)) => {
+                    self.counters.error();
+                    tracing::debug!(%failure, "a lease is waited for no longer");
+                    PermitOutcome::Unknown
+                }
+                Err(failure) => {
+                    self.lease_failed("wait for a lease", &failure);
+                    PermitOutcome::Unknown
+                }
+            },
+        }
+    }
+
+    /// Keeps the lease until it is given back and what was compiled is uploaded.
+    fn hold(self: &Arc<Self>, key: EntryKey, lease: Lease, local: OwnedMutexGuard<()>) -> Holder {
+        let (given_back, dropped) = oneshot::channel();
+        let shared = Arc::clone(self);
+        shared.uploads.expect(key);
+        tokio::spawn(async move {
+            let uploaded = async {
+                let (outcome, ticket) = dropped.await.unwrap_or((PermitOutcome::Unknown, None));
+                shared.uploads.finished(&key).await;
+                let is_there = shared.uploads.has_stored(&key);
+                let outcome = match outcome {
+                    // It may be stored in front of this storage, and not here.
+                    PermitOutcome::Stored | PermitOutcome::NotStored => {
+                        if is_there {
+                            PermitOutcome::Stored
+                        } else {
+                            PermitOutcome::NotStored
+                        }
+                    }
+                    outcome => outcome,
+                };
+                (outcome, ticket)
+            };
+            let ticket = lease.keep_until(uploaded).await;
+            // In this order: another thread of ours finds the lease gone.
+            drop(local);
+            drop(ticket);
+        });
+        Holder {
+            shared: Arc::clone(self),
+            given_back,
+        }
     }
 }
 
-async fn ask(shared: &Arc<Shared>, key: EntryKey) -> Result<CompilePermit, Failure> {
-    let Some(leases) = &shared.leases else {
-        return Ok(CompilePermit::Uncoordinated);
-    };
-    let local = match shared.local_locks.try_lock(&key) {
-        Ok(local) => local,
-        Err(lock) => {
-            return Ok(CompilePermit::held(move || {
-                let released = async move {
-                    drop(lock.lock_owned().await);
-                    Ok(())
-                };
-                // Without the thread there are no leases, and the caller learns it when it asks again.
-                let _ = io_thread::run_unlimited(released);
-            }));
-        }
-    };
-    Ok(
-        match leases
-            .ask(layout::lease(&key, shared.demands.trust.key_ids().next()))
-            .await?
-        {
-            Asked::Acquired { lease, taken_over } => {
-                if taken_over {
-                    shared.remote.takeovers.add(1);
-                    tracing::debug!(%key, "took over the lease of a host that died or hangs");
-                }
-                CompilePermit::Exclusive(keep(shared, key, lease, local))
-            }
-            Asked::Held(watch) => {
-                let shared = Arc::clone(shared);
-                CompilePermit::held(move || {
-                    if let Err(failure) = io_thread::run_unlimited(watch.outlast()) {
-                        shared.write_failed("wait for a lease", &failure);
-                    }
-                })
-            }
-            Asked::GivenUp => CompilePermit::Uncoordinated,
-        },
-    )
-}
-
-/// Keeps the lease until the guard is dropped and what was compiled is uploaded.
-fn keep(
-    shared: &Arc<Shared>,
-    key: EntryKey,
-    lease: Lease,
-    local: OwnedMutexGuard<()>,
-) -> PermitGuard {
-    let (given_back, dropped) = oneshot::channel();
-    let holder = Arc::clone(shared);
-    tokio::spawn(async move {
-        let uploaded = async {
-            let ticket: Option<Ticket> = dropped.await.ok();
-            holder.uploads.finished(&key).await;
-            ticket
-        };
-        let ticket = lease.keep_until(uploaded).await;
-        // In this order: another thread of ours finds the lease gone.
-        drop(local);
-        drop(ticket);
-    });
-    Box::new(Guard {
-        shared: Arc::clone(shared),
-        given_back: Some(given_back),
-    })
-}
-
 /// Held by whoever compiles.
-struct Guard {
+pub(crate) struct Holder {
     shared: Arc<Shared>,
-    given_back: Option<oneshot::Sender<Ticket>>,
+    given_back: oneshot::Sender<(PermitOutcome, Option<Ticket>)>,
 }
 
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(given_back) = self.given_back.take() {
-            let _ = given_back.send(self.shared.uploads.admit_release());
-        }
+impl Holder {
+    pub(crate) fn give_back(self, outcome: PermitOutcome) {
+        let ticket = self.shared.uploads.admit_release();
+        let _ = self.given_back.send((outcome, Some(ticket)));
     }
 }

@@ -1,44 +1,45 @@
-//! The content of an entry on its way here: pieces of a few frames, several of them asked for at a time, and each proven
-//! and decompressed by whoever stores it while the next ones come.
+//! The content of an entry on its way here: a few requests at a time, each of which is streamed, and each frame of it proven and
+//! decompressed by whoever stores it while the next ones come.
 
-use std::io;
+use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::{io, mem, slice};
 
-use futures_util::{StreamExt, stream};
 use module_cache_core::{Frame, Incoming, InvalidEntry};
 use opendal::Operator;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::mpsc;
 
 use crate::failure::Failure;
 use crate::fetch::Header;
+use crate::flow::Flow;
 use crate::{codec, io_thread};
 
-/// An entry is asked for in so many pieces: what comes last is decompressed when nothing comes any more.
-const PIECES: u64 = 16;
+/// An entry is asked for in so many parts at a time, each of which is streamed: one connection to an object storage is slower
+/// than the network. Parts of a large entry are as large as those of one with so many of the largest.
+const CONCURRENT: u64 = 4;
 
-/// The smallest and the largest piece that one request asks for, in bytes, but for one frame that has more.
-const SMALLEST: u64 = 512 << 10;
-const LARGEST: u64 = 2 << 20;
+/// The smallest and the largest part that one request asks for, in bytes, but for one frame that has more: a request costs
+/// money and time.
+const SMALLEST: u64 = 2 << 20;
+const LARGEST: u64 = 8 << 20;
 
-/// How many requests are under way at a time: one connection to an object storage is slower than the network.
-const CONCURRENT: usize = 4;
+/// What has come is handed on when it has at least so many bytes, in whole frames.
+const HANDED_ON: u64 = 256 << 10;
 
-/// How many pieces are under way or wait to be taken.
-const IN_FLIGHT: usize = 3 * CONCURRENT;
+/// How many of these wait to be taken, for each part.
+const WAITING: usize = 2;
 
-type Answer = Result<(Vec<u8>, OwnedSemaphorePermit), Failure>;
+type Answer = Result<Vec<u8>, Failure>;
 
 /// The content of an entry, which is fetched from when it is first asked for.
 #[derive(Debug)]
 pub(crate) struct Pieces {
     operator: Operator,
     header: Arc<Header>,
-    /// How long a piece may take to come.
-    time_limit: Duration,
+    flow: Arc<Flow>,
     answers: Mutex<Option<mpsc::Receiver<Answer>>>,
     started: AtomicBool,
     outcome: Mutex<Outcome>,
@@ -53,11 +54,11 @@ pub(crate) struct Outcome {
 }
 
 impl Pieces {
-    pub(crate) fn new(operator: Operator, header: Header, time_limit: Duration) -> Self {
+    pub(crate) fn new(operator: Operator, header: Header, flow: Arc<Flow>) -> Self {
         Self {
             operator,
             header: Arc::new(header),
-            time_limit,
+            flow,
             answers: Mutex::default(),
             started: AtomicBool::new(false),
             outcome: Mutex::default(),
@@ -78,39 +79,14 @@ impl Pieces {
     }
 
     fn start(&self) -> Result<mpsc::Receiver<Answer>, Failure> {
-        let (sender, receiver) = mpsc::channel();
-        let (room, turns) = (
-            Arc::new(Semaphore::new(IN_FLIGHT)),
-            Semaphore::new(CONCURRENT),
-        );
-        let (operator, header, limit) = (
+        let (pieces, come) = mpsc::channel(WAITING);
+        let (operator, header, flow) = (
             self.operator.clone(),
             Arc::clone(&self.header),
-            self.time_limit,
+            Arc::clone(&self.flow),
         );
-        io_thread::spawn(async move {
-            let ranges = ranges(header.seal.frames());
-            let pieces = ranges.into_iter().map(|range| {
-                let (room, turns, operator, header) = (&room, &turns, &operator, &header);
-                async move {
-                    // In order: the first that is waited for has room first.
-                    let room = Arc::clone(room).acquire_owned().await;
-                    let room = room.map_err(|_| Failure::NoThread)?;
-                    let _turn = turns.acquire().await;
-                    let bytes = io_thread::in_time(limit, header.read(operator, range)).await?;
-                    Ok((bytes, room))
-                }
-            });
-            let mut pieces = stream::iter(pieces).buffered(IN_FLIGHT);
-            while let Some(piece) = pieces.next().await {
-                let failed = piece.is_err();
-                // Nobody takes it who was refused a piece, or has no room.
-                if sender.send(piece).is_err() || failed {
-                    break;
-                }
-            }
-        })?;
-        Ok(receiver)
+        io_thread::spawn(deliver(operator, header, flow, pieces))?;
+        Ok(come)
     }
 }
 
@@ -118,17 +94,14 @@ impl Incoming for Pieces {
     fn next(&self) -> io::Result<Vec<u8>> {
         self.started.store(true, Ordering::Relaxed);
         let mut answers = self.answers.lock();
-        let answer = if let Some(answers) = &*answers {
-            answers.recv().unwrap_or(Err(Failure::NoThread))
-        } else {
-            self.start().and_then(|receiver| {
-                let answers = answers.insert(receiver);
-                answers.recv().unwrap_or(Err(Failure::NoThread))
-            })
+        let answer = match &mut *answers {
+            Some(come) => Ok(come),
+            none => self.start().map(|come| none.insert(come)),
         };
+        let gone = Err(Failure::NoThread);
+        let answer = answer.and_then(|come| io_thread::block_on(come.recv()).unwrap_or(gone));
         match answer {
-            Ok((bytes, room)) => {
-                drop(room);
+            Ok(bytes) => {
                 self.outcome.lock().bytes += bytes.len() as u64;
                 Ok(bytes)
             }
@@ -149,19 +122,146 @@ impl Incoming for Pieces {
     }
 }
 
-/// The ranges of whole frames that are asked for at a time.
-fn ranges(frames: &[Frame]) -> Vec<Range<u64>> {
-    let len: u64 = frames.iter().map(|frame| frame.stored_len() as u64).sum();
-    let most = (len / PIECES).clamp(SMALLEST, LARGEST);
-    let mut ranges: Vec<Range<u64>> = Vec::new();
-    let mut end = 0;
-    for frame in frames {
-        let start = end;
-        end += frame.stored_len() as u64;
-        match ranges.last_mut() {
-            Some(last) if end - last.start <= most => last.end = end,
-            _ => ranges.push(start..end),
+/// Fetches all content, and hands it on in order, until nobody takes it any more.
+pub(crate) async fn deliver(
+    operator: Operator,
+    header: Arc<Header>,
+    flow: Arc<Flow>,
+    to: mpsc::Sender<Answer>,
+) {
+    let parts = parts(header.seal.frames());
+    let mut under_way = VecDeque::new();
+    let mut parts = parts.into_iter();
+    loop {
+        while (under_way.len() as u64) < CONCURRENT
+            && let Some(part) = parts.next()
+        {
+            let (send, come) = mpsc::channel(WAITING);
+            let (operator, header, flow) =
+                (operator.clone(), Arc::clone(&header), Arc::clone(&flow));
+            tokio::spawn(async move {
+                if let Err(failure) = stream(&operator, &header, &flow, part, &send).await {
+                    let _ = send.send(Err(failure)).await;
+                }
+            });
+            under_way.push_back(come);
+        }
+        let Some(mut first) = under_way.pop_front() else {
+            return;
+        };
+        while let Some(piece) = first.recv().await {
+            let failed = piece.is_err();
+            if to.send(piece).await.is_err() || failed {
+                return;
+            }
         }
     }
-    ranges
+}
+
+/// Fetches a part, and hands on whole frames of it as they come.
+async fn stream(
+    operator: &Operator,
+    header: &Header,
+    flow: &Flow,
+    part: Part,
+    to: &mpsc::Sender<Answer>,
+) -> Result<(), Failure> {
+    if let Some(bytes) = header.in_tail(&part.bytes) {
+        // It is there already.
+        let _ = to.send(Ok(bytes.to_vec())).await;
+        return Ok(());
+    }
+    let mut pieces = Cut::new(&header.seal.frames()[part.frames.clone()]);
+    let _turn = flow.turn().await?;
+    let mut chunks = flow
+        .within_limit(header.open(operator, part.bytes.clone()))
+        .await?;
+    while let Some(chunk) = flow.within_limit(chunks.next()).await? {
+        let mut chunk = &chunk[..];
+        while !chunk.is_empty() {
+            chunk = pieces.take(chunk);
+            if let Some(piece) = pieces.cut()
+                && to.send(Ok(piece)).await.is_err()
+            {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Cuts what comes into pieces of whole frames.
+struct Cut<'a> {
+    frames: slice::Iter<'a, Frame>,
+    /// How long the next piece is.
+    next: u64,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Cut<'a> {
+    fn new(frames: &'a [Frame]) -> Self {
+        let mut cut = Self {
+            frames: frames.iter(),
+            next: 0,
+            bytes: Vec::new(),
+        };
+        cut.advance();
+        cut
+    }
+
+    fn advance(&mut self) {
+        self.next = 0;
+        while self.next < HANDED_ON
+            && let Some(frame) = self.frames.next()
+        {
+            self.next += frame.stored_len() as u64;
+        }
+        self.bytes = Vec::with_capacity(usize::try_from(self.next).unwrap_or(0));
+    }
+
+    /// Takes what belongs to the next piece, and returns what does not.
+    fn take<'c>(&mut self, chunk: &'c [u8]) -> &'c [u8] {
+        let missing = usize::try_from(self.next).unwrap_or(usize::MAX) - self.bytes.len();
+        let (taken, rest) = chunk.split_at(missing.min(chunk.len()));
+        self.bytes.extend_from_slice(taken);
+        rest
+    }
+
+    fn cut(&mut self) -> Option<Vec<u8>> {
+        if (self.bytes.len() as u64) < self.next {
+            return None;
+        }
+        let piece = mem::take(&mut self.bytes);
+        self.advance();
+        Some(piece)
+    }
+}
+
+/// Frames that one request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    frames: Range<usize>,
+    bytes: Range<u64>,
+}
+
+fn parts(frames: &[Frame]) -> Vec<Part> {
+    let len: u64 = frames.iter().map(|frame| frame.stored_len() as u64).sum();
+    let most = len.div_ceil(CONCURRENT).clamp(SMALLEST, LARGEST);
+    let mut parts: Vec<Part> = Vec::new();
+    let mut end = 0;
+    for (index, frame) in frames.iter().enumerate() {
+        let start = end;
+        end += frame.stored_len() as u64;
+        match parts.last_mut() {
+            Some(last) if end - last.bytes.start <= most => {
+                last.bytes.end = end;
+                last.frames.end = index + 1;
+            }
+            _ => parts.push(Part {
+                frames: index..index + 1,
+                bytes: start..end,
+            }),
+        }
+    }
+    parts
 }

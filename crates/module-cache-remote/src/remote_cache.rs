@@ -1,6 +1,7 @@
 //! The cache as its users see it: a storage that works, or a miss.
 
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use module_cache_core::{
 use opendal::Operator;
 
 use crate::builder::RemoteCacheBuilder;
+use crate::failure::Failure;
+use crate::list::RemoteEntries;
 use crate::shared::Shared;
 use crate::stats::RemoteStats;
 use crate::{io_thread, list};
@@ -44,7 +47,7 @@ use crate::{io_thread, list};
 /// Whoever can write an unsigned entry runs code in every host that loads it, so entries are signed: by those who have the
 /// secret half of a pair of keys, of which all others have the public half (feature `ed25519`), or with one key that the
 /// hosts share. The alternative takes an `unsafe` call. Each key has a place of its own in the storage.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RemoteCache {
     handle: Arc<Handle>,
 }
@@ -57,7 +60,6 @@ impl RemoteCacheBuilder {
 }
 
 /// Waits for uploads when the last clone is dropped.
-#[derive(Debug)]
 struct Handle {
     shared: Arc<Shared>,
     flush_limit: Duration,
@@ -110,14 +112,30 @@ impl RemoteCache {
             .map_err(|failure| failure.into_cache_error("store the entry"))
     }
 
-    /// All entries in the storage, as their names say.
+    /// The engines of which the storage may have entries, as [`list`](Self::list) knows them.
     ///
     /// # Errors
     ///
     /// When the storage does not work, or cannot be listed: Redis, memcached and plain HTTP cannot.
-    pub fn list(&self) -> Result<Vec<ListedEntry>, CacheError> {
+    pub fn engines(&self) -> Result<Vec<String>, CacheError> {
+        self.admitted("list the engines")?;
+        list::engines(self.shared()).map_err(|failure| failure.into_cache_error("list the engines"))
+    }
+
+    /// The entries of an engine, as their names say, in the order of their hashes and as they are taken. `behind` is the
+    /// last module of an earlier list, to go on from there.
+    ///
+    /// # Errors
+    ///
+    /// When the storage did not work lately. What goes wrong later is the last item.
+    pub fn list(
+        &self,
+        engine: &str,
+        behind: Option<ModuleHash>,
+    ) -> Result<RemoteEntries, CacheError> {
         self.admitted("list the entries")?;
-        list::list(self.shared()).map_err(|failure| failure.into_cache_error("list the entries"))
+        let entries = list::list(self.shared(), engine, behind);
+        entries.map_err(|failure| failure.into_cache_error("list the entries"))
     }
 
     /// Fetches an entry that was listed. `None` if there is none any more, or it is not acceptable.
@@ -154,8 +172,31 @@ impl RemoteCache {
             outages: shared.breaker.outages(),
             short_circuited: shared.breaker.short_circuited(),
             retries: shared.remote.retries.get(),
+            throttled: shared.remote.throttled.get(),
             takeovers: shared.remote.takeovers.get(),
+            lease_waits: shared.remote.lease_waits.get(),
+            failed_leases: shared.remote.failed_leases.get(),
+            answer_micros: shared.remote.answer_micros.get(),
+            is_out: shared.breaker.is_open(),
         }
+    }
+
+    /// What was found, if the storage may be asked, counted as a hit or a miss.
+    fn counted<T>(
+        &self,
+        get: impl FnOnce(&Arc<Shared>) -> Result<Option<T>, Failure>,
+    ) -> Option<T> {
+        let shared = self.shared();
+        // A failure was counted and logged.
+        let found = shared
+            .admit()
+            .then(|| get(shared))
+            .and_then(|got| got.unwrap_or(None));
+        match &found {
+            Some(_) => shared.counters.hit(),
+            None => shared.counters.miss(),
+        }
+        found
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -174,13 +215,7 @@ impl RemoteCache {
 
 impl<E: ArtifactEngine> ModuleCache<E> for RemoteCache {
     fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
-        let loaded = load_entry(self, hash, engine);
-        match &loaded {
-            Ok(Some(_)) => self.shared().counters.hit(),
-            Ok(None) => self.shared().counters.miss(),
-            Err(_) => {}
-        }
-        loaded
+        load_entry(self, hash, engine)
     }
 
     fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
@@ -225,11 +260,7 @@ impl<E: ArtifactEngine> ModuleCache<E> for RemoteCache {
 
 impl EntryStore for RemoteCache {
     fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
-        if !self.shared().admit() {
-            return Ok(None);
-        }
-        // A failure was counted and logged.
-        Ok(self.shared().get(key).unwrap_or(None))
+        Ok(self.counted(|shared| shared.get(key)))
     }
 
     fn promote(
@@ -237,11 +268,7 @@ impl EntryStore for RemoteCache {
         key: &EntryKey,
         to: &dyn EntryStore,
     ) -> Result<Option<Promotion>, CacheError> {
-        if !self.shared().admit() {
-            return Ok(None);
-        }
-        // A failure was counted and logged.
-        Ok(self.shared().promote(key, to).unwrap_or(None))
+        Ok(self.counted(|shared| shared.promote(key, to)))
     }
 
     fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
@@ -283,6 +310,17 @@ impl EntryStore for RemoteCache {
         self.shared()
             .flush()
             .map_err(|failure| failure.into_cache_error("upload an entry"))
+    }
+}
+
+impl fmt::Debug for RemoteCache {
+    /// Without the storage's own account of itself, which has secrets.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let info = self.shared().operator.info();
+        out.debug_struct("RemoteCache")
+            .field("service", &info.scheme())
+            .field("root", &info.root())
+            .finish_non_exhaustive()
     }
 }
 

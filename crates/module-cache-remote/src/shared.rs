@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use module_cache_core::{
     Counters, EntryKey, EntryStore, InvalidEntry, Promotion, SaveOutcome, SealedEntry, SkipReason,
@@ -15,16 +15,19 @@ use opendal::layers::{RetryEvent, RetryLayer};
 use opendal::{ErrorKind, Operator};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
 
 use crate::breaker::{Admission, Breaker};
 use crate::builder::{LeaseChoice, RemoteCacheBuilder};
 use crate::failure::Failure;
-use crate::fetch::{self, Demands, Found, Refusal};
+use crate::fetch::{self, Demands, Found, Header, Refusal};
+use crate::flow::Flow;
 #[cfg(feature = "redis")]
 use crate::lease::RedisRecords;
 use crate::lease::{Leases, ObjectRecords, Records};
 use crate::local_locks::LocalLocks;
 use crate::pieces::Pieces;
+use crate::random::Random;
 use crate::stats::RemoteCounters;
 use crate::uploads::{Admitted, Ticket, Uploads};
 use crate::{codec, io_thread, layout};
@@ -38,10 +41,18 @@ const SLOWEST_UPLOAD: u64 = 1 << 20;
 /// For so long nothing is written to a storage that refused it: rights and credentials change.
 const REFUSAL_BACKOFF: Duration = Duration::from_mins(1);
 
+/// For so long no lease is asked for after one could not be had.
+const LEASE_BACKOFF: Duration = Duration::from_mins(1);
+
+/// Between attempts at what a storage refuses that has too much to do. `OpenDAL` has tried it three times before.
+const THROTTLE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How many time limits these attempts take together.
+const THROTTLE_LIMITS: u32 = 6;
+
 /// Entries found bad that are remembered, so that a save replaces them.
 const MOST_SUSPECTS: usize = 1000;
 
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) operator: Operator,
     pub(crate) demands: Demands,
@@ -51,10 +62,17 @@ pub(crate) struct Shared {
     pub(crate) breaker: Breaker,
     pub(crate) counters: Counters,
     pub(crate) remote: RemoteCounters,
+    pub(crate) flow: Arc<Flow>,
     pub(crate) time_limit: Duration,
+    /// Whether a save waits where the queue is full, instead of being dropped.
+    waits_for_room: bool,
+    never_writes: bool,
+    random: Random,
     upload_slots: Semaphore,
     /// When the storage last refused a write.
     write_refused: Mutex<Option<Instant>>,
+    /// When a lease last could not be asked for, renewed or watched.
+    lease_failed: Mutex<Option<Instant>>,
     /// What was found bad here. It is not deleted: a proxy in between proves nothing about the storage.
     suspects: Mutex<HashSet<EntryKey>>,
     /// What went wrong since the last flush.
@@ -76,6 +94,7 @@ impl Shared {
                 tracing::debug!(error = %event.err, "the remote storage is asked again");
             });
         let operator = options.operator.layer(retry);
+        let random = Random::from_system();
         let records = match options.leases {
             LeaseChoice::Off => None,
             LeaseChoice::Objects => ObjectRecords::new(operator.clone()).map(Records::Objects),
@@ -91,16 +110,23 @@ impl Shared {
                 trust: options.trust,
                 max_entry_size: options.max_entry_size,
             },
-            leases: records
-                .map(|records| Leases::new(records, options.lease_term, options.time_limit)),
+            leases: records.map(|records| {
+                let (term, limit) = (options.lease_term, options.time_limit);
+                Leases::new(records, term, limit, random.clone())
+            }),
             local_locks: LocalLocks::default(),
             uploads: Uploads::new(options.queue_count, options.queue_bytes),
             breaker: Breaker::new(),
             counters: Counters::default(),
             remote,
+            flow: Arc::new(Flow::new(options.time_limit, options.concurrency)),
             time_limit: options.time_limit,
+            waits_for_room: options.waits_for_room,
+            never_writes: options.read_only,
+            random,
             upload_slots: Semaphore::new(CONCURRENT_UPLOADS),
             write_refused: Mutex::default(),
+            lease_failed: Mutex::default(),
             suspects: Mutex::default(),
             upload_failure: Mutex::default(),
             warned_of_entries: AtomicBool::new(false),
@@ -115,15 +141,15 @@ impl Shared {
             Admission::Open => {}
             Admission::HalfOpen => {
                 let shared = Arc::clone(self);
-                if io_thread::spawn(async move { shared.probe().await }).is_err() {
-                    self.breaker.probed(false);
-                }
+                // Dropped without an answer, by a panic or with the thread, it was in vain.
+                let probe = Probe(shared);
+                let _ = io_thread::spawn(async move { probe.run().await });
             }
         }
         false
     }
 
-    /// Asks the storage, within the time limit, and learns from how that went.
+    /// Asks the storage, learns from how that went, and waits here for the answer.
     pub(crate) fn ask<T, W>(
         self: &Arc<Self>,
         operation: &'static str,
@@ -133,11 +159,32 @@ impl Shared {
         T: Send + 'static,
         W: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        let answer = io_thread::run(self.time_limit, work(Arc::clone(self)));
+        let answer = io_thread::run_unlimited(work(Arc::clone(self)));
         if let Err(failure) = &answer {
             self.failed(operation, failure);
         }
         answer
+    }
+
+    /// Does a request, within the time limit, and again for a while if the storage has too much to do.
+    pub(crate) async fn request<T, W>(&self, work: impl Fn() -> W) -> Result<T, Failure>
+    where
+        W: Future<Output = Result<T, Failure>>,
+    {
+        let begun = Instant::now();
+        let mut pause = THROTTLE_PAUSE;
+        loop {
+            let answer = self.flow.within_limit(work()).await;
+            match &answer {
+                Err(failure) if failure.is_throttling() => self.remote.throttled.add(1),
+                _ => return answer,
+            };
+            if begun.elapsed() + pause > self.time_limit * THROTTLE_LIMITS {
+                return answer;
+            }
+            sleep(self.random.jittered(pause)).await;
+            pause *= 2;
+        }
     }
 
     /// Fetches an entry into memory: each of its frames is verified, and only then decompressed.
@@ -192,36 +239,46 @@ impl Shared {
         let wanted = *key;
         let found = tracing::debug_span!("find", %key).in_scope(|| {
             self.ask("load an entry", async move |shared| {
-                let mut refused = Found::Nothing;
-                for path in layout::entries(&wanted, &shared.demands.trust) {
-                    match fetch::open(&shared.operator, path, &wanted, &shared.demands).await? {
-                        Found::Nothing => {}
-                        found @ Found::Entry(_) => {
-                            if let Found::Refused(refusal) = &refused {
-                                shared.refused(&wanted, refusal);
-                            }
-                            return Ok(found);
-                        }
-                        found @ Found::Refused(_) => refused = found,
-                    }
-                }
-                Ok(refused)
+                shared.open(&wanted).await
             })
         })?;
-        match found {
-            Found::Entry(header) => {
-                let operator = self.operator.clone();
-                Ok(Some(Pieces::new(operator, *header, self.time_limit)))
-            }
-            Found::Nothing => {
-                self.breaker.worked();
-                Ok(None)
-            }
-            Found::Refused(refusal) => {
-                self.refused(key, &refusal);
-                Ok(None)
+        let header = self.found(key, found);
+        Ok(
+            header
+                .map(|header| Pieces::new(self.operator.clone(), *header, Arc::clone(&self.flow))),
+        )
+    }
+
+    /// The same without blocking; on the thread of remote storage.
+    pub(crate) async fn open(&self, key: &EntryKey) -> Result<Found, Failure> {
+        let began = Instant::now();
+        let mut refused = Found::Nothing;
+        for path in layout::entries(key, &self.demands.trust) {
+            let open = || fetch::open(&self.operator, path.clone(), key, &self.demands);
+            match self.request(open).await? {
+                Found::Nothing => {}
+                found @ Found::Entry(_) => {
+                    if let Found::Refused(refusal) = &refused {
+                        self.refused(key, refusal);
+                    }
+                    self.remote.answered(began.elapsed());
+                    return Ok(found);
+                }
+                found @ Found::Refused(_) => refused = found,
             }
         }
+        self.remote.answered(began.elapsed());
+        Ok(refused)
+    }
+
+    /// Learns from what was found.
+    pub(crate) fn found(&self, key: &EntryKey, found: Found) -> Option<Box<Header>> {
+        match found {
+            Found::Entry(header) => return Some(header),
+            Found::Nothing => self.breaker.worked(),
+            Found::Refused(refusal) => self.refused(key, &refusal),
+        }
+        None
     }
 
     /// Counts what came of a fetch, and says whether all was what it should be, as far as it came.
@@ -253,7 +310,8 @@ impl Shared {
         let key = *key;
         let found = self.ask("look for an entry", async move |shared| {
             for path in layout::entries(&key, &shared.demands.trust) {
-                if fetch::look(&shared.operator, &path, &key, &shared.demands).await? {
+                let look = || fetch::look(&shared.operator, &path, &key, &shared.demands);
+                if shared.request(look).await? {
                     return Ok(true);
                 }
             }
@@ -274,13 +332,16 @@ impl Shared {
         self.ask("remove an entry", async move |shared| {
             let mut removed = false;
             for path in layout::entries(&key, &shared.demands.trust) {
-                let found = shared.operator.exists(&path).await?;
-                match shared.operator.delete(&path).await {
-                    Ok(()) => removed |= found,
-                    // Somebody else was faster.
-                    Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    Err(error) => return Err(error.into()),
-                }
+                let remove = async || {
+                    let found = shared.operator.exists(&path).await?;
+                    match shared.operator.delete(&path).await {
+                        Ok(()) => Ok(found),
+                        // Somebody else was faster.
+                        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+                        Err(error) => Err(error.into()),
+                    }
+                };
+                removed |= shared.request(remove).await?;
             }
             Ok(removed)
         })
@@ -294,7 +355,7 @@ impl Shared {
         if let Some(reason) = self.reason_to_skip(entry) {
             return Ok(self.skipped(entry.key(), reason));
         }
-        let ticket = match self.uploads.admit(entry.key(), entry.len()) {
+        let ticket = match self.admit_upload(entry)? {
             Admitted::Yes(ticket) => ticket,
             Admitted::Already => return Ok(SaveOutcome::Skipped(SkipReason::AlreadyStored)),
             Admitted::Full => {
@@ -308,6 +369,20 @@ impl Shared {
         let shared = Arc::clone(self);
         io_thread::spawn(async move { shared.upload(entry, ticket).await })?;
         Ok(SaveOutcome::Stored { bytes })
+    }
+
+    fn admit_upload(self: &Arc<Self>, entry: &SealedEntry<'_>) -> Result<Admitted, Failure> {
+        loop {
+            let admitted = self.uploads.admit(entry.key(), entry.len());
+            if !self.waits_for_room || !matches!(admitted, Admitted::Full) {
+                return Ok(admitted);
+            }
+            let (shared, bytes) = (Arc::clone(self), entry.len());
+            io_thread::run_unlimited(async move {
+                shared.uploads.room(bytes).await;
+                Ok(())
+            })?;
+        }
     }
 
     /// Uploads an entry and waits for the outcome.
@@ -362,7 +437,14 @@ impl Shared {
         }
         let stored = self.store_if_missing(&key, entry).await;
         match &stored {
-            Ok(_) => self.breaker.worked(),
+            Ok(outcome) => {
+                self.breaker.worked();
+                if let SaveOutcome::Stored { .. }
+                | SaveOutcome::Skipped(SkipReason::AlreadyStored) = outcome
+                {
+                    self.uploads.stored(&key);
+                }
+            }
             Err(failure) => {
                 self.remote.failed_uploads.add(1);
                 self.write_failed("upload an entry", failure);
@@ -380,8 +462,8 @@ impl Shared {
         // An entry that came signed stays whose it is, in that one's place.
         let by = entry.key_id().filter(|_| trust.is_signed());
         let path = layout::entry(key, by.or(trust.key_ids().next()));
-        let looked = fetch::look(&self.operator, &path, key, &self.demands);
-        if !self.is_suspect(key) && io_thread::in_time(self.time_limit, looked).await? {
+        let look = || fetch::look(&self.operator, &path, key, &self.demands);
+        if !self.is_suspect(key) && self.request(look).await? {
             return Ok(SaveOutcome::Skipped(SkipReason::AlreadyStored));
         }
         let trust = self.demands.trust.clone();
@@ -392,15 +474,27 @@ impl Shared {
         if len > self.demands.max_entry_size {
             return Ok(self.skipped(key, SkipReason::TooLarge));
         }
-        let limit = self.time_limit + Duration::from_secs(len / SLOWEST_UPLOAD);
-        io_thread::in_time(limit, async {
-            Ok(self.operator.write(&path, bytes).await?)
-        })
-        .await?;
+        let limit = self.time_limit * THROTTLE_LIMITS + Duration::from_secs(len / SLOWEST_UPLOAD);
+        io_thread::in_time(limit, self.write(&path, bytes.into())).await?;
         self.suspects.lock().remove(key);
         self.counters.saved(len);
         self.remote.bytes_uploaded.add(len);
         Ok(SaveOutcome::Stored { bytes: len })
+    }
+
+    async fn write(&self, path: &str, bytes: opendal::Buffer) -> Result<(), Failure> {
+        let mut pause = THROTTLE_PAUSE;
+        loop {
+            let written = self.operator.write(path, bytes.clone()).await;
+            match written.map_err(Failure::from) {
+                Err(failure) if failure.is_throttling() => {
+                    self.remote.throttled.add(1);
+                    sleep(self.random.jittered(pause)).await;
+                    pause *= 2;
+                }
+                written => return written.map(drop),
+            }
+        }
     }
 
     fn reason_to_skip(self: &Arc<Self>, entry: &SealedEntry<'_>) -> Option<SkipReason> {
@@ -417,23 +511,12 @@ impl Shared {
 
     fn skipped(&self, key: &EntryKey, reason: SkipReason) -> SaveOutcome {
         self.counters.skip();
+        if self.is_writable() {
+            let mut failure = self.upload_failure.lock();
+            failure.get_or_insert(Failure::Skipped(reason));
+        }
         tracing::debug!(%key, %reason, "entry not stored");
         SaveOutcome::Skipped(reason)
-    }
-
-    /// Looks, in the background, whether the storage works again.
-    async fn probe(&self) {
-        let asked = io_thread::in_time(self.time_limit, async {
-            Ok(self.operator.stat(layout::PROBE).await.map(drop)?)
-        });
-        let works = match asked.await {
-            Ok(()) => true,
-            Err(failure) => failure.is_not_found(),
-        };
-        self.breaker.probed(works);
-        if works {
-            tracing::info!("the remote storage answers again");
-        }
     }
 
     /// Counts what came instead of an entry, and remembers to replace it.
@@ -469,38 +552,102 @@ impl Shared {
     }
 
     /// A storage that refuses to be written to can still be read.
-    pub(crate) fn write_failed(&self, operation: &'static str, failure: &Failure) {
-        if !failure.is_refusal() {
-            self.failed(operation, failure);
-            return;
-        }
-        self.counters.error();
-        let cause = std::error::Error::source(failure).map(tracing::field::display);
-        if self.write_refused.lock().replace(Instant::now()).is_some() {
-            tracing::debug!(%failure, cause, "cannot {operation}");
+    fn write_failed(&self, operation: &'static str, failure: &Failure) {
+        if failure.is_refusal() {
+            let refused = self.write_refused.lock().replace(Instant::now());
+            self.news(
+                operation,
+                failure,
+                refused.is_none(),
+                "the remote storage is used read-only",
+            );
         } else {
-            tracing::warn!(%failure, cause, "cannot {operation}; the remote storage is used read-only");
+            self.failed(operation, failure);
         }
     }
 
+    /// Leases save work, and a storage that does not give them can still be read and written to.
+    pub(crate) fn lease_failed(&self, operation: &'static str, failure: &Failure) {
+        self.remote.failed_leases.add(1);
+        let failed = self.lease_failed.lock().replace(Instant::now());
+        self.news(
+            operation,
+            failure,
+            failed.is_none(),
+            "going on without leases for a while",
+        );
+    }
+
+    pub(crate) fn leases_rest(&self) -> bool {
+        let failed = *self.lease_failed.lock();
+        failed.is_some_and(|at| at.elapsed() < LEASE_BACKOFF)
+    }
+
     fn failed(&self, operation: &'static str, failure: &Failure) {
+        let is_outage = match failure {
+            // As long as something comes, it is this answer that is late.
+            Failure::TimedOut(_) => self.flow.is_silent(),
+            failure => !failure.is_local() && !failure.is_throttling(),
+        };
+        let is_news = is_outage && self.breaker.failed();
+        self.news(
+            operation,
+            failure,
+            is_news,
+            "going on without the remote storage",
+        );
+    }
+
+    /// Counts a failure, and tells of it once for each time that something follows from it.
+    fn news(&self, operation: &'static str, failure: &Failure, is_news: bool, follows: &str) {
         self.counters.error();
         let cause = std::error::Error::source(failure).map(tracing::field::display);
-        if !failure.is_local() && self.breaker.failed() {
-            tracing::warn!(%failure, cause, "cannot {operation}; going on without the remote storage");
+        if is_news {
+            tracing::warn!(%failure, cause, "cannot {operation}; {follows}");
         } else {
             tracing::debug!(%failure, cause, "cannot {operation}");
         }
+    }
+
+    /// Whether this cache is one that writes, be that refused or not.
+    fn is_writable(&self) -> bool {
+        !self.never_writes
+            && self.demands.trust.can_write()
+            && self.operator.info().capability().write
     }
 
     pub(crate) fn read_only(&self) -> bool {
         let refused = *self.write_refused.lock();
-        !self.demands.trust.can_write()
-            || !self.operator.info().capability().write
-            || refused.is_some_and(|at| at.elapsed() < REFUSAL_BACKOFF)
+        !self.is_writable() || refused.is_some_and(|at| at.elapsed() < REFUSAL_BACKOFF)
     }
 
     fn is_suspect(&self, key: &EntryKey) -> bool {
         self.suspects.lock().contains(key)
+    }
+}
+
+/// Looks, in the background, whether the storage works again.
+struct Probe(Arc<Shared>);
+
+impl Probe {
+    async fn run(self) {
+        let Self(shared) = &self;
+        let asked = io_thread::in_time(shared.time_limit, async {
+            Ok(shared.operator.stat(layout::PROBE).await.map(drop)?)
+        });
+        let works = match asked.await {
+            Ok(()) => true,
+            Err(failure) => failure.is_not_found() || failure.is_throttling(),
+        };
+        if works {
+            shared.breaker.probed();
+            tracing::info!("the remote storage answers again");
+        }
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.0.breaker.probe_ended();
     }
 }

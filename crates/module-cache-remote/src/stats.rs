@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What a [`RemoteCache`](crate::RemoteCache) and its clones did, beside their
 /// [`CacheStats`](module_cache_core::CacheStats).
@@ -22,8 +23,18 @@ pub struct RemoteStats {
     pub short_circuited: u64,
     /// Requests that were repeated because they failed for a transient reason.
     pub retries: u64,
+    /// Requests that the storage refused because it had too much to do.
+    pub throttled: u64,
     /// Leases of other hosts that had died, and were taken over.
     pub takeovers: u64,
+    /// How often another host that compiled the module was waited for.
+    pub lease_waits: u64,
+    /// Leases that could not be asked for or watched.
+    pub failed_leases: u64,
+    /// How long loads waited for their first answer together, in microseconds; there were `hits + misses` of them.
+    pub answer_micros: u64,
+    /// Whether the storage is left alone at the moment, because it did not work.
+    pub is_out: bool,
 }
 
 /// The counters behind it.
@@ -35,7 +46,18 @@ pub(crate) struct RemoteCounters {
     pub(crate) dropped_uploads: Count,
     /// Shared with the layer that repeats requests.
     pub(crate) retries: Arc<Count>,
+    pub(crate) throttled: Count,
     pub(crate) takeovers: Count,
+    pub(crate) lease_waits: Count,
+    pub(crate) failed_leases: Count,
+    pub(crate) answer_micros: Count,
+}
+
+impl RemoteCounters {
+    pub(crate) fn answered(&self, after: Duration) {
+        let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+        self.answer_micros.add(micros);
+    }
 }
 
 #[derive(Debug, Default)]

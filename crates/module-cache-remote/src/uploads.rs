@@ -1,6 +1,6 @@
 //! What is on its way to the storage: how much of it there may be, and waiting for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use module_cache_core::EntryKey;
 use tokio::sync::watch;
@@ -19,6 +19,8 @@ struct State {
     /// In the order in which they came.
     pending: BTreeMap<u64, Pending>,
     releases: usize,
+    /// What hosts wait for, and whether it is stored.
+    expected: HashMap<EntryKey, bool>,
 }
 
 #[derive(Debug)]
@@ -49,15 +51,11 @@ impl Uploads {
     pub(crate) fn admit(&self, key: &EntryKey, bytes: u64) -> Admitted {
         let mut admitted = Admitted::Full;
         self.state.send_if_modified(|state| {
-            let waiting: u64 = state.pending.values().map(|pending| pending.bytes).sum();
             if state.pending.values().any(|pending| pending.key == *key) {
                 admitted = Admitted::Already;
                 return false;
             }
-            if !state.pending.is_empty()
-                && (state.pending.len() >= self.max_count
-                    || waiting.saturating_add(bytes) > self.max_bytes)
-            {
+            if !state.has_room(self.max_count, self.max_bytes, bytes) {
                 return false;
             }
             let number = state.next_ticket;
@@ -79,6 +77,37 @@ impl Uploads {
             state: self.state.clone(),
             of: Of::Release,
         }
+    }
+
+    /// Waits until there may be room for another.
+    pub(crate) async fn room(&self, bytes: u64) {
+        let (count, most) = (self.max_count, self.max_bytes);
+        self.wait_for(|state| state.has_room(count, most, bytes))
+            .await;
+    }
+
+    /// Remembers from now on whether this entry is stored, until that is asked for.
+    pub(crate) fn expect(&self, key: EntryKey) {
+        self.state.send_modify(|state| {
+            state.expected.insert(key, false);
+        });
+    }
+
+    /// The entry is in the storage.
+    pub(crate) fn stored(&self, key: &EntryKey) {
+        self.state.send_modify(|state| {
+            if let Some(stored) = state.expected.get_mut(key) {
+                *stored = true;
+            }
+        });
+    }
+
+    /// Whether the entry, which was expected, has been stored.
+    pub(crate) fn has_stored(&self, key: &EntryKey) -> bool {
+        let mut stored = None;
+        self.state
+            .send_modify(|state| stored = state.expected.remove(key));
+        stored.unwrap_or(false)
     }
 
     /// Waits until no upload of this key is on its way.
@@ -108,6 +137,14 @@ impl Uploads {
     async fn wait_for(&self, done: impl FnMut(&State) -> bool) {
         // It fails when the sender is gone, which is ours.
         let _ = self.state.subscribe().wait_for(done).await;
+    }
+}
+
+impl State {
+    fn has_room(&self, count: usize, most: u64, bytes: u64) -> bool {
+        let waiting: u64 = self.pending.values().map(|pending| pending.bytes).sum();
+        self.pending.is_empty()
+            || (self.pending.len() < count && waiting.saturating_add(bytes) <= most)
     }
 }
 

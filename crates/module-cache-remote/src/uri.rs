@@ -1,8 +1,13 @@
 //! Storages by name: `s3://bucket/prefix`, `redis://host/prefix`, and so on.
 
+use std::time::Duration;
+
 use module_cache_core::{CacheError, Trust};
 use opendal::{Operator, OperatorUri};
 
+use crate::failure::StorageError;
+#[cfg(feature = "redis")]
+use crate::redis_service;
 use crate::{RemoteCache, RemoteCacheBuilder};
 
 impl RemoteCache {
@@ -18,7 +23,8 @@ impl RemoteCache {
     /// | HTTP, read-only | `http://host/path`, `https://…` |
     /// | a directory | `fs:///path` |
     ///
-    /// Parameters are those of the service's builder in `OpenDAL`. Credentials are found where the service's
+    /// Parameters are those of the service's builder in `OpenDAL`, and of this crate's: `read_only=true`, `leases=off`,
+    /// `time_limit` in seconds, `concurrency`, and `max_entry_size` in bytes. Credentials are found where the service's
     /// own tools look for them, such as `AWS_ACCESS_KEY_ID`, unless the URI has some.
     ///
     /// # Errors
@@ -28,16 +34,89 @@ impl RemoteCache {
         // So that services are known by their names.
         opendal::install_default();
         let open = || {
-            let uri = OperatorUri::new(uri, [])?;
-            match uri.scheme() {
+            let (uri, choices) = Choices::split(uri)?;
+            let options = match uri.scheme() {
                 #[cfg(feature = "redis")]
-                "redis" | "rediss" => redis_builder(&uri, trust),
-                _ => Ok(RemoteCache::builder(Operator::from_uri(uri)?, trust)),
-            }
+                "redis" | "rediss" => redis_builder(&uri, trust)?,
+                _ => RemoteCache::builder(Operator::from_uri(uri)?, trust),
+            };
+            Ok(choices.apply(options))
         };
         open().map_err(|error: opendal::Error| {
-            CacheError::backend("remote storage", "use this URI", error)
+            CacheError::backend("remote storage", "use this URI", StorageError::from(error))
         })
+    }
+}
+
+/// What a URI says of this cache, and not of the service.
+#[derive(Debug, Default)]
+struct Choices {
+    read_only: bool,
+    without_leases: bool,
+    time_limit: Option<Duration>,
+    concurrency: Option<usize>,
+    max_entry_size: Option<u64>,
+}
+
+impl Choices {
+    /// Takes them out of what the URI says.
+    fn split(text: &str) -> opendal::Result<(OperatorUri, Self)> {
+        let uri = OperatorUri::new(text, [])?;
+        let mut choices = Self::default();
+        let mut of_service = Vec::new();
+        for (name, value) in uri.options() {
+            let known = match name.as_str() {
+                "read_only" => value.parse().map(|is| choices.read_only = is).is_ok(),
+                "leases" => {
+                    choices.without_leases = value == "off";
+                    choices.without_leases
+                }
+                "time_limit" => {
+                    let seconds = value.parse().ok().filter(|seconds| *seconds > 0);
+                    choices.time_limit = seconds.map(Duration::from_secs);
+                    choices.time_limit.is_some()
+                }
+                "concurrency" => {
+                    choices.concurrency = value.parse().ok().filter(|requests| *requests > 0);
+                    choices.concurrency.is_some()
+                }
+                "max_entry_size" => {
+                    choices.max_entry_size = value.parse().ok();
+                    choices.max_entry_size.is_some()
+                }
+                _ => {
+                    of_service.push((name.clone(), value.clone()));
+                    continue;
+                }
+            };
+            if !known {
+                let reason = "a parameter has a value that is not one of those it may have";
+                let error = opendal::Error::new(opendal::ErrorKind::ConfigInvalid, reason);
+                return Err(error.with_context("parameter", name));
+            }
+        }
+        // Without them, as the service would not know them.
+        let base = text.split_once('?').map_or(text, |(base, _)| base);
+        Ok((OperatorUri::new(base, of_service)?, choices))
+    }
+
+    fn apply(self, mut options: RemoteCacheBuilder) -> RemoteCacheBuilder {
+        if self.read_only {
+            options = options.read_only();
+        }
+        if self.without_leases {
+            options = options.without_leases();
+        }
+        if let Some(limit) = self.time_limit {
+            options = options.time_limit(limit);
+        }
+        if let Some(requests) = self.concurrency {
+            options = options.concurrency(requests);
+        }
+        if let Some(bytes) = self.max_entry_size {
+            options = options.max_entry_size(bytes);
+        }
+        options
     }
 }
 
@@ -79,23 +158,12 @@ fn redis_builder(uri: &OperatorUri, trust: Trust) -> opendal::Result<RemoteCache
         .into_connection_info()
         .map_err(invalid)?;
 
-    let mut options = uri.options().clone();
-    let mut set = |name: &str, value: Option<&str>| {
-        if let Some(value) = value {
-            options.insert(name.to_owned(), value.to_owned());
-        }
-    };
-    set("endpoint", Some(&endpoint));
-    set("db", Some(&database.to_string()));
-    set("root", Some(prefix));
-    set("username", info.redis_settings().username());
-    set("password", info.redis_settings().password());
-    let operator = Operator::via_iter("redis", options)?;
     let client = redis::Client::open(info).map_err(invalid)?;
     let prefix = match prefix {
         "" => String::new(),
         prefix => format!("{prefix}/"),
     };
+    let operator = redis_service::operator(client.clone(), &endpoint, &prefix);
     Ok(RemoteCache::builder(operator, trust).redis_leases(client, prefix))
 }
 
@@ -120,6 +188,31 @@ mod tests {
         ] {
             let error = format!("{:?}", open(uri).unwrap_err());
             assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_uri_says_how_the_cache_uses_the_storage() {
+        use crate::builder::LeaseChoice;
+
+        let options = open(
+            "memory:///a/b?read_only=true&leases=off&time_limit=2&concurrency=3&max_entry_size=4",
+        )
+        .unwrap();
+        assert!(options.read_only && matches!(options.leases, LeaseChoice::Off));
+        assert_eq!(options.time_limit, Duration::from_secs(2));
+        assert_eq!((options.concurrency, options.max_entry_size), (3, 4));
+        for wrong in [
+            "read_only=1",
+            "leases=on",
+            "time_limit=0",
+            "concurrency=0",
+            "max_entry_size=1k",
+        ] {
+            let error = open(&format!("memory:///a?{wrong}")).unwrap_err();
+            let (name, _) = wrong.split_once('=').unwrap();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.contains(name), "{cause}");
         }
     }
 

@@ -50,7 +50,7 @@ fn directory() -> Fixture<RemoteCache> {
 }
 
 fn redis() -> Fixture<RemoteCache> {
-    let (_, uri) = operators::redis();
+    let uri = operators::redis();
     fixture(true, move || RemoteCache::from_uri(&uri, signed()).unwrap())
 }
 

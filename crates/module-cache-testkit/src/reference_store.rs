@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use module_cache_core::{
-    CacheError, CompilePermit, EntryKey, EntryStore, InvalidEntry, SaveOutcome, SealedEntry,
-    SharedKey, SkipReason, Trust,
+    CacheError, CompilePermit, EntryKey, EntryStore, InvalidEntry, PermitOutcome, SaveOutcome,
+    SealedEntry, SharedKey, SkipReason, Trust,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -125,10 +125,11 @@ impl EntryStore for ReferenceStore {
             }));
         }
         let (storage, key) = (self.0.clone(), *key);
-        Ok(CompilePermit::held(move || {
+        Ok(CompilePermit::held(move |_| {
             let mut permits = storage.permits.lock();
             let is_held = |permits: &mut HashSet<_>| permits.contains(&key);
             storage.released.wait_while(&mut permits, is_held);
+            PermitOutcome::Unknown
         }))
     }
 

@@ -115,10 +115,10 @@ pub mod backend {
         AcceptedKey, Artifact, ArtifactEngine, CacheStats, Compile, CompilePermit, Counters,
         Encoding, EndHandler, Engine, EngineError, EngineId, EngineIdBuilder, EngineInstance,
         EntryKey, EntryStore, FOOTER_LEN, FRAME_LEN, Footer, Frame, Incoming, InstanceId,
-        InvalidEntry, KeyId, ListedEntry, ParseHashError, ParseKeyError, PermitGuard, PermitWait,
-        Promotion, SaveOutcome, Seal, SealedEntry, SharedKey, SkipReason, StoreCache,
-        ThreadCounter, ThreadSlot, Trust, WeakEngineInstance, load_entry, open_entry,
-        panic_message, put_entry, save_entry, strip_footer,
+        InvalidEntry, KeyId, ListedEntry, ParseHashError, ParseKeyError, PermitGuard,
+        PermitOutcome, PermitWait, Promotion, SaveOutcome, Seal, SealedEntry, SharedKey,
+        SkipReason, StoreCache, ThreadCounter, ThreadSlot, Trust, WeakEngineInstance, load_entry,
+        open_entry, panic_message, put_entry, save_entry, strip_footer,
     };
     #[cfg(feature = "ed25519")]
     pub use module_cache_core::{SigningKey, VerifyingKey};
@@ -148,7 +148,9 @@ pub mod loader {
 /// Storage that machines share.
 #[cfg(feature = "remote")]
 pub mod remote {
-    pub use module_cache_remote::{RemoteCache, RemoteCacheBuilder, RemoteStats, opendal};
+    pub use module_cache_remote::{
+        RemoteCache, RemoteCacheBuilder, RemoteEntries, RemoteStats, opendal,
+    };
 }
 
 /// The engine and the loader of a browser.

@@ -50,8 +50,8 @@ The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. It is
 created for its user alone; with --world-readable, others can read it, and
 neither write to it nor take its locks. They load from one that is root's.
 
-Exit codes: 0 if everything is in the cache now; 1 if not; 2 for a wrong command
-line; 141 if standard output was closed.")]
+Exit codes: 0 if everything is in the cache now, and in the remote storage; 1 if
+not; 2 for a wrong command line; 141 if standard output was closed.")]
 pub(crate) struct CompileArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,

@@ -113,6 +113,28 @@ fn an_entry_of_another_key_or_of_none_is_a_miss_and_stays() {
 }
 
 #[test]
+fn more_than_the_queue_holds_is_uploaded_all_the_same_and_what_is_not_is_told() {
+    let shared = Place::new();
+    let host = Host::of(&shared_folder(&shared));
+    for code in 0..100 {
+        host.place.file(&format!("in/{code}.wat"), exits_with(code));
+    }
+    assert_eq!(host.run(&["compile", "in"]).ok().stderr, "");
+    let other = Host::of(&shared_folder(&shared));
+    let ran = other.run(&["pull"]).ok();
+    assert!(ran.stdout.starts_with("pulled 100 entries"), "{ran:?}");
+
+    let nowhere = Host::of("s3://nowhere?region=r&endpoint=http://127.0.0.1:1");
+    nowhere.place.file("0.wat", exits_with(0));
+    let ran = nowhere.run(&["compile", "0.wat"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.stderr.contains("not everything was uploaded"),
+        "{ran:?}"
+    );
+}
+
+#[test]
 fn a_host_with_a_public_key_loads_and_says_that_it_uploads_nothing() {
     let shared = Place::new();
     let [first, second] = two_hosts(&shared_folder(&shared));
@@ -236,8 +258,14 @@ fn a_storage_that_is_down_costs_one_warning_and_one_delay() {
         assert_eq!(host.source_alone("hello.wat"), "stored");
 
         host.place.file("1.wat", exits_with(1));
-        let ran = host.run(&["compile", "1.wat"]).ok();
-        ran.one_line("module-cache: warning: ");
+        let ran = host.run(&["compile", "1.wat"]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.stderr.starts_with("module-cache: warning: "), "{ran:?}");
+        assert!(
+            ran.stderr.contains("not everything was uploaded"),
+            "{ran:?}"
+        );
+        assert_eq!(host.source_alone("1.wat"), "stored");
     }
 }
 

@@ -46,16 +46,6 @@ impl ObjectRecords {
         self.written(name, body, write.if_not_changed(seen).await)
             .await
     }
-
-    pub(super) async fn remove(&self, name: &str, seen: &Metadata) -> Result<(), Failure> {
-        let can = self.operator.info().capability();
-        let mut delete = self.operator.delete_with(name);
-        // Elsewhere the holder's own watch has to do: it does not remove what is not renewed.
-        if can.delete_with_if_match || can.delete_with_if_version_match {
-            delete = delete.if_not_changed(seen);
-        }
-        Ok(delete.await?)
-    }
 }
 
 impl ObjectRecords {
@@ -68,7 +58,8 @@ impl ObjectRecords {
     ) -> Result<Option<Version>, Failure> {
         let metadata = match outcome.map_err(Failure::from) {
             Ok(metadata) => metadata,
-            Err(failure) if failure.is_lost_race() => return Ok(None),
+            // AWS has no key to compare with where there is none.
+            Err(failure) if failure.is_lost_race() || failure.is_not_found() => return Ok(None),
             Err(failure) => return Err(failure),
         };
         if metadata.etag().is_some() || metadata.version().is_some() {

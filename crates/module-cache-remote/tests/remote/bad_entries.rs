@@ -242,7 +242,16 @@ fn what_is_listed_is_what_was_stored_and_can_be_fetched() {
     let place = Place::new(1000);
     let other = Scene::new(2, 1000);
     other.store(&place.cache);
-    let mut listed = place.cache.list().unwrap();
+    let engine = place.scene.key().engine().to_string();
+    assert_eq!(place.cache.engines().unwrap(), [engine.as_str()]);
+    let entries = |behind| {
+        let listed = place.cache.list(&engine, behind).unwrap();
+        listed.map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let mut listed = entries(None);
+    assert!(listed.is_sorted_by_key(|entry| *entry.hash.as_bytes()));
+    assert_eq!(entries(Some(listed[0].hash)), [listed[1].clone()]);
+    assert_eq!(entries(Some(listed[1].hash)), []);
     listed.sort_by_key(|entry| entry.hash != place.scene.hash);
     let modules: Vec<ModuleHash> = listed.iter().map(|entry| entry.hash).collect();
     assert_eq!(modules, [place.scene.hash, other.hash]);

@@ -57,7 +57,7 @@ fn s3() -> String {
 }
 
 fn redis() -> String {
-    operators::redis().1
+    operators::redis()
 }
 
 fn once(test: &str, storage: fn() -> String) {

@@ -1,6 +1,7 @@
 //! How the cache behaves on servers and networks that fail, with entries that lie, and in a fleet.
 
 mod bad_entries;
+mod congestion;
 mod fleet;
 mod leases;
 mod lies;
@@ -10,6 +11,7 @@ mod outages;
 mod proxy;
 mod runtimes;
 mod scene;
+mod secrets;
 #[path = "../support/servers.rs"]
 mod servers;
 mod tiers;

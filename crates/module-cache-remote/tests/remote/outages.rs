@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::operators;
 use crate::proxy::{FORBIDDEN, Fault, Proxy};
-use crate::scene::{Scene, TIME_LIMIT, builder, eventually};
+use crate::scene::{Scene, TIME_LIMIT, builder, eventually, key_of};
 use crate::servers;
-use module_cache_core::{CompilePermit, EntryStore, ModuleCache, SaveOutcome, SkipReason};
-use module_cache_remote::RemoteCache;
-use module_cache_remote::opendal::{Operator, services};
+use module_cache_core::{CompilePermit, EntryStore, ModuleCache, SaveOutcome, SkipReason, Trust};
+use module_cache_remote::{RemoteCache, RemoteCacheBuilder};
 
 /// The time limit, and what a busy machine adds.
 const BOUND: Duration = Duration::from_secs(10);
@@ -24,20 +23,18 @@ impl Behind {
     fn s3(size: usize) -> Self {
         let proxy = Proxy::before(servers::s3_address());
         let operator = operators::s3_at(proxy.address, &servers::prefix());
-        Self::new(proxy, &operator, size)
+        Self::new(proxy, builder(&operator), size)
     }
 
     fn redis(size: usize) -> Self {
         let proxy = Proxy::before(servers::redis_address());
-        let service = services::Redis::default()
-            .endpoint(&format!("redis://{}", proxy.address))
-            .root(&servers::prefix());
-        let operator = Operator::new(service).unwrap();
-        Self::new(proxy, &operator, size)
+        let uri = format!("redis://{}/0/{}", proxy.address, servers::prefix());
+        let options = RemoteCache::from_uri(&uri, Trust::shared(key_of(1))).unwrap();
+        Self::new(proxy, options.time_limit(TIME_LIMIT), size)
     }
 
-    fn new(proxy: Proxy, operator: &Operator, size: usize) -> Self {
-        let cache = builder(operator).build();
+    fn new(proxy: Proxy, options: RemoteCacheBuilder, size: usize) -> Self {
+        let cache = options.build();
         let scene = Scene::new(1, size);
         scene.store(&cache);
         assert!(scene.loads(&cache));
@@ -84,7 +81,9 @@ impl Behind {
         assert!(after.1.short_circuited >= before.1.short_circuited + 1000);
 
         self.proxy.set(None);
-        eventually("the storage is used again", || scene.loads(cache));
+        eventually(&format!("used again after {fault:?}"), || {
+            scene.loads(cache)
+        });
     }
 }
 

@@ -21,6 +21,10 @@ pub(crate) enum Fault {
     Delayed(Duration),
     /// Uploads are answered with 403.
     ReadOnly,
+    /// Answers come with so many bytes a second, all connections together.
+    Paced(u64),
+    /// What is written to a place whose name has this in it is answered with that.
+    Refused(&'static str, &'static [u8]),
     /// Every request is answered with this.
     Answer(&'static [u8]),
 }
@@ -40,6 +44,7 @@ pub(crate) struct Proxy {
 struct State {
     server: SocketAddr,
     fault: Mutex<Option<Fault>>,
+    link: Mutex<()>,
     requests: AtomicU64,
     answered_bytes: AtomicU64,
 }
@@ -51,6 +56,7 @@ impl Proxy {
         let state = Arc::new(State {
             server,
             fault: Mutex::default(),
+            link: Mutex::default(),
             requests: AtomicU64::new(0),
             answered_bytes: AtomicU64::new(0),
         });
@@ -98,8 +104,12 @@ impl State {
 
     fn pass_requests(&self, mut client: &TcpStream, mut server: &TcpStream) -> io::Result<()> {
         let mut buffer = vec![0; 64 << 10];
+        let mut is_lost = false;
         loop {
-            if matches!(self.fault(), Some(Fault::Closed)) {
+            // Of what did not come through, nothing behind it does.
+            if is_lost && !matches!(self.fault(), Some(Fault::BlackHole))
+                || matches!(self.fault(), Some(Fault::Closed))
+            {
                 return Ok(());
             }
             let count = client.read(&mut buffer)?;
@@ -109,14 +119,16 @@ impl State {
             self.requests.fetch_add(1, Ordering::SeqCst);
             match self.fault() {
                 Some(Fault::Closed) => return Ok(()),
-                Some(Fault::BlackHole) => {}
+                Some(Fault::BlackHole) => is_lost = true,
+                _ if is_lost => return Ok(()),
                 Some(Fault::Answer(answer)) => return client.write_all(answer),
                 Some(Fault::ReadOnly) if buffer.starts_with(b"PUT ") => {
                     return client.write_all(FORBIDDEN);
                 }
-                Some(Fault::Cut(_) | Fault::Delayed(_) | Fault::ReadOnly) | None => {
-                    server.write_all(&buffer[..count])?;
+                Some(Fault::Refused(place, answer)) if is_write_to(&buffer[..count], place) => {
+                    return client.write_all(answer);
                 }
+                _ => server.write_all(&buffer[..count])?,
             }
         }
     }
@@ -128,6 +140,12 @@ impl State {
             match self.fault() {
                 Some(Fault::Cut(at)) => (passed, last) = (at.min(count), true),
                 Some(Fault::Delayed(delay)) => thread::sleep(delay),
+                Some(Fault::Paced(rate)) => {
+                    // Whoever holds the lock has the link.
+                    let _link = self.link.lock().unwrap();
+                    let microseconds = count as u64 * 1_000_000 / rate;
+                    thread::sleep(Duration::from_micros(microseconds));
+                }
                 _ => {}
             }
             self.answered_bytes
@@ -138,4 +156,11 @@ impl State {
         }
         let _ = client.shutdown(Shutdown::Both);
     }
+}
+
+/// Whether this is the beginning of a request of S3 or Redis that writes there.
+fn is_write_to(request: &[u8], place: &str) -> bool {
+    let text = String::from_utf8_lossy(&request[..request.len().min(300)]);
+    let is_write = text.starts_with("PUT ") || text.contains("\r\nSET\r\n");
+    is_write && text.contains(place)
 }

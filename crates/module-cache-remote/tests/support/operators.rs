@@ -6,12 +6,9 @@ use module_cache_remote::opendal::{Operator, services};
 
 use crate::servers::{BUCKET, prefix, redis_address, s3_address};
 
-/// An operator on a Redis server, with a prefix of its own, and the URI of the same.
-pub(crate) fn redis() -> (Operator, String) {
-    let (endpoint, prefix) = (format!("redis://{}", redis_address()), prefix());
-    let service = services::Redis::default().endpoint(&endpoint).root(&prefix);
-    let operator = Operator::new(service).unwrap();
-    (operator, format!("{endpoint}/0/{prefix}"))
+/// The URI of a place of its own on a Redis server.
+pub(crate) fn redis() -> String {
+    format!("redis://{}/0/{}", redis_address(), prefix())
 }
 
 /// An operator on an S3 server, with a prefix of its own.

@@ -14,6 +14,9 @@ use crate::in_time::{PATIENCE, in_time};
 /// first one for another engine id.
 pub(super) type Ask = Arc<dyn Fn(usize) -> CompilePermit + Send + Sync>;
 
+/// How long compiling takes, as far as the storage is told.
+const EXPECTED: Duration = Duration::from_secs(1);
+
 /// How many keys an [`Ask`] knows.
 pub(super) const KEYS: usize = 3;
 
@@ -32,7 +35,7 @@ pub(super) fn exclusive_until_dropped(coordinated: bool, first: &Ask, second: &A
     };
     let (over, is_over) = mpsc::channel();
     thread::spawn(move || {
-        wait.wait();
+        wait.wait(EXPECTED);
         over.send(())
     });
     match is_over.recv_timeout(Duration::from_millis(100)) {
@@ -52,7 +55,7 @@ pub(super) fn free_when_dropped(coordinated: bool, ask: &Ask) {
         let ask = ask.clone();
         let permit = in_time(move || match ask(0) {
             CompilePermit::Held(wait) => {
-                wait.wait();
+                wait.wait(EXPECTED);
                 ask(0)
             }
             permit => permit,
@@ -85,7 +88,9 @@ pub(super) fn one_at_a_time(coordinated: bool, ask: Ask) {
                     for _ in 0..ROUNDS {
                         let permit = loop {
                             match ask(0) {
-                                CompilePermit::Held(wait) if coordinated => wait.wait(),
+                                CompilePermit::Held(wait) if coordinated => {
+                                    wait.wait(EXPECTED);
+                                }
                                 permit => break permit,
                             }
                         };

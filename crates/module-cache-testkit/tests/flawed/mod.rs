@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use module_cache_core::{
     ArtifactEngine, CacheError, CompilePermit, Engine, EngineId, EntryKey, EntryStore, ModuleCache,
-    ModuleHash, SaveOutcome, SealedEntry, SkipReason, strip_footer,
+    ModuleHash, PermitOutcome, SaveOutcome, SealedEntry, SkipReason, strip_footer,
 };
 use module_cache_testkit::{ReferenceStore, TestEngine, TestModule};
 
@@ -147,7 +147,7 @@ impl<C> Flawed<C> {
             Flaw::PermitsPerHandle => self.own.permit(key),
             Flaw::OnePermitForAll | Flaw::PermitsOnce | Flaw::PermitsWithoutWaiting => {
                 Ok(if self.permitted.swap(true, Ordering::SeqCst) {
-                    CompilePermit::held(|| ())
+                    CompilePermit::held(|_| PermitOutcome::Unknown)
                 } else if self.has(Flaw::PermitsOnce) {
                     CompilePermit::exclusive(())
                 } else {

@@ -1,0 +1,241 @@
+//! Redis as a storage of entries.
+//!
+//! `OpenDAL` has a service for Redis, too, whose client gives each answer half a second, however large it is. This one reads
+//! and answers piece by piece, and leaves it to the caller for how long nothing may come.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use opendal::raw::{
+    OpCopy, OpCreateDir, OpDelete, OpList, OpPresign, OpRead, OpRename, OpStat, OpWrite,
+    RpCreateDir, RpPresign, RpRead, RpRename, RpStat, Service, ServiceInfo, oio,
+};
+use opendal::{
+    Buffer, BytesRange, Capability, Error, ErrorKind, Metadata, MetadataBuilder, OperationContext,
+    Operator, Result,
+};
+use redis::{Client, Cmd, FromRedisValue, RedisError, ServerErrorKind};
+
+use crate::redis_connection::RedisConnection;
+
+/// How much is asked for at a time: all that is under way on the one connection has to come within the time limit.
+const PIECE: usize = 128 << 10;
+
+/// An operator on the server of `client`, at `address`, with names that begin with `prefix`.
+pub(crate) fn operator(client: Client, address: &str, prefix: &str) -> Operator {
+    let service = RedisService {
+        connection: RedisConnection::new(client),
+        prefix: prefix.to_owned(),
+        info: ServiceInfo::new("redis", format!("/{prefix}"), address),
+    };
+    Operator::from_parts(OperationContext::default(), Arc::new(service))
+}
+
+/// A server, and how the names of its entries begin.
+#[derive(Debug, Clone)]
+struct RedisService {
+    connection: RedisConnection,
+    prefix: String,
+    info: ServiceInfo,
+}
+
+/// An entry on a server.
+#[derive(Debug, Clone)]
+struct Value {
+    connection: RedisConnection,
+    key: String,
+}
+
+impl RedisService {
+    fn value(&self, path: &str) -> Value {
+        Value {
+            connection: self.connection.clone(),
+            key: format!("{}{path}", self.prefix),
+        }
+    }
+}
+
+impl Value {
+    async fn ask<T: FromRedisValue>(&self, asked: &Cmd) -> Result<T> {
+        self.connection.ask(asked).await.map_err(explained)
+    }
+
+    /// Nothing that is stored here is empty.
+    async fn len(&self) -> Result<usize> {
+        match self.ask(&Cmd::strlen(&self.key)).await? {
+            0 => Err(Error::new(ErrorKind::NotFound, "there is no such key")),
+            len => Ok(len),
+        }
+    }
+
+    async fn part(&self, from: usize, to: usize) -> Result<Bytes> {
+        let [from, to] = [from, to - 1].map(|at| isize::try_from(at).unwrap_or(isize::MAX));
+        self.ask(&Cmd::getrange(&self.key, from, to)).await
+    }
+}
+
+fn metadata(len: usize) -> Metadata {
+    MetadataBuilder::file(len as u64).build()
+}
+
+fn explained(error: RedisError) -> Error {
+    let (kind, text) = match error.kind() {
+        redis::ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => (
+            ErrorKind::ConfigInvalid,
+            "the server is a part of a Redis Cluster; name a server or a proxy that has all keys",
+        ),
+        redis::ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ReadOnly)
+        | redis::ErrorKind::AuthenticationFailed => {
+            (ErrorKind::PermissionDenied, "the server refuses it")
+        }
+        _ => {
+            let error = Error::new(ErrorKind::Unexpected, "the server failed").set_source(error);
+            return error.set_temporary();
+        }
+    };
+    Error::new(kind, text).set_source(error)
+}
+
+fn unsupported<T>() -> Result<T> {
+    let reason = "entries need no such operation";
+    Err(Error::new(ErrorKind::Unsupported, reason))
+}
+
+impl Service for RedisService {
+    type Reader = oio::StreamReader<Value>;
+    type Writer = Writer;
+    type Lister = ();
+    type Deleter = oio::OneShotDeleter<RedisService>;
+    type Copier = ();
+    type Composer = ();
+
+    fn info(&self) -> ServiceInfo {
+        self.info.clone()
+    }
+
+    fn capability(&self) -> Capability {
+        Capability {
+            read: true,
+            read_with_suffix: true,
+            write: true,
+            delete: true,
+            stat: true,
+            shared: true,
+            ..Capability::default()
+        }
+    }
+
+    async fn stat(&self, _: &OperationContext, path: &str, _: OpStat) -> Result<RpStat> {
+        Ok(RpStat::new(metadata(self.value(path).len().await?)))
+    }
+
+    fn read(&self, _: &OperationContext, path: &str, _: OpRead) -> Result<Self::Reader> {
+        Ok(oio::StreamReader::new(self.value(path)))
+    }
+
+    fn write(&self, _: &OperationContext, path: &str, _: OpWrite) -> Result<Writer> {
+        Ok(Writer {
+            value: self.value(path),
+            content: oio::QueueBuf::new(),
+        })
+    }
+
+    fn delete(&self, _: &OperationContext) -> Result<Self::Deleter> {
+        Ok(oio::OneShotDeleter::new(self.clone()))
+    }
+
+    async fn create_dir(
+        &self,
+        _: &OperationContext,
+        _: &str,
+        _: OpCreateDir,
+    ) -> Result<RpCreateDir> {
+        unsupported()
+    }
+
+    fn list(&self, _: &OperationContext, _: &str, _: OpList) -> Result<()> {
+        unsupported()
+    }
+
+    fn copy(&self, _: &OperationContext, _: &str, _: &str, _: OpCopy) -> Result<()> {
+        unsupported()
+    }
+
+    async fn rename(
+        &self,
+        _: &OperationContext,
+        _: &str,
+        _: &str,
+        _: OpRename,
+    ) -> Result<RpRename> {
+        unsupported()
+    }
+
+    async fn presign(&self, _: &OperationContext, _: &str, _: OpPresign) -> Result<RpPresign> {
+        unsupported()
+    }
+}
+
+impl oio::StreamRead for Value {
+    async fn open(&self, range: BytesRange) -> Result<(RpRead, Box<dyn oio::ReadStreamDyn>)> {
+        let len = self.len().await?;
+        let range = range.to_content_range(len)?;
+        let parts = Parts {
+            value: self.clone(),
+            next: range.start,
+            end: range.end,
+        };
+        Ok((RpRead::new(metadata(len)), Box::new(parts)))
+    }
+}
+
+/// What is left of a part of an entry.
+struct Parts {
+    value: Value,
+    next: usize,
+    end: usize,
+}
+
+impl oio::ReadStream for Parts {
+    async fn read(&mut self) -> Result<Buffer> {
+        let end = self.end.min(self.next + PIECE);
+        if self.next >= end {
+            return Ok(Buffer::new());
+        }
+        let part = self.value.part(self.next, end).await?;
+        self.next = end;
+        Ok(part.into())
+    }
+}
+
+/// An entry that is there when all of it is.
+struct Writer {
+    value: Value,
+    content: oio::QueueBuf,
+}
+
+impl oio::Write for Writer {
+    async fn write(&mut self, content: Buffer) -> Result<()> {
+        self.content.push(content);
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<Metadata> {
+        let content = self.content.clone().collect().to_vec();
+        let len = content.len();
+        let () = self.value.ask(&Cmd::set(&self.value.key, content)).await?;
+        Ok(metadata(len))
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.content.clear();
+        Ok(())
+    }
+}
+
+impl oio::OneShotDelete for RedisService {
+    async fn delete_once(&self, path: String, _: OpDelete) -> Result<()> {
+        let value = self.value(&path);
+        value.ask(&Cmd::del(&value.key)).await
+    }
+}
