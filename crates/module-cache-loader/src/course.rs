@@ -8,6 +8,9 @@ use std::task::{Context, Poll, Waker};
 
 use module_cache_core::PermitOutcome;
 
+/// How many holders a load waits for.
+const MOST_WAITS: u32 = 2;
+
 /// The answer to "may I compile this?", as [`CompilePermit`](module_cache_core::CompilePermit).
 pub enum Permit<G, W> {
     Exclusive(G),
@@ -45,9 +48,9 @@ pub trait Steps {
 ///
 /// The slot comes first, and is given back while another holder compiles the module: nobody holds a permit and
 /// waits for a slot, or the other way round. Who waited for a holder that stored nothing compiles without a permit: the next
-/// holder would store nothing either.
+/// holder would store nothing either. So does who waited twice, for one that died and for one that took over from it.
 pub async fn find_or_compile<S: Steps>(steps: &S) -> Result<Course<S::Module, S::Guard>, S::Error> {
-    let mut alone = false;
+    let (mut alone, mut waits) = (false, 0);
     loop {
         let slot = steps.slot().await;
         let permit = if alone {
@@ -59,7 +62,10 @@ pub async fn find_or_compile<S: Steps>(steps: &S) -> Result<Course<S::Module, S:
                 Permit::Held(wait) => {
                     drop(slot);
                     let outcome = steps.outlast(wait).await;
-                    alone = matches!(outcome, PermitOutcome::NotStored | PermitOutcome::Failed);
+                    waits += 1;
+                    let stored =
+                        !matches!(outcome, PermitOutcome::NotStored | PermitOutcome::Failed);
+                    alone = !stored || waits == MOST_WAITS;
                     match steps.look_up().await {
                         Some(module) => return Ok(Course::Found(module)),
                         None => continue,

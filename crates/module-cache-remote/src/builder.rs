@@ -37,6 +37,8 @@ pub struct RemoteCacheBuilder {
     pub(crate) concurrency: usize,
     pub(crate) waits_for_room: bool,
     pub(crate) read_only: bool,
+    /// What a simulation begins its random numbers with.
+    pub(crate) seed: Option<u64>,
 }
 
 /// Where leases are kept.
@@ -66,12 +68,13 @@ impl RemoteCacheBuilder {
             concurrency: flow::REQUESTS,
             waits_for_room: false,
             read_only: false,
+            seed: None,
         }
     }
 
     /// For how long nothing may come from the storage before a call ends; 5 seconds by default. It is no limit for a load as
     /// a whole: a large entry takes its time on a slow network. A storage that says that it has too much to do is asked
-    /// again for six times as long.
+    /// again for as long.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self

@@ -83,6 +83,6 @@ impl Flow {
     /// Whether nothing has come for as long as one request may take: it is not only this one that hangs.
     pub(crate) fn is_silent(&self) -> bool {
         let last = self.begun + Duration::from_millis(self.last.load(Ordering::Relaxed));
-        last.elapsed() > self.limit
+        last.elapsed() >= self.limit
     }
 }

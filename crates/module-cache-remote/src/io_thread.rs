@@ -58,6 +58,11 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
 
 /// Starts `work` on the shared thread.
 pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::is_simulated() {
+        tokio::spawn(work);
+        return Ok(());
+    }
     static THREAD: LazyLock<io::Result<IoThread>> = LazyLock::new(IoThread::start);
     match &*THREAD {
         // A forked child has the handle and not the thread.
@@ -67,6 +72,18 @@ pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Result<(
         }
         _ => Err(Failure::NoThread),
     }
+}
+
+/// Does what takes long without waiting on the shared thread.
+pub(crate) async fn compute<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::is_simulated() {
+        return Ok(work());
+    }
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| Failure::NoThread)
 }
 
 /// `work`, or a failure when it is not done after `limit`.

@@ -39,6 +39,9 @@ mod redis_connection;
 mod redis_service;
 mod remote_cache;
 mod shared;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod stats;
 mod uploads;
 mod uri;

@@ -163,22 +163,7 @@ impl RemoteCache {
 
     /// The same of what only a remote cache does.
     pub fn remote_stats(&self) -> RemoteStats {
-        let shared = self.shared();
-        RemoteStats {
-            bytes_fetched: shared.remote.bytes_fetched.get(),
-            bytes_uploaded: shared.remote.bytes_uploaded.get(),
-            failed_uploads: shared.remote.failed_uploads.get(),
-            dropped_uploads: shared.remote.dropped_uploads.get(),
-            outages: shared.breaker.outages(),
-            short_circuited: shared.breaker.short_circuited(),
-            retries: shared.remote.retries.get(),
-            throttled: shared.remote.throttled.get(),
-            takeovers: shared.remote.takeovers.get(),
-            lease_waits: shared.remote.lease_waits.get(),
-            failed_leases: shared.remote.failed_leases.get(),
-            answer_micros: shared.remote.answer_micros.get(),
-            is_out: shared.breaker.is_open(),
-        }
+        self.shared().remote_stats()
     }
 
     /// What was found, if the storage may be asked, counted as a hit or a miss.

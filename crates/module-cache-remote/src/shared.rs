@@ -28,7 +28,7 @@ use crate::lease::{Leases, ObjectRecords, Records};
 use crate::local_locks::LocalLocks;
 use crate::pieces::Pieces;
 use crate::random::Random;
-use crate::stats::RemoteCounters;
+use crate::stats::{RemoteCounters, RemoteStats};
 use crate::uploads::{Admitted, Ticket, Uploads};
 use crate::{codec, io_thread, layout};
 
@@ -47,8 +47,8 @@ const LEASE_BACKOFF: Duration = Duration::from_mins(1);
 /// Between attempts at what a storage refuses that has too much to do. `OpenDAL` has tried it three times before.
 const THROTTLE_PAUSE: Duration = Duration::from_millis(500);
 
-/// How many time limits these attempts take together.
-const THROTTLE_LIMITS: u32 = 6;
+/// How many time limits these attempts take together: then compiling is the better bet.
+const THROTTLE_LIMITS: u32 = 1;
 
 /// Entries found bad that are remembered, so that a save replaces them.
 const MOST_SUSPECTS: usize = 1000;
@@ -94,7 +94,9 @@ impl Shared {
                 tracing::debug!(error = %event.err, "the remote storage is asked again");
             });
         let operator = options.operator.layer(retry);
-        let random = Random::from_system();
+        let random = options
+            .seed
+            .map_or_else(Random::from_system, Random::from_seed);
         let records = match options.leases {
             LeaseChoice::Off => None,
             LeaseChoice::Objects => ObjectRecords::new(operator.clone()).map(Records::Objects),
@@ -467,9 +469,8 @@ impl Shared {
             return Ok(SaveOutcome::Skipped(SkipReason::AlreadyStored));
         }
         let trust = self.demands.trust.clone();
-        let compressed =
-            tokio::task::spawn_blocking(move || entry.to_transport(&trust, &codec::compress));
-        let bytes = compressed.await.map_err(|_| Failure::NoThread)??;
+        let compress = move || entry.to_transport(&trust, &codec::compress);
+        let bytes = io_thread::compute(compress).await??;
         let len = bytes.len() as u64;
         if len > self.demands.max_entry_size {
             return Ok(self.skipped(key, SkipReason::TooLarge));
@@ -569,6 +570,10 @@ impl Shared {
     /// Leases save work, and a storage that does not give them can still be read and written to.
     pub(crate) fn lease_failed(&self, operation: &'static str, failure: &Failure) {
         self.remote.failed_leases.add(1);
+        if failure.is_throttling() {
+            // The next one may be given.
+            return self.news(operation, failure, false, "");
+        }
         let failed = self.lease_failed.lock().replace(Instant::now());
         self.news(
             operation,
@@ -583,7 +588,7 @@ impl Shared {
         failed.is_some_and(|at| at.elapsed() < LEASE_BACKOFF)
     }
 
-    fn failed(&self, operation: &'static str, failure: &Failure) {
+    pub(crate) fn failed(&self, operation: &'static str, failure: &Failure) {
         let is_outage = match failure {
             // As long as something comes, it is this answer that is late.
             Failure::TimedOut(_) => self.flow.is_silent(),
@@ -619,6 +624,24 @@ impl Shared {
     pub(crate) fn read_only(&self) -> bool {
         let refused = *self.write_refused.lock();
         !self.is_writable() || refused.is_some_and(|at| at.elapsed() < REFUSAL_BACKOFF)
+    }
+
+    pub(crate) fn remote_stats(&self) -> RemoteStats {
+        RemoteStats {
+            bytes_fetched: self.remote.bytes_fetched.get(),
+            bytes_uploaded: self.remote.bytes_uploaded.get(),
+            failed_uploads: self.remote.failed_uploads.get(),
+            dropped_uploads: self.remote.dropped_uploads.get(),
+            outages: self.breaker.outages(),
+            short_circuited: self.breaker.short_circuited(),
+            retries: self.remote.retries.get(),
+            throttled: self.remote.throttled.get(),
+            takeovers: self.remote.takeovers.get(),
+            lease_waits: self.remote.lease_waits.get(),
+            failed_leases: self.remote.failed_leases.get(),
+            answer_micros: self.remote.answer_micros.get(),
+            is_out: self.breaker.is_open(),
+        }
     }
 
     fn is_suspect(&self, key: &EntryKey) -> bool {

@@ -1,0 +1,107 @@
+//! A host of a simulated fleet: what a remote cache does, on the caller's runtime, whose time may be virtual, and with random
+//! numbers that can be repeated.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use module_cache_core::{CacheStats, EntryKey, PermitOutcome, SealedEntry};
+use tokio::sync::mpsc;
+
+use crate::fetch::Found;
+use crate::permit::{Holder, Permit, Wait};
+use crate::pieces::deliver;
+use crate::shared::Shared;
+use crate::{RemoteCacheBuilder, RemoteStats};
+
+thread_local! {
+    static SIMULATED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on, what this thread's caches would do on the shared thread is a task of its own runtime.
+pub fn simulate_on_this_thread() {
+    SIMULATED.set(true);
+}
+
+pub(crate) fn is_simulated() -> bool {
+    SIMULATED.get()
+}
+
+pub struct Host(Arc<Shared>);
+
+/// The answer to a host that asks for a permit.
+pub enum Asked {
+    Exclusive(Held),
+    Held(Waiting),
+    Uncoordinated,
+}
+
+pub struct Held(Holder);
+
+pub struct Waiting(Wait);
+
+impl Host {
+    pub fn new(mut options: RemoteCacheBuilder, seed: u64) -> Self {
+        options.seed = Some(seed);
+        Self(Arc::new(Shared::new(options)))
+    }
+
+    /// Loads an entry, and says whether there was one. Its content comes, and is not looked at.
+    pub async fn get(&self, key: &EntryKey) -> bool {
+        let shared = &self.0;
+        if !shared.admit() {
+            return false;
+        }
+        let found = match shared.open(key).await {
+            Ok(found) => found,
+            Err(failure) => {
+                shared.failed("load an entry", &failure);
+                Found::Nothing
+            }
+        };
+        let Some(header) = shared.found(key, found) else {
+            return false;
+        };
+        let (send, mut come) = mpsc::channel(1);
+        let operator = shared.operator.clone();
+        let all = deliver(operator, Arc::from(header), Arc::clone(&shared.flow), send);
+        let take = async {
+            while let Some(piece) = come.recv().await {
+                if let Err(failure) = piece {
+                    shared.failed("load an entry", &failure);
+                    return false;
+                }
+            }
+            shared.breaker.worked();
+            true
+        };
+        tokio::join!(all, take).1
+    }
+
+    pub async fn permit(&self, key: &EntryKey) -> Asked {
+        match self.0.ask_for_permit(*key).await {
+            Permit::Exclusive(holder) => Asked::Exclusive(Held(holder)),
+            Permit::Held(wait) => Asked::Held(Waiting(wait)),
+            Permit::Uncoordinated => Asked::Uncoordinated,
+        }
+    }
+
+    pub async fn outlast(&self, wait: Waiting, expected: Duration) -> PermitOutcome {
+        self.0.outlast(wait.0, expected).await
+    }
+
+    /// Leaves an entry to be uploaded, and says whether it will be.
+    pub fn put(&self, entry: &SealedEntry<'_>) -> bool {
+        self.0.put(entry).is_ok_and(|outcome| outcome.is_stored())
+    }
+
+    pub fn stats(&self) -> (CacheStats, RemoteStats) {
+        (self.0.counters.snapshot(), self.0.remote_stats())
+    }
+}
+
+impl Held {
+    pub fn release(self, outcome: PermitOutcome) {
+        self.0.give_back(outcome);
+    }
+}
