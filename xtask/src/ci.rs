@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::workspace::{BUILT_ELSEWHERE, Workspace};
 use crate::{
-    browser, corpus, deny, dependencies, faults, installed, instructions, min_wasmtime, platforms,
-    process, publish, servers, tidy,
+    browser, corpus, deny, dependencies, faults, fleet, installed, instructions, min_wasmtime,
+    platforms, process, publish, servers, tidy,
 };
 
 /// Not a member of the workspace, because fuzzing needs another toolchain to run; it still has to compile.
@@ -20,7 +20,7 @@ const COSMWASM_MANIFEST: &str = "examples/migration/cosmwasm-vm/Cargo.toml";
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
 /// With each change.
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     ("format", format),
     ("clippy", clippy),
     ("corpus", |workspace| corpus::bring(workspace).map(drop)),
@@ -28,6 +28,7 @@ const STEPS: [Step; 14] = [
     ("tests", tests),
     ("each feature alone, without engines", features_of_storages),
     ("faults", faults::check),
+    ("fleet", fleet::check),
     ("documentation", documentation),
     ("fuzz targets", fuzz_targets),
     ("instructions", instructions::check),

@@ -11,6 +11,7 @@ mod debian_rust;
 mod deny;
 mod dependencies;
 mod faults;
+mod fleet;
 mod installed;
 mod instructions;
 mod library_folder;
@@ -54,6 +55,8 @@ enum Command {
     Dependencies(dependencies::Options),
     /// Do to the cache's folder what systems, disks and power supplies do, and write docs/reliability.md
     Faults(faults::Options),
+    /// Simulate hosts that share a storage, in small fleets with random failures and in a large one, and write docs/fleet.md
+    Fleet(fleet::Options),
     /// Count the instructions of the paths that matter, and fail if they are more, or far fewer, than before
     Instructions(instructions::Options),
     /// Check and test the wasmtime adapter with the oldest wasmtime of its range
@@ -90,6 +93,7 @@ fn run(command: Command) -> Result<()> {
         Command::Deny(options) => deny::run(&workspace, options),
         Command::Dependencies(options) => dependencies::run(&workspace, &options),
         Command::Faults(options) => faults::run(&workspace, options),
+        Command::Fleet(options) => fleet::run(&workspace, options),
         Command::Instructions(options) => instructions::run(&workspace, options),
         Command::MinWasmtime => min_wasmtime::run(&workspace),
         Command::Platforms => platforms::run(&workspace),

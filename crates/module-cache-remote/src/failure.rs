@@ -36,6 +36,7 @@ pub(crate) struct StorageError {
     kind: ErrorKind,
     /// `OpenDAL` counts what comes. What it finds itself has no cause; what a connection suffered has one.
     has_cause: bool,
+    is_temporary: bool,
     text: String,
 }
 
@@ -44,6 +45,7 @@ impl From<opendal::Error> for StorageError {
         Self {
             kind: error.kind(),
             has_cause: error.source().is_some(),
+            is_temporary: error.is_temporary(),
             text: redact(&error.to_string()),
         }
     }
@@ -63,6 +65,8 @@ impl From<redis::RedisError> for StorageError {
         Self {
             kind,
             has_cause: true,
+            // A connection that was closed was made anew.
+            is_temporary: false,
             text: redact(&error.to_string()),
         }
     }
@@ -100,6 +104,11 @@ impl Failure {
     /// Whether the storage works, and has too much to do.
     pub(crate) fn is_throttling(&self) -> bool {
         self.kind() == Some(ErrorKind::RateLimited)
+    }
+
+    /// Whether the same may work a moment later.
+    pub(crate) fn is_temporary(&self) -> bool {
+        matches!(self, Self::Storage(error) if error.is_temporary) && !self.is_throttling()
     }
 
     /// Whether the storage has no part in it.

@@ -26,17 +26,19 @@ use record::{Owner, State};
 #[cfg(feature = "redis")]
 pub(crate) use redis_records::RedisRecords;
 
+use crate::attempts::Attempts;
 use crate::failure::Failure;
 use crate::io_thread::in_time;
 use crate::random::Random;
+use crate::stats::RemoteCounters;
 
 /// The shortest pause between two looks.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// A look at the record comes when this part of what is left has passed, and behind the expected end after this part of what
 /// was expected.
-const OF_WHAT_IS_LEFT: f64 = 0.6;
-const OF_WHAT_WAS_EXPECTED: f64 = 1.0 / 16.0;
+const OF_WHAT_IS_LEFT: f64 = 0.9;
+const OF_WHAT_WAS_EXPECTED: f64 = 1.0 / 8.0;
 
 /// By how much the pauses grow behind the expected end.
 const GROWTH: f64 = 1.5;
@@ -49,9 +51,6 @@ const MOST_TERMS: u32 = 2;
 /// The same for what takes no time to speak of.
 const MOST_FOR_SMALL: u32 = 20;
 
-/// Between attempts at what a storage refuses that has too much to do.
-const THROTTLE_PAUSE: Duration = Duration::from_millis(250);
-
 /// How often somebody asks for a lease that others take and give back in between.
 const ATTEMPTS: u32 = 4;
 
@@ -63,6 +62,7 @@ pub(crate) struct Leases {
     /// For one request: of several, one may fail.
     time_limit: Duration,
     random: Random,
+    remote: Arc<RemoteCounters>,
     /// By name, until somebody of this process asks for the lease again.
     watched: Arc<Mutex<HashMap<String, Watched>>>,
 }
@@ -154,12 +154,14 @@ impl Leases {
         term: Duration,
         time_limit: Duration,
         random: Random,
+        remote: Arc<RemoteCounters>,
     ) -> Self {
         Self {
             records,
             term,
             time_limit: time_limit.min(term / 6),
             random,
+            remote,
             watched: Arc::default(),
         }
     }
@@ -261,17 +263,13 @@ impl Leases {
     where
         R: Future<Output = Result<T, Failure>>,
     {
-        let begun = Instant::now();
-        let mut pause = THROTTLE_PAUSE;
+        let mut attempts = Attempts::new(&self.remote, &self.random, self.term / 2);
         loop {
             let answer = in_time(self.time_limit, request()).await;
-            if !answer.as_ref().is_err_and(Failure::is_throttling)
-                || begun.elapsed() + pause > self.term / 2
-            {
-                return answer;
+            match &answer {
+                Err(failure) if attempts.another_after(failure).await => {}
+                _ => return answer,
             }
-            sleep(self.random.jittered(pause)).await;
-            pause *= 2;
         }
     }
 }
@@ -300,8 +298,16 @@ impl Watch {
                     .min(patience.saturating_sub(waited)),
             )
             .await;
-            let read = || leases.records.read(&self.name);
-            let Some((version, found)) = leases.limited(read).await? else {
+            let read = leases.records.read(&self.name);
+            let read = match in_time(leases.time_limit, read).await {
+                // Whoever has too much to do is asked less often.
+                Err(failure) if failure.is_throttling() => {
+                    pauses.shortest *= 2;
+                    continue;
+                }
+                read => read?,
+            };
+            let Some((version, found)) = read else {
                 return Ok(PermitOutcome::Stored);
             };
             match State::of(&found) {
@@ -493,7 +499,7 @@ mod tests {
     fn those_who_wait_look_seldom_and_soon_after_the_end() {
         for seconds in [1, 10, 100] {
             let expected = Duration::from_secs(seconds);
-            for (takes, most_looks, most_late) in [(0.5, 3, 0.2), (1.0, 7, 0.1), (2.0, 12, 0.3)] {
+            for (takes, most_looks, most_late) in [(0.5, 1, 0.5), (1.0, 2, 0.15), (2.0, 6, 0.6)] {
                 let takes = expected.mul_f64(takes);
                 let looks = looks(expected, takes);
                 assert!(looks.len() <= most_looks, "{seconds} {looks:?}");

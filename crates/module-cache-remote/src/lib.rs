@@ -18,6 +18,7 @@ compile_error!(
      module-cache-memory there"
 );
 
+mod attempts;
 mod breaker;
 mod builder;
 mod codec;

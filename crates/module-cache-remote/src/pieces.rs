@@ -12,9 +12,12 @@ use opendal::Operator;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use crate::attempts::Attempts;
 use crate::failure::Failure;
 use crate::fetch::Header;
 use crate::flow::Flow;
+use crate::random::Random;
+use crate::stats::RemoteCounters;
 use crate::{codec, io_thread};
 
 /// An entry is asked for in so many parts at a time, each of which is streamed: one connection to an object storage is slower
@@ -37,12 +40,20 @@ type Answer = Result<Vec<u8>, Failure>;
 /// The content of an entry, which is fetched from when it is first asked for.
 #[derive(Debug)]
 pub(crate) struct Pieces {
-    operator: Operator,
+    source: Source,
     header: Arc<Header>,
-    flow: Arc<Flow>,
     answers: Mutex<Option<mpsc::Receiver<Answer>>>,
     started: AtomicBool,
     outcome: Mutex<Outcome>,
+}
+
+/// What pieces come from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) operator: Operator,
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) remote: Arc<RemoteCounters>,
+    pub(crate) random: Random,
 }
 
 /// What is known when the content was taken, or could not be.
@@ -54,11 +65,10 @@ pub(crate) struct Outcome {
 }
 
 impl Pieces {
-    pub(crate) fn new(operator: Operator, header: Header, flow: Arc<Flow>) -> Self {
+    pub(crate) fn new(source: Source, header: Header) -> Self {
         Self {
-            operator,
+            source,
             header: Arc::new(header),
-            flow,
             answers: Mutex::default(),
             started: AtomicBool::new(false),
             outcome: Mutex::default(),
@@ -80,12 +90,8 @@ impl Pieces {
 
     fn start(&self) -> Result<mpsc::Receiver<Answer>, Failure> {
         let (pieces, come) = mpsc::channel(WAITING);
-        let (operator, header, flow) = (
-            self.operator.clone(),
-            Arc::clone(&self.header),
-            Arc::clone(&self.flow),
-        );
-        io_thread::spawn(deliver(operator, header, flow, pieces))?;
+        let header = Arc::clone(&self.header);
+        io_thread::spawn(deliver(self.source.clone(), header, pieces))?;
         Ok(come)
     }
 }
@@ -123,12 +129,7 @@ impl Incoming for Pieces {
 }
 
 /// Fetches all content, and hands it on in order, until nobody takes it any more.
-pub(crate) async fn deliver(
-    operator: Operator,
-    header: Arc<Header>,
-    flow: Arc<Flow>,
-    to: mpsc::Sender<Answer>,
-) {
+pub(crate) async fn deliver(source: Source, header: Arc<Header>, to: mpsc::Sender<Answer>) {
     let parts = parts(header.seal.frames());
     let mut under_way = VecDeque::new();
     let mut parts = parts.into_iter();
@@ -137,10 +138,9 @@ pub(crate) async fn deliver(
             && let Some(part) = parts.next()
         {
             let (send, come) = mpsc::channel(WAITING);
-            let (operator, header, flow) =
-                (operator.clone(), Arc::clone(&header), Arc::clone(&flow));
+            let (source, header) = (source.clone(), Arc::clone(&header));
             tokio::spawn(async move {
-                if let Err(failure) = stream(&operator, &header, &flow, part, &send).await {
+                if let Err(failure) = stream(&source, &header, part, &send).await {
                     let _ = send.send(Err(failure)).await;
                 }
             });
@@ -160,10 +160,9 @@ pub(crate) async fn deliver(
 
 /// Fetches a part, and hands on whole frames of it as they come.
 async fn stream(
-    operator: &Operator,
+    source: &Source,
     header: &Header,
-    flow: &Flow,
-    part: Part,
+    mut part: Part,
     to: &mpsc::Sender<Answer>,
 ) -> Result<(), Failure> {
     if let Some(bytes) = header.in_tail(&part.bytes) {
@@ -171,8 +170,27 @@ async fn stream(
         let _ = to.send(Ok(bytes.to_vec())).await;
         return Ok(());
     }
-    let mut pieces = Cut::new(&header.seal.frames()[part.frames.clone()]);
-    let _turn = flow.turn().await?;
+    let _turn = source.flow.turn().await?;
+    let mut attempts = Attempts::new(&source.remote, &source.random, source.flow.limit);
+    loop {
+        let streamed = stream_once(source, header, &mut part, to).await;
+        match &streamed {
+            Err(failure) if attempts.another_after(failure).await => {}
+            _ => return streamed,
+        }
+    }
+}
+
+/// The same from what of the part was not handed on yet.
+async fn stream_once(
+    source: &Source,
+    header: &Header,
+    part: &mut Part,
+    to: &mpsc::Sender<Answer>,
+) -> Result<(), Failure> {
+    let Source { operator, flow, .. } = source;
+    let frames = part.frames.clone();
+    let mut pieces = Cut::new(&header.seal.frames()[frames]);
     let mut chunks = flow
         .within_limit(header.open(operator, part.bytes.clone()))
         .await?;
@@ -180,9 +198,12 @@ async fn stream(
         let mut chunk = &chunk[..];
         while !chunk.is_empty() {
             chunk = pieces.take(chunk);
-            if let Some(piece) = pieces.cut()
-                && to.send(Ok(piece)).await.is_err()
-            {
+            let Some(piece) = pieces.cut() else {
+                continue;
+            };
+            part.bytes.start += piece.len() as u64;
+            part.frames.start = part.frames.end - pieces.frames.len() - pieces.in_next;
+            if to.send(Ok(piece)).await.is_err() {
                 return Ok(());
             }
         }
@@ -193,8 +214,9 @@ async fn stream(
 /// Cuts what comes into pieces of whole frames.
 struct Cut<'a> {
     frames: slice::Iter<'a, Frame>,
-    /// How long the next piece is.
+    /// How long the next piece is, and how many frames are in it.
     next: u64,
+    in_next: usize,
     bytes: Vec<u8>,
 }
 
@@ -203,6 +225,7 @@ impl<'a> Cut<'a> {
         let mut cut = Self {
             frames: frames.iter(),
             next: 0,
+            in_next: 0,
             bytes: Vec::new(),
         };
         cut.advance();
@@ -210,11 +233,12 @@ impl<'a> Cut<'a> {
     }
 
     fn advance(&mut self) {
-        self.next = 0;
+        (self.next, self.in_next) = (0, 0);
         while self.next < HANDED_ON
             && let Some(frame) = self.frames.next()
         {
             self.next += frame.stored_len() as u64;
+            self.in_next += 1;
         }
         self.bytes = Vec::with_capacity(usize::try_from(self.next).unwrap_or(0));
     }

@@ -11,12 +11,12 @@ use std::time::Duration;
 use module_cache_core::{
     Counters, EntryKey, EntryStore, InvalidEntry, Promotion, SaveOutcome, SealedEntry, SkipReason,
 };
-use opendal::layers::{RetryEvent, RetryLayer};
 use opendal::{ErrorKind, Operator};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use crate::attempts::Attempts;
 use crate::breaker::{Admission, Breaker};
 use crate::builder::{LeaseChoice, RemoteCacheBuilder};
 use crate::failure::Failure;
@@ -26,7 +26,7 @@ use crate::flow::Flow;
 use crate::lease::RedisRecords;
 use crate::lease::{Leases, ObjectRecords, Records};
 use crate::local_locks::LocalLocks;
-use crate::pieces::Pieces;
+use crate::pieces::{Pieces, Source};
 use crate::random::Random;
 use crate::stats::{RemoteCounters, RemoteStats};
 use crate::uploads::{Admitted, Ticket, Uploads};
@@ -44,11 +44,8 @@ const REFUSAL_BACKOFF: Duration = Duration::from_mins(1);
 /// For so long no lease is asked for after one could not be had.
 const LEASE_BACKOFF: Duration = Duration::from_mins(1);
 
-/// Between attempts at what a storage refuses that has too much to do. `OpenDAL` has tried it three times before.
-const THROTTLE_PAUSE: Duration = Duration::from_millis(500);
-
-/// How many time limits these attempts take together: then compiling is the better bet.
-const THROTTLE_LIMITS: u32 = 1;
+/// How many time limits an upload is tried for, where the storage has too much to do.
+const UPLOAD_LIMITS: u32 = 6;
 
 /// Entries found bad that are remembered, so that a save replaces them.
 const MOST_SUSPECTS: usize = 1000;
@@ -61,7 +58,7 @@ pub(crate) struct Shared {
     pub(crate) uploads: Uploads,
     pub(crate) breaker: Breaker,
     pub(crate) counters: Counters,
-    pub(crate) remote: RemoteCounters,
+    pub(crate) remote: Arc<RemoteCounters>,
     pub(crate) flow: Arc<Flow>,
     pub(crate) time_limit: Duration,
     /// Whether a save waits where the queue is full, instead of being dropped.
@@ -82,18 +79,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(options: RemoteCacheBuilder) -> Self {
-        let remote = RemoteCounters::default();
-        let retries = Arc::clone(&remote.retries);
-        let retry = RetryLayer::new()
-            .with_max_times(2)
-            .with_min_delay(Duration::from_millis(50))
-            .with_max_delay(Duration::from_millis(500))
-            .with_jitter()
-            .with_notify(move |event: RetryEvent<'_>| {
-                retries.add(1);
-                tracing::debug!(error = %event.err, "the remote storage is asked again");
-            });
-        let operator = options.operator.layer(retry);
+        let remote = Arc::new(RemoteCounters::default());
+        let operator = options.operator;
         let random = options
             .seed
             .map_or_else(Random::from_system, Random::from_seed);
@@ -114,7 +101,7 @@ impl Shared {
             },
             leases: records.map(|records| {
                 let (term, limit) = (options.lease_term, options.time_limit);
-                Leases::new(records, term, limit, random.clone())
+                Leases::new(records, term, limit, random.clone(), Arc::clone(&remote))
             }),
             local_locks: LocalLocks::default(),
             uploads: Uploads::new(options.queue_count, options.queue_bytes),
@@ -173,20 +160,19 @@ impl Shared {
     where
         W: Future<Output = Result<T, Failure>>,
     {
-        let begun = Instant::now();
-        let mut pause = THROTTLE_PAUSE;
+        let mut attempts = self.attempts();
         loop {
             let answer = self.flow.within_limit(work()).await;
             match &answer {
-                Err(failure) if failure.is_throttling() => self.remote.throttled.add(1),
+                Err(failure) if attempts.another_after(failure).await => {}
                 _ => return answer,
-            };
-            if begun.elapsed() + pause > self.time_limit * THROTTLE_LIMITS {
-                return answer;
             }
-            sleep(self.random.jittered(pause)).await;
-            pause *= 2;
         }
+    }
+
+    /// For as long as a time limit, where the storage has too much to do: then compiling is the better bet.
+    fn attempts(&self) -> Attempts<'_> {
+        Attempts::new(&self.remote, &self.random, self.time_limit)
     }
 
     /// Fetches an entry into memory: each of its frames is verified, and only then decompressed.
@@ -245,10 +231,17 @@ impl Shared {
             })
         })?;
         let header = self.found(key, found);
-        Ok(
-            header
-                .map(|header| Pieces::new(self.operator.clone(), *header, Arc::clone(&self.flow))),
-        )
+        Ok(header.map(|header| Pieces::new(self.source(), *header)))
+    }
+
+    /// What pieces of entries come from.
+    pub(crate) fn source(&self) -> Source {
+        Source {
+            operator: self.operator.clone(),
+            flow: Arc::clone(&self.flow),
+            remote: Arc::clone(&self.remote),
+            random: self.random.clone(),
+        }
     }
 
     /// The same without blocking; on the thread of remote storage.
@@ -475,7 +468,7 @@ impl Shared {
         if len > self.demands.max_entry_size {
             return Ok(self.skipped(key, SkipReason::TooLarge));
         }
-        let limit = self.time_limit * THROTTLE_LIMITS + Duration::from_secs(len / SLOWEST_UPLOAD);
+        let limit = self.time_limit * UPLOAD_LIMITS + Duration::from_secs(len / SLOWEST_UPLOAD);
         io_thread::in_time(limit, self.write(&path, bytes.into())).await?;
         self.suspects.lock().remove(key);
         self.counters.saved(len);
@@ -484,15 +477,13 @@ impl Shared {
     }
 
     async fn write(&self, path: &str, bytes: opendal::Buffer) -> Result<(), Failure> {
-        let mut pause = THROTTLE_PAUSE;
+        // Nobody waits for it.
+        let limit = self.time_limit * UPLOAD_LIMITS;
+        let mut attempts = Attempts::new(&self.remote, &self.random, limit);
         loop {
             let written = self.operator.write(path, bytes.clone()).await;
             match written.map_err(Failure::from) {
-                Err(failure) if failure.is_throttling() => {
-                    self.remote.throttled.add(1);
-                    sleep(self.random.jittered(pause)).await;
-                    pause *= 2;
-                }
+                Err(failure) if attempts.another_after(&failure).await => {}
                 written => return written.map(drop),
             }
         }

@@ -63,8 +63,7 @@ impl Host {
             return false;
         };
         let (send, mut come) = mpsc::channel(1);
-        let operator = shared.operator.clone();
-        let all = deliver(operator, Arc::from(header), Arc::clone(&shared.flow), send);
+        let all = deliver(shared.source(), Arc::from(header), send);
         let take = async {
             while let Some(piece) = come.recv().await {
                 if let Err(failure) = piece {

@@ -1,6 +1,5 @@
 //! What a remote cache does beyond what every cache counts.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -44,8 +43,7 @@ pub(crate) struct RemoteCounters {
     pub(crate) bytes_uploaded: Count,
     pub(crate) failed_uploads: Count,
     pub(crate) dropped_uploads: Count,
-    /// Shared with the layer that repeats requests.
-    pub(crate) retries: Arc<Count>,
+    pub(crate) retries: Count,
     pub(crate) throttled: Count,
     pub(crate) takeovers: Count,
     pub(crate) lease_waits: Count,

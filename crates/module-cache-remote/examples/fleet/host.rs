@@ -17,7 +17,7 @@ use crate::storage::Storage;
 
 /// Cores of a host, and how many modules it loads at a time.
 pub(crate) const CORES: usize = 4;
-const LOADS: usize = 8;
+const LOADS: usize = 4;
 
 /// A module of the fleet.
 #[derive(Debug)]

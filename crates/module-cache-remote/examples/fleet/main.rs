@@ -400,8 +400,11 @@ fn check(seeds: std::ops::Range<u64>) -> bool {
     failed == 0
 }
 
-fn report(hosts: usize) {
+fn report(hosts: usize, named: &str) {
     for scenario in scenarios(hosts) {
+        if !scenario.name.contains(named) {
+            continue;
+        }
         let outcome = simulate(&scenario, 1);
         println!("{}", outcome.row(&scenario));
         let mut finished = outcome.finished.clone();
@@ -424,10 +427,14 @@ fn main() {
             check(seed..seed + 1)
         }
         ["report", hosts] => {
-            report(hosts.parse().unwrap());
+            report(hosts.parse().unwrap(), "");
             true
         }
-        _ => panic!("fleet check SEEDS, fleet check-one SEED, or fleet report HOSTS"),
+        ["report", hosts, named] => {
+            report(hosts.parse().unwrap(), named);
+            true
+        }
+        _ => panic!("fleet check SEEDS, fleet check-one SEED, or fleet report HOSTS [NAME]"),
     };
     std::process::exit(i32::from(!fine));
 }

@@ -1,0 +1,59 @@
+//! How often something is tried, and how long between: what failed for a moment twice more and soon, and what a storage refused
+//! that has too much to do later and later, as it would only have more to do.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::failure::Failure;
+use crate::random::Random;
+use crate::stats::RemoteCounters;
+
+const MOST_FAILURES: u32 = 2;
+const FAILURE_PAUSE: Duration = Duration::from_millis(50);
+const THROTTLE_PAUSE: Duration = Duration::from_millis(250);
+
+/// The attempts at one request.
+pub(crate) struct Attempts<'a> {
+    remote: &'a RemoteCounters,
+    random: &'a Random,
+    until: Instant,
+    failures: u32,
+    throttle_pause: Duration,
+}
+
+impl<'a> Attempts<'a> {
+    /// Attempts that end after so long, if the storage has too much to do.
+    pub(crate) fn new(remote: &'a RemoteCounters, random: &'a Random, limit: Duration) -> Self {
+        Self {
+            remote,
+            random,
+            until: Instant::now() + limit,
+            failures: 0,
+            throttle_pause: THROTTLE_PAUSE,
+        }
+    }
+
+    /// Waits before another attempt after this failure, if there is to be one.
+    pub(crate) async fn another_after(&mut self, failure: &Failure) -> bool {
+        let pause = if failure.is_throttling() {
+            self.remote.throttled.add(1);
+            self.throttle_pause *= 2;
+            self.throttle_pause / 2
+        } else if failure.is_temporary() && self.failures < MOST_FAILURES {
+            self.failures += 1;
+            FAILURE_PAUSE * (1 << (2 * self.failures))
+        } else {
+            return false;
+        };
+        if Instant::now() + pause > self.until {
+            return false;
+        }
+        if !failure.is_throttling() {
+            self.remote.retries.add(1);
+            tracing::debug!(%failure, "the remote storage is asked again");
+        }
+        sleep(self.random.jittered(pause)).await;
+        true
+    }
+}
