@@ -59,12 +59,12 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<()> {
     }
     let report = process::capture(&mut fleet(["report", &HOSTS.to_string()]))?;
     let report = String::from_utf8(report)?;
-    let rows: String = report
-        .lines()
-        .filter(|line| line.starts_with('|'))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    print!("{rows}");
+    let is_row = |line: &&str| line.starts_with('|');
+    let rows = report.lines().filter(is_row).collect::<Vec<_>>().join(
+        "
+",
+    );
+    println!("{rows}");
     write_page(&workspace.root.join(PAGE), &rows)?;
     let curves = report
         .lines()
@@ -89,14 +89,12 @@ fn write_page(page: &Path, rows: &str) -> Result<()> {
     let Some((before, rest)) = text.split_once(BEGIN) else {
         bail!("{} has no place for the table", page.display());
     };
-    let head = rest
-        .lines()
-        .skip(1)
-        .take(2)
-        .map(|line| format!("{line}\n"))
-        .collect::<String>();
+    let head = rest.lines().skip(1).take(2).collect::<Vec<_>>().join(
+        "
+",
+    );
     let after = rest[1..].find("\n\n").map_or("", |at| &rest[at + 2..]);
-    fs::write(page, format!("{before}{BEGIN}\n{head}{rows}{after}"))?;
+    fs::write(page, format!("{before}{BEGIN}\n{head}\n{rows}\n\n{after}"))?;
     Ok(())
 }
 

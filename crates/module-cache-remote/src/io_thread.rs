@@ -63,7 +63,6 @@ pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Result<(
         tokio::spawn(work);
         return Ok(());
     }
-    static THREAD: LazyLock<io::Result<IoThread>> = LazyLock::new(IoThread::start);
     match &*THREAD {
         // A forked child has the handle and not the thread.
         Ok(thread) if thread.process == process::id() => {
@@ -95,6 +94,8 @@ pub(crate) async fn in_time<T>(
         .await
         .unwrap_or(Err(Failure::TimedOut(limit)))
 }
+
+static THREAD: LazyLock<io::Result<IoThread>> = LazyLock::new(IoThread::start);
 
 struct IoThread {
     runtime: Handle,

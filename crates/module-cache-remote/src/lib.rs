@@ -30,6 +30,8 @@ mod layout;
 mod lease;
 mod list;
 mod local_locks;
+#[cfg(feature = "metrics")]
+mod metrics_export;
 mod permit;
 mod pieces;
 mod random;
@@ -49,6 +51,8 @@ mod uri;
 
 pub use builder::RemoteCacheBuilder;
 pub use list::RemoteEntries;
+#[cfg(feature = "metrics")]
+pub use metrics_export::{describe_remote_metrics, record_remote_stats};
 /// The version that operators for this crate are made with.
 pub use opendal;
 pub use remote_cache::RemoteCache;

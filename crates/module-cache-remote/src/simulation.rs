@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use module_cache_core::{CacheStats, EntryKey, PermitOutcome, SealedEntry};
+use module_cache_core::{CacheStats, EntryKey, PermitOutcome, SaveOutcome, SealedEntry};
 use tokio::sync::mpsc;
 
 use crate::fetch::Found;
@@ -91,7 +91,7 @@ impl Host {
 
     /// Leaves an entry to be uploaded, and says whether it will be.
     pub fn put(&self, entry: &SealedEntry<'_>) -> bool {
-        self.0.put(entry).is_ok_and(|outcome| outcome.is_stored())
+        self.0.put(entry).is_ok_and(SaveOutcome::is_stored)
     }
 
     pub fn stats(&self) -> (CacheStats, RemoteStats) {

@@ -151,6 +151,8 @@ pub mod remote {
     pub use module_cache_remote::{
         RemoteCache, RemoteCacheBuilder, RemoteEntries, RemoteStats, opendal,
     };
+    #[cfg(feature = "metrics")]
+    pub use module_cache_remote::{describe_remote_metrics, record_remote_stats};
 }
 
 /// The engine and the loader of a browser.

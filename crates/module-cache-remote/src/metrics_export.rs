@@ -1,0 +1,121 @@
+//! What is exported through the `metrics` crate: what only a remote cache counts.
+
+use metrics::{SharedString, Unit, counter, describe_counter, describe_gauge, gauge};
+
+use crate::RemoteStats;
+
+type Metric = (&'static str, Unit, &'static str, fn(&RemoteStats) -> u64);
+
+const OUT: &str = "module_cache_remote_out";
+
+const METRICS: [Metric; 12] = [
+    (
+        "module_cache_remote_fetched_bytes_total",
+        Unit::Bytes,
+        "Bytes of entries that were fetched",
+        |stats| stats.bytes_fetched,
+    ),
+    (
+        "module_cache_remote_uploaded_bytes_total",
+        Unit::Bytes,
+        "Bytes of entries that were uploaded",
+        |stats| stats.bytes_uploaded,
+    ),
+    (
+        "module_cache_remote_failed_uploads_total",
+        Unit::Count,
+        "Uploads that failed",
+        |stats| stats.failed_uploads,
+    ),
+    (
+        "module_cache_remote_dropped_uploads_total",
+        Unit::Count,
+        "Saves that found the queue full",
+        |stats| stats.dropped_uploads,
+    ),
+    (
+        "module_cache_remote_outages_total",
+        Unit::Count,
+        "How often the storage was found not to work",
+        |stats| stats.outages,
+    ),
+    (
+        "module_cache_remote_short_circuited_total",
+        Unit::Count,
+        "Calls that did not ask a storage that did not work lately",
+        |stats| stats.short_circuited,
+    ),
+    (
+        "module_cache_remote_retries_total",
+        Unit::Count,
+        "Requests that were repeated",
+        |stats| stats.retries,
+    ),
+    (
+        "module_cache_remote_throttled_total",
+        Unit::Count,
+        "Requests that the storage refused because it had too much to do",
+        |stats| stats.throttled,
+    ),
+    (
+        "module_cache_remote_takeovers_total",
+        Unit::Count,
+        "Leases that were taken over from hosts that had died",
+        |stats| stats.takeovers,
+    ),
+    (
+        "module_cache_remote_lease_waits_total",
+        Unit::Count,
+        "Waits for a host that compiled the module",
+        |stats| stats.lease_waits,
+    ),
+    (
+        "module_cache_remote_failed_leases_total",
+        Unit::Count,
+        "Leases that could not be asked for or watched",
+        |stats| stats.failed_leases,
+    ),
+    (
+        "module_cache_remote_answer_microseconds_total",
+        Unit::Microseconds,
+        "What loads waited for their first answer",
+        |stats| stats.answer_micros,
+    ),
+];
+
+/// Tells the installed recorder what each metric of [`record_remote_stats`] means, and its unit.
+pub fn describe_remote_metrics() {
+    for (name, unit, meaning, _) in METRICS {
+        describe_counter!(name, unit, meaning);
+    }
+    describe_gauge!(
+        OUT,
+        Unit::Count,
+        "1 while the storage is left alone, or else 0"
+    );
+}
+
+/// Reports what only a remote cache counts, labelled `cache="<name>"`. The host calls it whenever metrics are collected, beside
+/// `record_cache_stats` of `module-cache-loader`, which reports hits and misses.
+///
+/// ```
+/// use metrics_exporter_prometheus::PrometheusBuilder;
+/// use module_cache_core::{SharedKey, Trust};
+/// use module_cache_remote::{RemoteCache, record_remote_stats};
+///
+/// let recorder = PrometheusBuilder::new().build_recorder();
+/// let trust = Trust::shared(SharedKey::from_bytes([7; 32]));
+/// let cache = RemoteCache::from_uri("memory:///", trust)?.build();
+/// metrics::with_local_recorder(&recorder, || record_remote_stats("fleet", &cache.remote_stats()));
+/// let page = recorder.handle().render();
+/// assert!(page.contains("module_cache_remote_out{cache=\"fleet\"} 0"));
+/// assert!(page.contains("module_cache_remote_outages_total{cache=\"fleet\"} 0"));
+/// # Ok::<(), module_cache_core::CacheError>(())
+/// ```
+pub fn record_remote_stats(name: impl Into<SharedString>, stats: &RemoteStats) {
+    let name = name.into();
+    for (metric, _, _, count) in METRICS {
+        counter!(metric, "cache" => name.clone()).absolute(count(stats));
+    }
+    gauge!(OUT, "cache" => name).set(u8::from(stats.is_out));
+}
