@@ -232,7 +232,7 @@ impl Outcome {
     }
 }
 
-/// The scenarios of the page.
+/// The scenarios of the page: a large fleet, and one of a tenth of it where much is refused.
 fn scenarios(hosts: usize) -> Vec<Scenario> {
     let failing = |from, until, how| Failing {
         from: Duration::from_secs(from),
@@ -254,6 +254,7 @@ fn scenarios(hosts: usize) -> Vec<Scenario> {
         let mut scenario = cold.clone();
         name.clone_into(&mut scenario.name);
         scenario.storage.failures = failures;
+        scenario.hosts = hosts / 10;
         scenario
     };
     let mut all = vec![
@@ -261,6 +262,7 @@ fn scenarios(hosts: usize) -> Vec<Scenario> {
         Scenario {
             name: "S3, not split".into(),
             storage: s3(1),
+            hosts: hosts / 10,
             ..cold.clone()
         },
         Scenario {
@@ -277,6 +279,7 @@ fn scenarios(hosts: usize) -> Vec<Scenario> {
         Scenario {
             name: "one in a hundred hosts dies".into(),
             deaths: 1.0,
+            hosts: hosts / 10,
             ..cold.clone()
         },
     ];

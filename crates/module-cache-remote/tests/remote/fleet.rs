@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::operators;
+use crate::proxy::{Fault, Proxy};
 use crate::scene::{Scene, eventually, key_of};
 use crate::servers;
 use module_cache_core::{CompilePermit, EntryStore, HashedModule, Trust};
@@ -15,9 +16,11 @@ use module_cache_fallback::FallbackExt;
 use module_cache_filesystem::FileSystemCache;
 use module_cache_loader::{ModuleLoader, Source};
 use module_cache_remote::{RemoteCache, RemoteCacheBuilder};
-use module_cache_testkit::TestEngine;
+use module_cache_testkit::{TestEngine, wasm};
 
 const HOSTS: usize = 6;
+const MANY_HOSTS: usize = 24;
+const MANY_MODULES: u64 = 40;
 const TERM: Duration = Duration::from_secs(3);
 
 /// What a child is told: its role, the storage, and a folder where all meet.
@@ -49,6 +52,49 @@ fn a_host_on_redis_that_dies_while_it_compiles_delays_the_others_by_one_term() {
         "a_host_on_redis_that_dies_while_it_compiles_delays_the_others_by_one_term",
         redis,
     );
+}
+
+#[test]
+fn twenty_four_hosts_behind_a_slow_network_that_fails_compile_forty_modules_once() {
+    let test = "twenty_four_hosts_behind_a_slow_network_that_fails_compile_forty_modules_once";
+    if act_if_child() {
+        return;
+    }
+    let (s3, redis) = (
+        Proxy::before(servers::s3_address()),
+        Proxy::before(servers::redis_address()),
+    );
+    for (proxy, storage) in [
+        (
+            &redis,
+            format!("redis://{}/0/{}", redis.address, servers::prefix()),
+        ),
+        (&s3, format!("s3 {} {}", s3.address, servers::prefix())),
+    ] {
+        proxy.set(Some(Fault::Paced(100_000_000)));
+        let meeting = Meeting::new(test, storage);
+        let hosts: Vec<_> = (0..MANY_HOSTS)
+            .map(|_| meeting.start("load-many"))
+            .collect();
+        meeting.begin(MANY_HOSTS);
+        // Connections break for a moment, while all work.
+        for _ in 0..5 {
+            thread::sleep(Duration::from_millis(500));
+            proxy.set(Some(Fault::Cut(1000)));
+            thread::sleep(Duration::from_millis(20));
+            proxy.set(Some(Fault::Paced(100_000_000)));
+        }
+        let compiled: usize = meeting
+            .notes(hosts)
+            .iter()
+            .map(|note| note.parse::<usize>().unwrap())
+            .sum();
+        let without = MANY_HOSTS * MANY_MODULES as usize;
+        assert!(
+            compiled >= MANY_MODULES as usize && compiled < without / 4,
+            "{compiled} of {without}"
+        );
+    }
 }
 
 /// A storage, as a child is told of it.
@@ -133,15 +179,20 @@ impl Meeting {
         fs::write(self.folder.path().join("go"), "").unwrap();
     }
 
-    /// How many of the hosts had the module from where.
-    fn sources(&self, hosts: Vec<Child>) -> [String; 2] {
+    /// What the hosts noted in the end.
+    fn notes(&self, hosts: Vec<Child>) -> Vec<String> {
         for mut host in hosts {
             assert!(host.wait().unwrap().success());
         }
-        let notes: Vec<_> = fs::read_dir(self.folder.path().join("done"))
+        fs::read_dir(self.folder.path().join("done"))
             .unwrap()
             .map(|note| fs::read_to_string(note.unwrap().path()).unwrap())
-            .collect();
+            .collect()
+    }
+
+    /// How many of the hosts had the module from where.
+    fn sources(&self, hosts: Vec<Child>) -> [String; 2] {
+        let notes = self.notes(hosts);
         ["compiled", "stored"].map(|source| {
             let count = notes.iter().filter(|note| *note == source).count();
             format!("{source}: {count}")
@@ -156,6 +207,10 @@ fn act_if_child() -> bool {
     };
     let folder = PathBuf::from(std::env::var(FOLDER).unwrap());
     let remote = options(&std::env::var(STORAGE).unwrap()).build();
+    if role == "load-many" {
+        load_many(&folder, remote);
+        return true;
+    }
     let scene = Scene::new(1, 1_000_000);
     if role == "hold" {
         let permit = remote.permit(&scene.key()).unwrap();
@@ -194,4 +249,30 @@ fn load(folder: &Path, remote: RemoteCache, scene: &Scene) {
     assert_eq!(loader.stats().cache_errors, 0);
     assert_ne!(loaded.source, Source::Resident);
     fs::write(folder.join("done").join(name), loaded.source.to_string()).unwrap();
+}
+
+/// One host that wants many modules, each in its own order.
+fn load_many(folder: &Path, remote: RemoteCache) {
+    let name = std::process::id();
+    let disk = FileSystemCache::open(folder.join(format!("host-{name}"))).unwrap();
+    let engine = TestEngine::new("remote");
+    engine.set_compile_time(Duration::from_millis(300));
+    let loader = ModuleLoader::new(engine, disk.with_fallback(remote));
+    fs::write(folder.join("ready").join(name.to_string()), "").unwrap();
+    eventually("the parent says go", || folder.join("go").exists());
+    let compiled = (0..MANY_MODULES)
+        .filter(|n| {
+            // 13 has no divisor with 40.
+            let n = (n * 13 + u64::from(name)) % MANY_MODULES;
+            let wasm = wasm(n, 100_000);
+            let loaded = loader.load(&HashedModule::new(&wasm)).unwrap();
+            assert!(loaded.module.wasm() == wasm);
+            loaded.source == Source::Compiled
+        })
+        .count();
+    fs::write(
+        folder.join("done").join(name.to_string()),
+        compiled.to_string(),
+    )
+    .unwrap();
 }
