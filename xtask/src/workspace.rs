@@ -31,8 +31,10 @@ pub(crate) struct Package {
     pub(crate) path_dependencies: Vec<String>,
 }
 
-/// Features that need what `.ci/run` does not install: LLVM itself, or a target without a system.
-pub(crate) const BUILT_ELSEWHERE: [(&str, &str); 2] = [
+/// Features that need what `.ci/run` does not install (LLVM itself, or a target without a system), or that have a command of
+/// their own.
+pub(crate) const BUILT_ELSEWHERE: [(&str, &str); 3] = [
+    ("module-cache-remote", "simulation"),
     ("module-cache-wasmer", "js"),
     ("module-cache-wasmer", "llvm"),
 ];

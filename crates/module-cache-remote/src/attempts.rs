@@ -46,10 +46,11 @@ impl<'a> Attempts<'a> {
         } else {
             return false;
         };
-        if Instant::now() + pause > self.until {
-            return false;
-        }
-        if !failure.is_throttling() {
+        if failure.is_throttling() {
+            if Instant::now() + pause > self.until {
+                return false;
+            }
+        } else {
             self.remote.retries.add(1);
             tracing::debug!(%failure, "the remote storage is asked again");
         }

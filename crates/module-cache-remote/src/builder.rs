@@ -8,6 +8,11 @@ use opendal::Operator;
 
 use crate::flow;
 
+/// The longest time that an option can set: more is as good as for ever.
+const LONGEST: Duration = Duration::from_hours(1);
+
+const MOST_REQUESTS: usize = 1024;
+
 /// Options for a [`RemoteCache`](crate::RemoteCache); made by [`RemoteCache::builder`](crate::RemoteCache::builder) or [`RemoteCache::from_uri`](crate::RemoteCache::from_uri).
 ///
 /// ```
@@ -76,7 +81,7 @@ impl RemoteCacheBuilder {
     /// a whole: a large entry takes its time on a slow network. A storage that says that it has too much to do is asked
     /// again for as long.
     pub fn time_limit(mut self, limit: Duration) -> Self {
-        self.time_limit = limit;
+        self.time_limit = limit.min(LONGEST);
         self
     }
 
@@ -102,9 +107,9 @@ impl RemoteCacheBuilder {
         self
     }
 
-    /// How many parts of entries are fetched at a time by all loads of this cache; 16 by default. At least one.
+    /// How many parts of entries are fetched at a time by all loads of this cache; 16 by default, 1 to 1024.
     pub fn concurrency(mut self, requests: usize) -> Self {
-        self.concurrency = requests.max(1);
+        self.concurrency = requests.clamp(1, MOST_REQUESTS);
         self
     }
 
@@ -119,7 +124,7 @@ impl RemoteCacheBuilder {
     /// once; one that is cut off from the storage for longer loses its lease. Whoever has waited for three times as long as
     /// compiling was expected to take, and two terms, compiles without, however alive the holder looks.
     pub fn lease_term(mut self, term: Duration) -> Self {
-        self.lease_term = term;
+        self.lease_term = term.min(LONGEST);
         self
     }
 

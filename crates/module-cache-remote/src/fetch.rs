@@ -12,6 +12,7 @@ use opendal::{Buffer, BytesRange};
 use opendal::{ErrorKind, Operator};
 
 use crate::failure::Failure;
+use crate::flow::Flow;
 
 /// What the first request asks for. Entries up to this come whole.
 const TAIL: u64 = 64 << 10;
@@ -55,8 +56,9 @@ pub(crate) async fn open(
     path: String,
     key: &EntryKey,
     demands: &Demands,
+    flow: &Flow,
 ) -> Result<Found, Failure> {
-    match try_open(operator, path, key, demands).await {
+    match try_open(operator, path, key, demands, flow).await {
         Ok(Ok(header)) => Ok(Found::Entry(Box::new(header))),
         Ok(Err(refusal)) => Ok(Found::Refused(refusal)),
         Err(failure) if failure.is_not_found() => Ok(Found::Nothing),
@@ -69,8 +71,9 @@ async fn try_open(
     path: String,
     key: &EntryKey,
     demands: &Demands,
+    flow: &Flow,
 ) -> Result<Result<Header, Refusal>, Failure> {
-    let mut tail = read_tail(operator, &path, TAIL).await?;
+    let mut tail = read_tail(operator, &path, TAIL, flow).await?;
     let footer = match demands.check(key, &tail) {
         Ok(footer) => footer,
         Err(refusal) => return Ok(Err(refusal)),
@@ -78,7 +81,7 @@ async fn try_open(
     let behind = footer.manifest_len() + FOOTER_LEN as u64;
     if (tail.bytes.len() as u64) < behind {
         let range = tail.total - behind..tail.start();
-        let mut bytes = read_range(operator, &path, range, tail.etag.as_deref()).await?;
+        let mut bytes = read_range(operator, &path, range, tail.etag.as_deref(), flow).await?;
         bytes.append(&mut tail.bytes);
         tail.bytes = bytes;
     }
@@ -101,16 +104,23 @@ impl Header {
     }
 
     /// Asks for these bytes of the entry.
-    pub(crate) async fn open(
+    pub(crate) async fn open<'a>(
         &self,
         operator: &Operator,
+        flow: &'a Flow,
         range: Range<u64>,
-    ) -> Result<Chunks, Failure> {
+    ) -> Result<Chunks<'a>, Failure> {
         let start = self.tail.start();
         let in_front = range.start..range.end.min(start);
         let behind = range.start.max(start)..range.end.max(start);
-        let mut chunks =
-            open_range(operator, &self.path, in_front, self.tail.etag.as_deref()).await?;
+        let mut chunks = open_range(
+            operator,
+            &self.path,
+            in_front,
+            self.tail.etag.as_deref(),
+            flow,
+        )
+        .await?;
         chunks.last = self.in_tail(&behind).map(Bytes::copy_from_slice);
         Ok(chunks)
     }
@@ -122,8 +132,9 @@ pub(crate) async fn look(
     path: &str,
     key: &EntryKey,
     demands: &Demands,
+    flow: &Flow,
 ) -> Result<bool, Failure> {
-    match read_tail(operator, path, FOOTER_LEN as u64).await {
+    match read_tail(operator, path, FOOTER_LEN as u64, flow).await {
         Ok(tail) => {
             let checked = demands.check(key, &tail);
             Ok(checked.is_ok_and(|footer| demands.trust.check(&footer).is_ok()))
@@ -134,8 +145,12 @@ pub(crate) async fn look(
 }
 
 /// The footer of what lies at `path`, whatever it is of, if it is an entry.
-pub(crate) async fn footer(operator: &Operator, path: &str) -> Result<Option<Footer>, Failure> {
-    match read_tail(operator, path, FOOTER_LEN as u64).await {
+pub(crate) async fn footer(
+    operator: &Operator,
+    path: &str,
+    flow: &Flow,
+) -> Result<Option<Footer>, Failure> {
+    match read_tail(operator, path, FOOTER_LEN as u64, flow).await {
         Ok(tail) => Ok(Footer::parse(&tail.bytes).ok()),
         Err(failure) if failure.is_not_found() => Ok(None),
         Err(failure) => Err(failure),
@@ -168,7 +183,12 @@ struct Tail {
 }
 
 /// In one request where the service can, in two elsewhere.
-async fn read_tail(operator: &Operator, path: &str, len: u64) -> Result<Tail, Failure> {
+async fn read_tail(
+    operator: &Operator,
+    path: &str,
+    len: u64,
+    flow: &Flow,
+) -> Result<Tail, Failure> {
     // OpenDAL makes up what a service has not, and panics when the object shrinks in the middle of that.
     if operator.base_service().capability().read_with_suffix {
         let suffix = BytesRange::suffix(len);
@@ -177,7 +197,7 @@ async fn read_tail(operator: &Operator, path: &str, len: u64) -> Result<Tail, Fa
             Ok(metadata) => {
                 let total = metadata.content_length();
                 let etag = metadata.etag().map(str::to_owned);
-                let bytes = collect(stream, len.min(total), etag.is_some()).await?;
+                let bytes = collect(stream, len.min(total), etag.is_some(), flow).await?;
                 return Ok(Tail { bytes, total, etag });
             }
             // There is nothing of which to send the end.
@@ -191,7 +211,7 @@ async fn read_tail(operator: &Operator, path: &str, len: u64) -> Result<Tail, Fa
     let total = metadata.content_length();
     let etag = metadata.etag().map(str::to_owned);
     let range = total - len.min(total)..total;
-    let bytes = read_range(operator, path, range, etag.as_deref()).await?;
+    let bytes = read_range(operator, path, range, etag.as_deref(), flow).await?;
     Ok(Tail { bytes, total, etag })
 }
 
@@ -216,22 +236,25 @@ async fn read_range(
     path: &str,
     range: Range<u64>,
     etag: Option<&str>,
+    flow: &Flow,
 ) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::with_capacity(usize::try_from(range.end - range.start).unwrap_or(0));
-    let mut chunks = open_range(operator, path, range, etag).await?;
+    let mut chunks = open_range(operator, path, range, etag, flow).await?;
     while let Some(chunk) = chunks.next().await? {
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
 }
 
-async fn open_range(
+async fn open_range<'a>(
     operator: &Operator,
     path: &str,
     range: Range<u64>,
     etag: Option<&str>,
-) -> Result<Chunks, Failure> {
+    flow: &'a Flow,
+) -> Result<Chunks<'a>, Failure> {
     let mut chunks = Chunks {
+        flow,
         stream: None,
         come: Buffer::new(),
         asked: range.end - range.start,
@@ -258,7 +281,8 @@ async fn open_range(
 }
 
 /// A part of an object as it comes.
-pub(crate) struct Chunks {
+pub(crate) struct Chunks<'a> {
+    flow: &'a Flow,
     stream: Option<opendal::BufferStream>,
     /// What has come, and is not taken.
     come: Buffer,
@@ -269,7 +293,7 @@ pub(crate) struct Chunks {
     last: Option<Bytes>,
 }
 
-impl Chunks {
+impl Chunks<'_> {
     /// The next bytes; `None` behind the last. What is more than was asked for is not read.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
@@ -284,6 +308,7 @@ impl Chunks {
             };
             let wrong = match stream.try_next().await {
                 Ok(Some(come)) => {
+                    self.flow.came();
                     self.sent += come.len() as u64;
                     self.come = come;
                     self.sent > self.asked
@@ -316,8 +341,10 @@ async fn collect(
     stream: opendal::BufferStream,
     len: u64,
     is_conditional: bool,
+    flow: &Flow,
 ) -> Result<Vec<u8>, Failure> {
     let mut chunks = Chunks {
+        flow,
         stream: Some(stream),
         come: Buffer::new(),
         asked: len,

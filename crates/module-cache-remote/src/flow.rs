@@ -3,6 +3,7 @@
 //! All loads of a cache share the requests that may be under way, so that many at once on a slow network are slow, one
 //! after the other, instead of all being too slow.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -41,13 +42,12 @@ impl Flow {
 
     /// Waits until another request may be made: as long as others are being answered.
     pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        // One place in the queue, however long that takes.
+        let mut turn = pin!(Arc::clone(&self.requests).acquire_owned());
         loop {
-            let turn = Arc::clone(&self.requests).acquire_owned();
-            match timeout(self.limit, turn).await {
+            match timeout(self.limit, &mut turn).await {
                 Ok(turn) => return turn.map_err(|_| Failure::NoThread),
-                Err(_) if self.is_silent() => {
-                    return Err(Failure::TimedOut(self.limit));
-                }
+                Err(_) if self.is_silent() => return Err(Failure::TimedOut(self.limit)),
                 Err(_) => {}
             }
         }
@@ -59,7 +59,7 @@ impl Flow {
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let begun = Instant::now();
-        let mut work = std::pin::pin!(work);
+        let mut work = pin!(work);
         let result = loop {
             match timeout(self.limit, &mut work).await {
                 Ok(result) => break result,
@@ -74,7 +74,8 @@ impl Flow {
         result
     }
 
-    fn came(&self) {
+    /// Something came.
+    pub(crate) fn came(&self) {
         let since = Instant::now() - self.begun;
         let since = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         self.last.fetch_max(since, Ordering::Relaxed);

@@ -51,6 +51,12 @@ const MOST_TERMS: u32 = 2;
 /// The same for what takes no time to speak of.
 const MOST_FOR_SMALL: u32 = 20;
 
+/// For so long no lease is asked for after one could not be had.
+const REST: Duration = Duration::from_mins(1);
+
+/// What is known of more records than this is forgotten.
+const MOST_WATCHED: usize = 1000;
+
 /// How often somebody asks for a lease that others take and give back in between.
 const ATTEMPTS: u32 = 4;
 
@@ -63,6 +69,8 @@ pub(crate) struct Leases {
     time_limit: Duration,
     random: Random,
     remote: Arc<RemoteCounters>,
+    /// When one last could not be asked for, renewed, watched or given back.
+    failed: Arc<Mutex<Option<Instant>>>,
     /// By name, until somebody of this process asks for the lease again.
     watched: Arc<Mutex<HashMap<String, Watched>>>,
 }
@@ -143,7 +151,7 @@ enum Watched {
     /// It was not renewed for a term. This is what it was then.
     Expired(Version),
     /// It was renewed for too long.
-    GivenUp,
+    GivenUp(Instant),
     /// It says since then that nothing will be stored.
     Useless(Version, Instant),
 }
@@ -162,6 +170,7 @@ impl Leases {
             time_limit: time_limit.min(term / 6),
             random,
             remote,
+            failed: Arc::default(),
             watched: Arc::default(),
         }
     }
@@ -189,7 +198,10 @@ impl Leases {
             let state = State::of(&found);
             let (may_take, is_dead) = match (&state, &watched) {
                 (State::Free, _) => (true, false),
-                (State::Held { .. }, Some(Watched::GivenUp)) => return Ok(Asked::Useless),
+                (State::Held { .. }, Some(Watched::GivenUp(at))) if at.elapsed() < self.term => {
+                    self.note(name, Watched::GivenUp(*at));
+                    return Ok(Asked::Useless);
+                }
                 (State::Held { .. }, Some(Watched::Expired(version))) => {
                     (*version == seen, *version == seen)
                 }
@@ -235,8 +247,34 @@ impl Leases {
     }
 
     fn watch_useless(&self, name: String, version: Version, since: Instant) {
-        let watched = Watched::Useless(version, since);
-        self.watched.lock().insert(name, watched);
+        self.note(name, Watched::Useless(version, since));
+    }
+
+    fn note(&self, name: String, known: Watched) {
+        let mut watched = self.watched.lock();
+        if watched.len() >= MOST_WATCHED {
+            watched.clear();
+        }
+        watched.insert(name, known);
+    }
+
+    /// Asks for none for a while, and says whether that is news.
+    pub(crate) fn rest(&self) -> bool {
+        self.failed.lock().replace(Instant::now()).is_none()
+    }
+
+    pub(crate) fn is_resting(&self) -> bool {
+        let failed = *self.failed.lock();
+        failed.is_some_and(|at| at.elapsed() < REST)
+    }
+
+    /// A record that is held could not be written.
+    fn not_written(&self, failure: &Failure) {
+        self.remote.failed_leases.add(1);
+        // Those who watch it take its holder for dead, and would do so with the next.
+        if failure.is_refusal() {
+            self.rest();
+        }
     }
 
     fn acquired(
@@ -286,7 +324,7 @@ impl Watch {
         loop {
             let waited = self.begun.elapsed();
             if waited >= patience {
-                leases.watched.lock().insert(self.name, Watched::GivenUp);
+                leases.note(self.name, Watched::GivenUp(Instant::now()));
                 return Err(Failure::Held(waited));
             }
             // Not longer than it takes to find that the holder is dead.
@@ -321,8 +359,7 @@ impl Watch {
             if version != self.seen {
                 (self.seen, self.since) = (version, Instant::now());
             } else if self.since.elapsed() >= leases.term {
-                let expired = Watched::Expired(version);
-                leases.watched.lock().insert(self.name, expired);
+                leases.note(self.name, Watched::Expired(version));
                 return Ok(PermitOutcome::Unknown);
             }
         }
@@ -381,6 +418,7 @@ impl Lease {
                 // There is time for some more attempts; if none succeeds, somebody takes over.
                 Err(failure) => {
                     tracing::debug!(name = self.name, %failure, "a lease was not renewed");
+                    self.leases.not_written(&failure);
                     self.leases.term / 12
                 }
             }
@@ -439,6 +477,7 @@ impl Lease {
         };
         if let Err(failure) = released {
             tracing::debug!(name = self.name, %failure, "a lease is left to expire");
+            self.leases.not_written(&failure);
         }
     }
 }

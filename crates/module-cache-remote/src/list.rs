@@ -1,6 +1,6 @@
 //! What is in a storage, for whoever copies it elsewhere: one engine after the other, in pages.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
@@ -68,9 +68,9 @@ async fn send_all(
     to: &mpsc::Sender<Result<ListedEntry, Failure>>,
 ) -> Result<(), Failure> {
     let signers = layout::signers(&shared.demands.trust);
-    // Of what two keys have signed, one is enough.
-    let mut seen = (signers.len() > 1).then(HashSet::new);
-    let in_order = shared.operator.info().capability().list_with_start_after;
+    let in_order = signers.len() == 1 && shared.operator.info().capability().list_with_start_after;
+    // What comes in no order, or from several keys, of which one is enough for an entry.
+    let mut sorted = BTreeMap::new();
     for signer in signers {
         let folder = format!("{signer}{engine}/");
         let list = async || {
@@ -81,27 +81,24 @@ async fn send_all(
             Ok(lister.await?)
         };
         let mut lister = shared.request(list).await?;
-        let mut unordered = Vec::new();
         while let Some(found) = shared.flow.within_limit(next(&mut lister)).await? {
             let Some((engine, hash)) = layout::parse_entry(found.path(), &signer) else {
                 continue;
             };
-            let is_behind = behind.is_none_or(|behind| hash.as_bytes() > behind.as_bytes());
-            if !is_behind || seen.as_mut().is_some_and(|seen| !seen.insert(hash)) {
+            if behind.is_some_and(|behind| hash.as_bytes() <= behind.as_bytes()) {
                 continue;
             }
             let entry = ListedEntry::new(engine, hash, found.metadata().content_length());
             if !in_order {
-                unordered.push(entry);
+                sorted.entry(*hash.as_bytes()).or_insert(entry);
             } else if to.send(Ok(entry)).await.is_err() {
                 return Ok(());
             }
         }
-        unordered.sort_unstable_by_key(|entry| *entry.hash.as_bytes());
-        for entry in unordered {
-            if to.send(Ok(entry)).await.is_err() {
-                return Ok(());
-            }
+    }
+    for entry in sorted.into_values() {
+        if to.send(Ok(entry)).await.is_err() {
+            return Ok(());
         }
     }
     Ok(())
@@ -120,7 +117,7 @@ pub(crate) fn key_of(
     shared.ask("look at an entry", async move |shared| {
         for signer in layout::signers(&shared.demands.trust) {
             let path = format!("{signer}{name}");
-            let look = || fetch::footer(&shared.operator, &path);
+            let look = || fetch::footer(&shared.operator, &path, &shared.flow);
             let key = shared.request(look).await?.map(|footer| *footer.key());
             if let Some(key) = key.filter(|key| key.to_string() == name) {
                 return Ok(Some(key));

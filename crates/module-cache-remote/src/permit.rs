@@ -53,7 +53,11 @@ impl Shared {
     }
 
     fn coordinates(self: &Arc<Self>) -> bool {
-        self.leases.is_some() && !self.leases_rest() && !self.read_only() && self.admit()
+        self.leases
+            .as_ref()
+            .is_some_and(|leases| !leases.is_resting())
+            && !self.read_only()
+            && self.admit()
     }
 
     /// The same without blocking; on the thread of remote storage.

@@ -113,7 +113,7 @@ impl Incoming for Pieces {
             }
             Err(failure) => {
                 let text = failure.to_string();
-                self.outcome.lock().failure = Some(failure);
+                self.outcome.lock().failure.get_or_insert(failure);
                 Err(io::Error::other(text))
             }
         }
@@ -170,7 +170,6 @@ async fn stream(
         let _ = to.send(Ok(bytes.to_vec())).await;
         return Ok(());
     }
-    let _turn = source.flow.turn().await?;
     let mut attempts = Attempts::new(&source.remote, &source.random, source.flow.limit);
     loop {
         let streamed = stream_once(source, header, &mut part, to).await;
@@ -189,10 +188,11 @@ async fn stream_once(
     to: &mpsc::Sender<Answer>,
 ) -> Result<(), Failure> {
     let Source { operator, flow, .. } = source;
+    let mut turn = Some(flow.turn().await?);
     let frames = part.frames.clone();
     let mut pieces = Cut::new(&header.seal.frames()[frames]);
     let mut chunks = flow
-        .within_limit(header.open(operator, part.bytes.clone()))
+        .within_limit(header.open(operator, flow, part.bytes.clone()))
         .await?;
     while let Some(chunk) = flow.within_limit(chunks.next()).await? {
         let mut chunk = &chunk[..];
@@ -203,9 +203,16 @@ async fn stream_once(
             };
             part.bytes.start += piece.len() as u64;
             part.frames.start = part.frames.end - pieces.frames.len() - pieces.in_next;
-            if to.send(Ok(piece)).await.is_err() {
-                return Ok(());
+            if let Err(piece) = to.try_send(Ok(piece)) {
+                // Whoever takes it is slow, and holds up nobody else.
+                turn = None;
+                if to.send(piece.into_inner()).await.is_err() {
+                    return Ok(());
+                }
             }
+        }
+        if turn.is_none() {
+            turn = Some(flow.turn().await?);
         }
     }
     Ok(())

@@ -5,21 +5,19 @@
 const ENDS: [char; 9] = [' ', '\n', '\t', '"', '\'', '<', '>', '(', ')'];
 
 /// Names of what is secret, or of what may be.
-const SECRETS: [&str; 8] = [
-    "sig",
+const SECRETS: [&str; 6] = [
     "signature",
     "token",
     "password",
     "secret",
     "credential",
     "authorization",
-    "key",
 ];
 
 /// The text without the user and the query of any URL in it, and without the value of what is called a secret.
 pub(crate) fn redact(text: &str) -> String {
     let mut redacted = String::with_capacity(text.len());
-    let mut hides_next = false;
+    let (mut hides_next, mut last_is_secret) = (false, false);
     for word in text.split_inclusive(ENDS) {
         let (word, end) = match word.char_indices().next_back() {
             Some((at, last)) if ENDS.contains(&last) => word.split_at(at),
@@ -27,11 +25,22 @@ pub(crate) fn redact(text: &str) -> String {
         };
         if hides_next && !word.is_empty() {
             redacted.push('…');
-            hides_next = false;
+            // The name of a scheme stands in front of the secret.
+            hides_next = ["bearer", "basic"].contains(&word.to_ascii_lowercase().as_str());
         } else {
             push_word(&mut redacted, word);
-            // A header: its name, a colon, and its value in quotes or behind a space.
-            hides_next |= end.trim() != "," && is_header_of_secret(word);
+            // A header, a field of JSON or an element of XML: its name, and its value behind a mark.
+            let name = word.strip_suffix(':');
+            hides_next |= name.is_some_and(|name| {
+                if name.is_empty() {
+                    last_is_secret
+                } else {
+                    is_secret(name)
+                }
+            }) || (end == ">" && !word.starts_with('/') && is_secret(word));
+        }
+        if !word.is_empty() {
+            last_is_secret = is_secret(word);
         }
         redacted.push_str(end);
     }
@@ -79,12 +88,7 @@ fn push_pairs(redacted: &mut String, word: &str) {
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    SECRETS.iter().any(|secret| name.ends_with(secret))
-}
-
-fn is_header_of_secret(word: &str) -> bool {
-    word.strip_suffix(':')
-        .is_some_and(|name| is_secret(name) && !name.eq_ignore_ascii_case("key"))
+    name == "sig" || name == "accountkey" || SECRETS.iter().any(|secret| name.contains(secret))
 }
 
 #[cfg(test)]
@@ -116,6 +120,19 @@ mod tests {
                 "x-amz-security-token: … more",
             ),
             ("AccountKey=abc== more", "AccountKey=… more"),
+            ("Authorization: Bearer abc more", "Authorization: … … more"),
+            (
+                r#"{"access_token":"abc","a":"b"}"#,
+                r#"{"access_token":"…","a":"b"}"#,
+            ),
+            (
+                "<Token-0>abc</Token-0><a>b</a>",
+                "<Token-0>…</Token-0><a>b</a>",
+            ),
+            (
+                r#""x-auth-token": "abc", "date": "b""#,
+                r#""x-auth-token": "…", "date": "b""#,
+            ),
         ] {
             assert_eq!(redact(text), expected);
         }

@@ -88,6 +88,10 @@ fn explained(error: RedisError) -> Error {
         | redis::ErrorKind::AuthenticationFailed => {
             (ErrorKind::PermissionDenied, "the server refuses it")
         }
+        // It has no room, or nobody to keep a copy.
+        _ if matches!(error.code(), Some("OOM" | "NOREPLICAS" | "MISCONF")) => {
+            (ErrorKind::PermissionDenied, "the server takes no writes")
+        }
         _ => {
             let error = Error::new(ErrorKind::Unexpected, "the server failed").set_source(error);
             return error.set_temporary();

@@ -41,9 +41,6 @@ const SLOWEST_UPLOAD: u64 = 1 << 20;
 /// For so long nothing is written to a storage that refused it: rights and credentials change.
 const REFUSAL_BACKOFF: Duration = Duration::from_mins(1);
 
-/// For so long no lease is asked for after one could not be had.
-const LEASE_BACKOFF: Duration = Duration::from_mins(1);
-
 /// How many time limits an upload is tried for, where the storage has too much to do.
 const UPLOAD_LIMITS: u32 = 6;
 
@@ -68,8 +65,6 @@ pub(crate) struct Shared {
     upload_slots: Semaphore,
     /// When the storage last refused a write.
     write_refused: Mutex<Option<Instant>>,
-    /// When a lease last could not be asked for, renewed or watched.
-    lease_failed: Mutex<Option<Instant>>,
     /// What was found bad here. It is not deleted: a proxy in between proves nothing about the storage.
     suspects: Mutex<HashSet<EntryKey>>,
     /// What went wrong since the last flush.
@@ -115,7 +110,6 @@ impl Shared {
             random,
             upload_slots: Semaphore::new(CONCURRENT_UPLOADS),
             write_refused: Mutex::default(),
-            lease_failed: Mutex::default(),
             suspects: Mutex::default(),
             upload_failure: Mutex::default(),
             warned_of_entries: AtomicBool::new(false),
@@ -185,8 +179,11 @@ impl Shared {
         };
         let entry = SealedEntry::incoming(pieces.header().seal.clone(), &pieces);
         let taken = tracing::debug_span!("fetch", %key).in_scope(|| entry.to_memory());
-        let fetched = self.fetched(key, pieces)?;
-        Ok(taken.map(|entry| fetched.then_some(entry))?)
+        // What is gone or no entry is none, whatever became of taking it.
+        if !self.fetched(key, pieces)? {
+            return Ok(None);
+        }
+        Ok(Some(taken?))
     }
 
     /// Fetches an entry and hands it to another store while it comes.
@@ -213,8 +210,10 @@ impl Shared {
             self.get(key)?
         } else {
             let taken = tracing::debug_span!("fetch", %key).in_scope(|| entry.to_memory());
-            let fetched = self.fetched(key, pieces)?;
-            taken.map(|entry| fetched.then_some(entry))?
+            if !self.fetched(key, pieces)? {
+                return Ok(None);
+            }
+            Some(taken?)
         };
         Ok(entry.map(|entry| Promotion {
             outcome,
@@ -249,7 +248,7 @@ impl Shared {
         let began = Instant::now();
         let mut refused = Found::Nothing;
         for path in layout::entries(key, &self.demands.trust) {
-            let open = || fetch::open(&self.operator, path.clone(), key, &self.demands);
+            let open = || fetch::open(&self.operator, path.clone(), key, &self.demands, &self.flow);
             match self.request(open).await? {
                 Found::Nothing => {}
                 found @ Found::Entry(_) => {
@@ -305,7 +304,8 @@ impl Shared {
         let key = *key;
         let found = self.ask("look for an entry", async move |shared| {
             for path in layout::entries(&key, &shared.demands.trust) {
-                let look = || fetch::look(&shared.operator, &path, &key, &shared.demands);
+                let look =
+                    || fetch::look(&shared.operator, &path, &key, &shared.demands, &shared.flow);
                 if shared.request(look).await? {
                     return Ok(true);
                 }
@@ -457,9 +457,17 @@ impl Shared {
         // An entry that came signed stays whose it is, in that one's place.
         let by = entry.key_id().filter(|_| trust.is_signed());
         let path = layout::entry(key, by.or(trust.key_ids().next()));
-        let look = || fetch::look(&self.operator, &path, key, &self.demands);
-        if !self.is_suspect(key) && self.request(look).await? {
-            return Ok(SaveOutcome::Skipped(SkipReason::AlreadyStored));
+        let look = || fetch::look(&self.operator, &path, key, &self.demands, &self.flow);
+        if !self.is_suspect(key) {
+            let looked = self.request(look).await;
+            if let Err(failure) = &looked
+                && self.is_outage(failure)
+            {
+                self.breaker.failed();
+            }
+            if looked? {
+                return Ok(SaveOutcome::Skipped(SkipReason::AlreadyStored));
+            }
         }
         let trust = self.demands.trust.clone();
         let compress = move || entry.to_transport(&trust, &codec::compress);
@@ -543,7 +551,8 @@ impl Shared {
         }
     }
 
-    /// A storage that refuses to be written to can still be read.
+    /// A storage that refuses to be written to can still be read, and so may be one that fails at it: that it does not work at
+    /// all shows when it is looked for the entry before.
     fn write_failed(&self, operation: &'static str, failure: &Failure) {
         if failure.is_refusal() {
             let refused = self.write_refused.lock().replace(Instant::now());
@@ -554,7 +563,7 @@ impl Shared {
                 "the remote storage is used read-only",
             );
         } else {
-            self.failed(operation, failure);
+            self.news(operation, failure, false, "");
         }
     }
 
@@ -565,33 +574,31 @@ impl Shared {
             // The next one may be given.
             return self.news(operation, failure, false, "");
         }
-        let failed = self.lease_failed.lock().replace(Instant::now());
+        let is_news = self.leases.as_ref().is_some_and(Leases::rest);
         self.news(
             operation,
             failure,
-            failed.is_none(),
+            is_news,
             "going on without leases for a while",
         );
     }
 
-    pub(crate) fn leases_rest(&self) -> bool {
-        let failed = *self.lease_failed.lock();
-        failed.is_some_and(|at| at.elapsed() < LEASE_BACKOFF)
-    }
-
     pub(crate) fn failed(&self, operation: &'static str, failure: &Failure) {
-        let is_outage = match failure {
-            // As long as something comes, it is this answer that is late.
-            Failure::TimedOut(_) => self.flow.is_silent(),
-            failure => !failure.is_local() && !failure.is_throttling(),
-        };
-        let is_news = is_outage && self.breaker.failed();
+        let is_news = self.is_outage(failure) && self.breaker.failed();
         self.news(
             operation,
             failure,
             is_news,
             "going on without the remote storage",
         );
+    }
+
+    fn is_outage(&self, failure: &Failure) -> bool {
+        match failure {
+            // As long as something comes, it is this answer that is late.
+            Failure::TimedOut(_) => self.flow.is_silent(),
+            failure => !failure.is_local() && !failure.is_throttling(),
+        }
     }
 
     /// Counts a failure, and tells of it once for each time that something follows from it.

@@ -274,6 +274,7 @@ fn scenarios(hosts: usize) -> Vec<Scenario> {
         Scenario {
             name: "Redis, 10 Gb/s".into(),
             storage: redis(),
+            hosts: hosts / 10,
             ..cold.clone()
         },
         Scenario {

@@ -268,6 +268,35 @@ fn what_is_listed_is_what_was_stored_and_can_be_fetched() {
 }
 
 #[test]
+fn of_two_keys_a_list_has_each_entry_once_and_goes_on_where_it_stopped() {
+    let operator = Operator::new(services::Memory::default()).unwrap();
+    let both = || Trust::shared(key_of(2)).accepting(key_of(1));
+    let cache = RemoteCache::new(operator.clone(), both());
+    let scenes: Vec<_> = (0..12).map(|n| Scene::new(n, 100)).collect();
+    for (n, scene) in scenes.iter().enumerate() {
+        scene.store(&RemoteCache::new(
+            operator.clone(),
+            Trust::shared(key_of(1 + (n % 2) as u8)),
+        ));
+    }
+    scenes[0].store(&RemoteCache::new(operator, Trust::shared(key_of(2))));
+    let engine = scenes[0].key().engine().to_string();
+    let (mut seen, mut behind) = (Vec::new(), None);
+    loop {
+        let page = cache.list(&engine, behind).unwrap().take(5);
+        let page: Vec<_> = page.map(|entry| entry.unwrap().hash).collect();
+        let Some(last) = page.last() else {
+            break;
+        };
+        behind = Some(*last);
+        seen.extend(page);
+    }
+    let mut expected: Vec<_> = scenes.iter().map(|scene| scene.hash).collect();
+    expected.sort_unstable_by_key(|hash| *hash.as_bytes());
+    assert_eq!(seen, expected);
+}
+
+#[test]
 fn an_entry_put_and_waited_for_says_what_came_of_it() {
     let (from, to) = (Place::new(1000), Place::new(1000));
     let entry = from.cache.try_get(&from.scene.key()).unwrap().unwrap();

@@ -77,6 +77,91 @@ fn an_entry_that_takes_longer_than_the_limit_is_loaded_and_stored() {
 }
 
 #[test]
+fn one_request_at_a_time_is_slow_and_enough() {
+    let [(proxy, is_redis, prefix), _] = proxies();
+    let scene = Scene::new(1, 40_000_000);
+    scene.store(&through(&proxy, is_redis, &prefix).build());
+    proxy.set(Some(Fault::Paced(8_000_000)));
+    let one = through(&proxy, is_redis, &prefix)
+        .concurrency(1)
+        .time_limit(LIMIT)
+        .build();
+    assert!(scene.loads(&one));
+}
+
+#[test]
+fn a_storage_that_takes_no_writes_is_read() {
+    for (answer, is_redis) in [
+        (
+            &b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"[..],
+            true,
+        ),
+        (b"-NOREPLICAS Not enough good replicas to write.\r\n", true),
+        (b"-ERR Protocol error: invalid bulk length\r\n", true),
+        (
+            b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            false,
+        ),
+    ] {
+        let [s3, redis] = proxies();
+        let (proxy, _, prefix) = if is_redis { redis } else { s3 };
+        let cache = through(&proxy, is_redis, &prefix).time_limit(LIMIT).build();
+        let (old, new) = (Scene::new(1, 1000), Scene::new(2, 1000));
+        old.store(&cache);
+        proxy.set(Some(Fault::Refused("remote", answer)));
+        let saved = cache.save(new.hash, &new.engine, &new.module());
+        assert!(saved.unwrap().is_stored(), "it was queued");
+        assert!(cache.sync().is_err());
+        assert!(old.loads(&cache), "reads were shut off");
+        assert_eq!(cache.remote_stats().outages, 0);
+    }
+}
+
+#[test]
+fn an_entry_that_is_removed_while_it_comes_is_a_miss() {
+    for (proxy, is_redis, prefix) in proxies() {
+        let cache = through(&proxy, is_redis, &prefix).build();
+        let scene = Scene::new(1, 20_000_000);
+        scene.store(&cache);
+        let direct = if is_redis {
+            let uri = format!("redis://{}/0/{prefix}", servers::redis_address());
+            RemoteCache::from_uri(&uri, Trust::shared(key_of(1)))
+                .unwrap()
+                .build()
+        } else {
+            builder(&operators::s3_at(servers::s3_address(), &prefix)).build()
+        };
+        proxy.set(Some(Fault::Paced(20_000_000)));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(200));
+                assert!(direct.delete(&scene.key()).unwrap());
+            });
+            assert!(
+                cache.try_get(&scene.key()).unwrap().is_none(),
+                "redis: {is_redis}"
+            );
+        });
+        assert_eq!(cache.remote_stats().outages, 0);
+    }
+}
+
+#[test]
+fn options_without_measure_are_as_good_as_large_ones() {
+    let operator = operators::s3_at(servers::s3_address(), &servers::prefix());
+    let cache = builder(&operator)
+        .time_limit(Duration::MAX)
+        .lease_term(Duration::MAX)
+        .concurrency(usize::MAX)
+        .build();
+    let scene = Scene::new(1, 1000);
+    let permit = cache.permit(&scene.key()).unwrap();
+    assert!(matches!(permit, CompilePermit::Exclusive(_)));
+    scene.store(&cache);
+    assert!(scene.loads(&cache));
+}
+
+#[test]
 fn a_storage_that_gives_no_leases_is_read_and_written() {
     const SLOW_DOWN: &[u8] =
         b"HTTP/1.1 503 Slow Down\r\nContent-Length: 86\r\nConnection: close\r\n\r\n\

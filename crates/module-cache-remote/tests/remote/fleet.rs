@@ -21,7 +21,7 @@ use module_cache_testkit::{TestEngine, wasm};
 const HOSTS: usize = 6;
 const MANY_HOSTS: usize = 24;
 const MANY_MODULES: u64 = 40;
-const TERM: Duration = Duration::from_secs(3);
+const TERM: Duration = Duration::from_secs(6);
 
 /// What a child is told: its role, the storage, and a folder where all meet.
 const ROLE: &str = "MODULE_CACHE_TEST_ROLE";
