@@ -273,10 +273,10 @@ fn of_two_keys_a_list_has_each_entry_once_and_goes_on_where_it_stopped() {
     let both = || Trust::shared(key_of(2)).accepting(key_of(1));
     let cache = RemoteCache::new(operator.clone(), both());
     let scenes: Vec<_> = (0..12).map(|n| Scene::new(n, 100)).collect();
-    for (n, scene) in scenes.iter().enumerate() {
+    for (n, scene) in (0_u8..).zip(&scenes) {
         scene.store(&RemoteCache::new(
             operator.clone(),
-            Trust::shared(key_of(1 + (n % 2) as u8)),
+            Trust::shared(key_of(1 + n % 2)),
         ));
     }
     scenes[0].store(&RemoteCache::new(operator, Trust::shared(key_of(2))));

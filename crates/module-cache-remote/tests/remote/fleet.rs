@@ -19,7 +19,7 @@ use module_cache_remote::{RemoteCache, RemoteCacheBuilder};
 use module_cache_testkit::{TestEngine, wasm};
 
 const HOSTS: usize = 6;
-const MANY_HOSTS: usize = 24;
+const MANY_HOSTS: u64 = 24;
 const MANY_MODULES: u64 = 40;
 const TERM: Duration = Duration::from_secs(6);
 
@@ -76,7 +76,7 @@ fn twenty_four_hosts_behind_a_slow_network_that_fails_compile_forty_modules_once
         let hosts: Vec<_> = (0..MANY_HOSTS)
             .map(|_| meeting.start("load-many"))
             .collect();
-        meeting.begin(MANY_HOSTS);
+        meeting.begin(hosts.len());
         // Connections break for a moment, while all work.
         for _ in 0..5 {
             thread::sleep(Duration::from_millis(500));
@@ -84,14 +84,14 @@ fn twenty_four_hosts_behind_a_slow_network_that_fails_compile_forty_modules_once
             thread::sleep(Duration::from_millis(20));
             proxy.set(Some(Fault::Paced(100_000_000)));
         }
-        let compiled: usize = meeting
+        let compiled: u64 = meeting
             .notes(hosts)
             .iter()
-            .map(|note| note.parse::<usize>().unwrap())
+            .map(|note| note.parse::<u64>().unwrap())
             .sum();
-        let without = MANY_HOSTS * MANY_MODULES as usize;
+        let without = MANY_HOSTS * MANY_MODULES;
         assert!(
-            compiled >= MANY_MODULES as usize && compiled < without / 4,
+            compiled >= MANY_MODULES && compiled < without / 4,
             "{compiled} of {without}"
         );
     }
