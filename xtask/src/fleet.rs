@@ -27,7 +27,7 @@ pub(crate) struct Options {
 
 /// How many small fleets are made.
 const QUICK: u32 = 500;
-const THOROUGH: u32 = 20_000;
+const THOROUGH: u32 = 5000;
 
 /// How large the large one is.
 const HOSTS: u32 = 10_000;

@@ -1,16 +1,26 @@
 //! What is on its way to the storage: how much of it there may be, and waiting for it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
+use std::sync::Arc;
 
 use module_cache_core::EntryKey;
-use tokio::sync::watch;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// The uploads that wait or run, and the leases that are being given back.
 #[derive(Debug)]
 pub(crate) struct Uploads {
     max_count: usize,
     max_bytes: u64,
-    state: watch::Sender<State>,
+    state: Arc<Watched>,
+}
+
+/// What is on its way, and a call to those who wait for a change of it, in the order in which they came.
+#[derive(Debug, Default)]
+struct Watched {
+    state: Mutex<State>,
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -43,38 +53,34 @@ impl Uploads {
         Self {
             max_count,
             max_bytes,
-            state: watch::Sender::new(State::default()),
+            state: Arc::default(),
         }
     }
 
     /// Takes a place in the queue. One upload is always allowed, however large.
     pub(crate) fn admit(&self, key: &EntryKey, bytes: u64) -> Admitted {
-        let mut admitted = Admitted::Full;
-        self.state.send_if_modified(|state| {
+        self.state.change(|state| {
             if state.pending.values().any(|pending| pending.key == *key) {
-                admitted = Admitted::Already;
-                return false;
+                return Admitted::Already;
             }
             if !state.has_room(self.max_count, self.max_bytes, bytes) {
-                return false;
+                return Admitted::Full;
             }
             let number = state.next_ticket;
             state.next_ticket += 1;
             state.pending.insert(number, Pending { key: *key, bytes });
-            admitted = Admitted::Yes(Ticket {
-                state: self.state.clone(),
+            Admitted::Yes(Ticket {
+                state: Arc::clone(&self.state),
                 of: Of::Upload(number),
-            });
-            true
-        });
-        admitted
+            })
+        })
     }
 
     /// Announces that a lease will be given back.
     pub(crate) fn admit_release(&self) -> Ticket {
-        self.state.send_modify(|state| state.releases += 1);
+        self.state.change(|state| state.releases += 1);
         Ticket {
-            state: self.state.clone(),
+            state: Arc::clone(&self.state),
             of: Of::Release,
         }
     }
@@ -88,14 +94,14 @@ impl Uploads {
 
     /// Remembers from now on whether this entry is stored, until that is asked for.
     pub(crate) fn expect(&self, key: EntryKey) {
-        self.state.send_modify(|state| {
+        self.state.change(|state| {
             state.expected.insert(key, false);
         });
     }
 
     /// The entry is in the storage.
     pub(crate) fn stored(&self, key: &EntryKey) {
-        self.state.send_modify(|state| {
+        self.state.change(|state| {
             if let Some(stored) = state.expected.get_mut(key) {
                 *stored = true;
             }
@@ -104,9 +110,7 @@ impl Uploads {
 
     /// Whether the entry, which was expected, has been stored.
     pub(crate) fn has_stored(&self, key: &EntryKey) -> bool {
-        let mut stored = None;
-        self.state
-            .send_modify(|state| stored = state.expected.remove(key));
+        let stored = self.state.change(|state| state.expected.remove(key));
         stored.unwrap_or(false)
     }
 
@@ -118,7 +122,7 @@ impl Uploads {
 
     /// Waits for everything that was on its way when this was called.
     pub(crate) async fn drained(&self) {
-        let next = self.state.borrow().next_ticket;
+        let next = self.state.state.lock().next_ticket;
         self.wait_for(|state| state.pending.range(..next).next().is_none())
             .await;
     }
@@ -130,13 +134,28 @@ impl Uploads {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        let state = self.state.borrow();
+        let state = self.state.state.lock();
         state.pending.is_empty() && state.releases == 0
     }
 
-    async fn wait_for(&self, done: impl FnMut(&State) -> bool) {
-        // It fails when the sender is gone, which is ours.
-        let _ = self.state.subscribe().wait_for(done).await;
+    async fn wait_for(&self, mut done: impl FnMut(&State) -> bool) {
+        loop {
+            let mut changed = pin!(self.state.changed.notified());
+            // Before the look, or a change behind it would go by.
+            changed.as_mut().enable();
+            if done(&self.state.state.lock()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Watched {
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let changed = change(&mut self.state.lock());
+        self.changed.notify_waiters();
+        changed
     }
 }
 
@@ -151,7 +170,7 @@ impl State {
 /// A place among what is on its way, left when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    state: watch::Sender<State>,
+    state: Arc<Watched>,
     of: Of,
 }
 
@@ -163,7 +182,7 @@ enum Of {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.state.send_modify(|state| match self.of {
+        self.state.change(|state| match self.of {
             Of::Upload(number) => drop(state.pending.remove(&number)),
             Of::Release => state.releases -= 1,
         });

@@ -365,7 +365,7 @@ fn broken(seed: u64) -> Option<String> {
         let most = if is_throttled(model) {
             loaded.compile * 7 + BOUND * 3
         } else {
-            loaded.compile * 3 + BOUND
+            loaded.compile * 4 + BOUND
         };
         if loaded.took > most {
             return Some(format!("{scenario:#?}\n{loaded:?} took more than {most:?}"));
