@@ -63,9 +63,8 @@ pub async fn find_or_compile<S: Steps>(steps: &S) -> Result<Course<S::Module, S:
                     drop(slot);
                     let outcome = steps.outlast(wait).await;
                     waits += 1;
-                    let stored =
-                        !matches!(outcome, PermitOutcome::NotStored | PermitOutcome::Failed);
-                    alone = !stored || waits == MOST_WAITS;
+                    alone = waits == MOST_WAITS
+                        || matches!(outcome, PermitOutcome::NotStored | PermitOutcome::Failed);
                     match steps.look_up().await {
                         Some(module) => return Ok(Course::Found(module)),
                         None => continue,
@@ -77,10 +76,6 @@ pub async fn find_or_compile<S: Steps>(steps: &S) -> Result<Course<S::Module, S:
         if permit.is_some()
             && let Some(module) = steps.look_up().await
         {
-            if let Some(permit) = permit {
-                // Who waits looks there, too.
-                steps.release(permit, PermitOutcome::Unknown);
-            }
             return Ok(Course::Found(module));
         }
         return match steps.compile().await {

@@ -34,26 +34,38 @@ impl<'a> Attempts<'a> {
         }
     }
 
+    /// Does the work until it succeeds, or is not to be tried again.
+    pub(crate) async fn at<T, R>(mut self, work: impl Fn() -> R) -> Result<T, Failure>
+    where
+        R: Future<Output = Result<T, Failure>>,
+    {
+        loop {
+            let answer = work().await;
+            match &answer {
+                Err(failure) if self.another_after(failure).await => {}
+                _ => return answer,
+            }
+        }
+    }
+
     /// Waits before another attempt after this failure, if there is to be one.
     pub(crate) async fn another_after(&mut self, failure: &Failure) -> bool {
         let pause = if failure.is_throttling() {
             self.remote.throttled.add(1);
+            let pause = self.throttle_pause;
             self.throttle_pause *= 2;
-            self.throttle_pause / 2
+            if Instant::now() + pause > self.until {
+                return false;
+            }
+            pause
         } else if failure.is_temporary() && self.failures < MOST_FAILURES {
             self.failures += 1;
+            self.remote.retries.add(1);
+            tracing::debug!(%failure, "the remote storage is asked again");
             FAILURE_PAUSE * (1 << (2 * self.failures))
         } else {
             return false;
         };
-        if failure.is_throttling() {
-            if Instant::now() + pause > self.until {
-                return false;
-            }
-        } else {
-            self.remote.retries.add(1);
-            tracing::debug!(%failure, "the remote storage is asked again");
-        }
         sleep(self.random.jittered(pause)).await;
         true
     }

@@ -7,6 +7,8 @@ use module_cache_core::{CacheError, SkipReason};
 use opendal::ErrorKind;
 
 use crate::redact::redact;
+#[cfg(feature = "redis")]
+use crate::redis_connection::refusal;
 
 /// An operation on the storage did not work out.
 #[derive(Debug, thiserror::Error)]
@@ -54,14 +56,7 @@ impl From<opendal::Error> for StorageError {
 #[cfg(feature = "redis")]
 impl From<redis::RedisError> for StorageError {
     fn from(error: redis::RedisError) -> Self {
-        use redis::{ErrorKind as Redis, ServerErrorKind as Server};
-
-        let kind = match error.kind() {
-            Redis::Server(Server::NoPerm | Server::ReadOnly) | Redis::AuthenticationFailed => {
-                ErrorKind::PermissionDenied
-            }
-            _ => ErrorKind::Unexpected,
-        };
+        let kind = refusal(&error).map_or(ErrorKind::Unexpected, |(kind, _)| kind);
         Self {
             kind,
             has_cause: true,

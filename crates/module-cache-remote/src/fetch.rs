@@ -197,7 +197,10 @@ async fn read_tail(
             Ok(metadata) => {
                 let total = metadata.content_length();
                 let etag = metadata.etag().map(str::to_owned);
-                let bytes = collect(stream, len.min(total), etag.is_some(), flow).await?;
+                let mut chunks = Chunks::new(flow, len.min(total));
+                chunks.stream = Some(stream);
+                chunks.is_conditional = etag.is_some();
+                let bytes = chunks.all().await?;
                 return Ok(Tail { bytes, total, etag });
             }
             // There is nothing of which to send the end.
@@ -238,12 +241,8 @@ async fn read_range(
     etag: Option<&str>,
     flow: &Flow,
 ) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::with_capacity(usize::try_from(range.end - range.start).unwrap_or(0));
-    let mut chunks = open_range(operator, path, range, etag, flow).await?;
-    while let Some(chunk) = chunks.next().await? {
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
+    let chunks = open_range(operator, path, range, etag, flow).await?;
+    chunks.all().await
 }
 
 async fn open_range<'a>(
@@ -253,15 +252,7 @@ async fn open_range<'a>(
     etag: Option<&str>,
     flow: &'a Flow,
 ) -> Result<Chunks<'a>, Failure> {
-    let mut chunks = Chunks {
-        flow,
-        stream: None,
-        come: Buffer::new(),
-        asked: range.end - range.start,
-        sent: 0,
-        is_conditional: false,
-        last: None,
-    };
+    let mut chunks = Chunks::new(flow, range.end - range.start);
     if chunks.asked == 0 {
         return Ok(chunks);
     }
@@ -293,7 +284,29 @@ pub(crate) struct Chunks<'a> {
     last: Option<Bytes>,
 }
 
-impl Chunks<'_> {
+impl<'a> Chunks<'a> {
+    /// None yet of so many bytes.
+    fn new(flow: &'a Flow, asked: u64) -> Self {
+        Self {
+            flow,
+            stream: None,
+            come: Buffer::new(),
+            asked,
+            sent: 0,
+            is_conditional: false,
+            last: None,
+        }
+    }
+
+    /// All of them.
+    async fn all(mut self) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::with_capacity(usize::try_from(self.asked).unwrap_or(0));
+        while let Some(chunk) = self.next().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
     /// The next bytes; `None` behind the last. What is more than was asked for is not read.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
@@ -334,27 +347,4 @@ impl Chunks<'_> {
             failure
         }
     }
-}
-
-/// All of a stream, if it has `len` bytes. One that goes on is not read any further.
-async fn collect(
-    stream: opendal::BufferStream,
-    len: u64,
-    is_conditional: bool,
-    flow: &Flow,
-) -> Result<Vec<u8>, Failure> {
-    let mut chunks = Chunks {
-        flow,
-        stream: Some(stream),
-        come: Buffer::new(),
-        asked: len,
-        sent: 0,
-        is_conditional,
-        last: None,
-    };
-    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
-    while let Some(chunk) = chunks.next().await? {
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
 }

@@ -196,58 +196,48 @@ impl Leases {
                 return Ok(self.acquired(name, owner, seen, begun, false));
             }
             let state = State::of(&found);
-            let (may_take, is_dead) = match (&state, &watched) {
-                (State::Free, _) => (true, false),
+            match (state, &watched) {
+                (State::Free, _) => {}
+                (State::Held { .. }, Some(Watched::Expired(version))) if *version == seen => {}
                 (State::Held { .. }, Some(Watched::GivenUp(at))) if at.elapsed() < self.term => {
                     self.note(name, Watched::GivenUp(*at));
                     return Ok(Asked::Useless);
                 }
-                (State::Held { .. }, Some(Watched::Expired(version))) => {
-                    (*version == seen, *version == seen)
+                (State::Held { renewals }, _) => {
+                    return Ok(Asked::Held(self.watch(name, seen, renewals)));
                 }
-                (State::Held { .. }, _) => (false, false),
-                (State::NotStored | State::Failed, Some(Watched::Useless(version, since)))
-                    if *version == seen =>
-                {
+                (State::NotStored | State::Failed, known) => {
+                    let since = match known {
+                        Some(Watched::Useless(version, since)) if *version == seen => *since,
+                        _ => begun,
+                    };
                     if since.elapsed() < self.term {
-                        self.watch_useless(name, seen, *since);
+                        self.note(name, Watched::Useless(seen, since));
                         return Ok(Asked::Useless);
                     }
-                    (true, false)
                 }
-                (State::NotStored | State::Failed, _) => {
-                    self.watch_useless(name, seen, begun);
-                    return Ok(Asked::Useless);
-                }
-            };
-            if may_take {
-                let begun = Instant::now();
-                let replaced = || self.records.replace(&name, &seen, &body);
-                if let Some(version) = self.limited(replaced).await? {
-                    return Ok(self.acquired(name, owner, version, begun, is_dead));
-                }
-                // Somebody was faster, or this is the answer to a repeated request.
-                continue;
             }
-            let renewals = match state {
-                State::Held { renewals } => renewals,
-                _ => 0,
-            };
-            let now = Instant::now();
-            return Ok(Asked::Held(Watch {
-                leases: self.clone(),
-                name,
-                seen,
-                since: now,
-                begun: now,
-                age: (self.term / 3).saturating_mul(u32::try_from(renewals).unwrap_or(u32::MAX)),
-            }));
+            let begun = Instant::now();
+            let replaced = || self.records.replace(&name, &seen, &body);
+            if let Some(version) = self.limited(replaced).await? {
+                let is_dead = matches!(state, State::Held { .. });
+                return Ok(self.acquired(name, owner, version, begun, is_dead));
+            }
+            // Somebody was faster, or this is the answer to a repeated request.
         }
         Ok(Asked::Useless)
     }
 
-    fn watch_useless(&self, name: String, version: Version, since: Instant) {
-        self.note(name, Watched::Useless(version, since));
+    fn watch(&self, name: String, seen: Version, renewals: u64) -> Watch {
+        let now = Instant::now();
+        Watch {
+            leases: self.clone(),
+            name,
+            seen,
+            since: now,
+            begun: now,
+            age: (self.term / 3).saturating_mul(u32::try_from(renewals).unwrap_or(u32::MAX)),
+        }
     }
 
     fn note(&self, name: String, known: Watched) {
@@ -301,14 +291,9 @@ impl Leases {
     where
         R: Future<Output = Result<T, Failure>>,
     {
-        let mut attempts = Attempts::new(&self.remote, &self.random, self.term / 2);
-        loop {
-            let answer = in_time(self.time_limit, request()).await;
-            match &answer {
-                Err(failure) if attempts.another_after(failure).await => {}
-                _ => return answer,
-            }
-        }
+        Attempts::new(&self.remote, &self.random, self.term / 2)
+            .at(|| in_time(self.time_limit, request()))
+            .await
     }
 }
 
@@ -351,7 +336,7 @@ impl Watch {
             match State::of(&found) {
                 State::Free => return Ok(PermitOutcome::Unknown),
                 useless @ (State::NotStored | State::Failed) => {
-                    leases.watch_useless(self.name, version, Instant::now());
+                    leases.note(self.name, Watched::Useless(version, Instant::now()));
                     return Ok(useless.outcome());
                 }
                 State::Held { .. } => {}

@@ -52,7 +52,8 @@ impl Shared {
         }
     }
 
-    fn coordinates(self: &Arc<Self>) -> bool {
+    /// Whether a lease is worth asking for.
+    pub(crate) fn coordinates(self: &Arc<Self>) -> bool {
         self.leases
             .as_ref()
             .is_some_and(|leases| !leases.is_resting())
@@ -60,9 +61,9 @@ impl Shared {
             && self.admit()
     }
 
-    /// The same without blocking; on the thread of remote storage.
+    /// Asks without blocking, on the thread of remote storage, where this [coordinates](Self::coordinates).
     pub(crate) async fn ask_for_permit(self: &Arc<Self>, key: EntryKey) -> Permit {
-        let Some(leases) = self.leases.as_ref().filter(|_| self.coordinates()) else {
+        let Some(leases) = &self.leases else {
             return Permit::Uncoordinated;
         };
         let local = match self.local_locks.try_lock(&key) {

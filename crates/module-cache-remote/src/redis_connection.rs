@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError, RedisResult};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult,
+    ServerErrorKind,
+};
 
 #[derive(Clone)]
 pub(crate) struct RedisConnection(Arc<Shared>);
@@ -62,6 +65,25 @@ impl RedisConnection {
 /// Whether nothing more comes on this connection.
 fn is_closed(error: &RedisError) -> bool {
     error.is_unrecoverable_error() || error.is_io_error()
+}
+
+/// What a server will not do, and why: asked again, it would answer the same.
+pub(crate) fn refusal(error: &RedisError) -> Option<(opendal::ErrorKind, &'static str)> {
+    use opendal::ErrorKind::{ConfigInvalid, PermissionDenied};
+
+    match error.kind() {
+        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => Some((
+            ConfigInvalid,
+            "the server is a part of a Redis Cluster; name a server or a proxy that has all keys",
+        )),
+        ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ReadOnly)
+        | ErrorKind::AuthenticationFailed => Some((PermissionDenied, "the server refuses it")),
+        // It has no room, or nobody to keep a copy.
+        _ if matches!(error.code(), Some("OOM" | "NOREPLICAS" | "MISCONF")) => {
+            Some((PermissionDenied, "the server takes no writes"))
+        }
+        _ => None,
+    }
 }
 
 /// A question that was not answered when this is dropped with its connection in it.

@@ -14,9 +14,9 @@ use opendal::{
     Buffer, BytesRange, Capability, Error, ErrorKind, Metadata, MetadataBuilder, OperationContext,
     Operator, Result,
 };
-use redis::{Client, Cmd, FromRedisValue, RedisError, ServerErrorKind};
+use redis::{Client, Cmd, FromRedisValue, RedisError};
 
-use crate::redis_connection::RedisConnection;
+use crate::redis_connection::{RedisConnection, refusal};
 
 /// How much is asked for at a time: all that is under way on the one connection has to come within the time limit.
 const PIECE: usize = 128 << 10;
@@ -79,25 +79,12 @@ fn metadata(len: usize) -> Metadata {
 }
 
 fn explained(error: RedisError) -> Error {
-    let (kind, text) = match error.kind() {
-        redis::ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => (
-            ErrorKind::ConfigInvalid,
-            "the server is a part of a Redis Cluster; name a server or a proxy that has all keys",
-        ),
-        redis::ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ReadOnly)
-        | redis::ErrorKind::AuthenticationFailed => {
-            (ErrorKind::PermissionDenied, "the server refuses it")
-        }
-        // It has no room, or nobody to keep a copy.
-        _ if matches!(error.code(), Some("OOM" | "NOREPLICAS" | "MISCONF")) => {
-            (ErrorKind::PermissionDenied, "the server takes no writes")
-        }
-        _ => {
-            let error = Error::new(ErrorKind::Unexpected, "the server failed").set_source(error);
-            return error.set_temporary();
-        }
-    };
-    Error::new(kind, text).set_source(error)
+    match refusal(&error) {
+        Some((kind, text)) => Error::new(kind, text).set_source(error),
+        None => Error::new(ErrorKind::Unexpected, "the server failed")
+            .set_source(error)
+            .set_temporary(),
+    }
 }
 
 fn unsupported<T>() -> Result<T> {

@@ -123,9 +123,8 @@ impl Shared {
             Admission::Closed => return true,
             Admission::Open => {}
             Admission::HalfOpen => {
-                let shared = Arc::clone(self);
                 // Dropped without an answer, by a panic or with the thread, it was in vain.
-                let probe = Probe(shared);
+                let probe = Probe(Arc::clone(self));
                 let _ = io_thread::spawn(async move { probe.run().await });
             }
         }
@@ -154,19 +153,10 @@ impl Shared {
     where
         W: Future<Output = Result<T, Failure>>,
     {
-        let mut attempts = self.attempts();
-        loop {
-            let answer = self.flow.within_limit(work()).await;
-            match &answer {
-                Err(failure) if attempts.another_after(failure).await => {}
-                _ => return answer,
-            }
-        }
-    }
-
-    /// For as long as a time limit, where the storage has too much to do: then compiling is the better bet.
-    fn attempts(&self) -> Attempts<'_> {
+        // For as long as a time limit, where the storage has too much to do: then compiling is the better bet.
         Attempts::new(&self.remote, &self.random, self.time_limit)
+            .at(|| self.flow.within_limit(work()))
+            .await
     }
 
     /// Fetches an entry into memory: each of its frames is verified, and only then decompressed.
@@ -233,16 +223,6 @@ impl Shared {
         Ok(header.map(|header| Pieces::new(self.source(), *header)))
     }
 
-    /// What pieces of entries come from.
-    pub(crate) fn source(&self) -> Source {
-        Source {
-            operator: self.operator.clone(),
-            flow: Arc::clone(&self.flow),
-            remote: Arc::clone(&self.remote),
-            random: self.random.clone(),
-        }
-    }
-
     /// The same without blocking; on the thread of remote storage.
     pub(crate) async fn open(&self, key: &EntryKey) -> Result<Found, Failure> {
         let began = Instant::now();
@@ -263,6 +243,16 @@ impl Shared {
         }
         self.remote.answered(began.elapsed());
         Ok(refused)
+    }
+
+    /// What pieces of entries come from.
+    pub(crate) fn source(&self) -> Source {
+        Source {
+            operator: self.operator.clone(),
+            flow: Arc::clone(&self.flow),
+            remote: Arc::clone(&self.remote),
+            random: self.random.clone(),
+        }
     }
 
     /// Learns from what was found.
@@ -405,17 +395,11 @@ impl Shared {
 
     async fn upload(self: Arc<Self>, entry: SealedEntry<'static>, ticket: Ticket) {
         let key = *entry.key();
-        let failure = match self.store(entry).await {
-            Ok(SaveOutcome::Stored { bytes }) => {
-                tracing::debug!(%key, bytes, "uploaded");
-                None
-            }
-            Ok(SaveOutcome::Skipped(SkipReason::AlreadyStored)) => None,
-            Ok(SaveOutcome::Skipped(reason)) => Some(Failure::Skipped(reason)),
-            Err(failure) => Some(failure),
-        };
-        if failure.is_some() {
-            *self.upload_failure.lock() = failure;
+        match self.store(entry).await {
+            Ok(SaveOutcome::Stored { bytes }) => tracing::debug!(%key, bytes, "uploaded"),
+            // It is noted why.
+            Ok(SaveOutcome::Skipped(_)) => {}
+            Err(failure) => *self.upload_failure.lock() = Some(failure),
         }
         drop(ticket);
     }
@@ -430,7 +414,31 @@ impl Shared {
                 .unwrap_or(SkipReason::Unreachable);
             return Ok(self.skipped(&key, reason));
         }
-        let stored = self.store_if_missing(&key, entry).await;
+        let trust = &self.demands.trust;
+        // An entry that came signed stays whose it is, in that one's place.
+        let by = entry.key_id().filter(|_| trust.is_signed());
+        let path = layout::entry(&key, by.or(trust.key_ids().next()));
+        let look = || fetch::look(&self.operator, &path, &key, &self.demands, &self.flow);
+        let looked = if self.is_suspect(&key) {
+            Ok(false)
+        } else {
+            self.request(look).await
+        };
+        let stored = match looked {
+            Ok(true) => Ok(SaveOutcome::Skipped(SkipReason::AlreadyStored)),
+            Ok(false) => {
+                let stored = self.store_at(&path, &key, entry).await;
+                stored.inspect_err(|failure| self.write_failed("upload an entry", failure))
+            }
+            Err(failure) if failure.is_refusal() => {
+                self.write_failed("upload an entry", &failure);
+                Err(failure)
+            }
+            Err(failure) => {
+                self.failed("upload an entry", &failure);
+                Err(failure)
+            }
+        };
         match &stored {
             Ok(outcome) => {
                 self.breaker.worked();
@@ -440,35 +448,17 @@ impl Shared {
                     self.uploads.stored(&key);
                 }
             }
-            Err(failure) => {
-                self.remote.failed_uploads.add(1);
-                self.write_failed("upload an entry", failure);
-            }
+            Err(_) => drop(self.remote.failed_uploads.add(1)),
         }
         stored
     }
 
-    async fn store_if_missing(
+    async fn store_at(
         &self,
+        path: &str,
         key: &EntryKey,
         entry: SealedEntry<'static>,
     ) -> Result<SaveOutcome, Failure> {
-        let trust = &self.demands.trust;
-        // An entry that came signed stays whose it is, in that one's place.
-        let by = entry.key_id().filter(|_| trust.is_signed());
-        let path = layout::entry(key, by.or(trust.key_ids().next()));
-        let look = || fetch::look(&self.operator, &path, key, &self.demands, &self.flow);
-        if !self.is_suspect(key) {
-            let looked = self.request(look).await;
-            if let Err(failure) = &looked
-                && self.is_outage(failure)
-            {
-                self.breaker.failed();
-            }
-            if looked? {
-                return Ok(SaveOutcome::Skipped(SkipReason::AlreadyStored));
-            }
-        }
         let trust = self.demands.trust.clone();
         let compress = move || entry.to_transport(&trust, &codec::compress);
         let bytes = io_thread::compute(compress).await??;
@@ -477,7 +467,7 @@ impl Shared {
             return Ok(self.skipped(key, SkipReason::TooLarge));
         }
         let limit = self.time_limit * UPLOAD_LIMITS + Duration::from_secs(len / SLOWEST_UPLOAD);
-        io_thread::in_time(limit, self.write(&path, bytes.into())).await?;
+        io_thread::in_time(limit, self.write(path, bytes.into())).await?;
         self.suspects.lock().remove(key);
         self.counters.saved(len);
         self.remote.bytes_uploaded.add(len);
@@ -487,14 +477,9 @@ impl Shared {
     async fn write(&self, path: &str, bytes: opendal::Buffer) -> Result<(), Failure> {
         // Nobody waits for it.
         let limit = self.time_limit * UPLOAD_LIMITS;
-        let mut attempts = Attempts::new(&self.remote, &self.random, limit);
-        loop {
-            let written = self.operator.write(path, bytes.clone()).await;
-            match written.map_err(Failure::from) {
-                Err(failure) if attempts.another_after(&failure).await => {}
-                written => return written.map(drop),
-            }
-        }
+        Attempts::new(&self.remote, &self.random, limit)
+            .at(async || Ok(self.operator.write(path, bytes.clone()).await.map(drop)?))
+            .await
     }
 
     fn reason_to_skip(self: &Arc<Self>, entry: &SealedEntry<'_>) -> Option<SkipReason> {
@@ -556,41 +541,26 @@ impl Shared {
     fn write_failed(&self, operation: &'static str, failure: &Failure) {
         if failure.is_refusal() {
             let refused = self.write_refused.lock().replace(Instant::now());
-            self.news(
-                operation,
-                failure,
-                refused.is_none(),
-                "the remote storage is used read-only",
-            );
+            let follows = "the remote storage is used read-only";
+            self.count(operation, failure, refused.is_none().then_some(follows));
         } else {
-            self.news(operation, failure, false, "");
+            self.count(operation, failure, None);
         }
     }
 
     /// Leases save work, and a storage that does not give them can still be read and written to.
     pub(crate) fn lease_failed(&self, operation: &'static str, failure: &Failure) {
         self.remote.failed_leases.add(1);
-        if failure.is_throttling() {
-            // The next one may be given.
-            return self.news(operation, failure, false, "");
-        }
-        let is_news = self.leases.as_ref().is_some_and(Leases::rest);
-        self.news(
-            operation,
-            failure,
-            is_news,
-            "going on without leases for a while",
-        );
+        // Where the storage has too much to do, the next one may be given.
+        let rests = !failure.is_throttling() && self.leases.as_ref().is_some_and(Leases::rest);
+        let follows = "going on without leases for a while";
+        self.count(operation, failure, rests.then_some(follows));
     }
 
     pub(crate) fn failed(&self, operation: &'static str, failure: &Failure) {
         let is_news = self.is_outage(failure) && self.breaker.failed();
-        self.news(
-            operation,
-            failure,
-            is_news,
-            "going on without the remote storage",
-        );
+        let follows = "going on without the remote storage";
+        self.count(operation, failure, is_news.then_some(follows));
     }
 
     fn is_outage(&self, failure: &Failure) -> bool {
@@ -601,11 +571,11 @@ impl Shared {
         }
     }
 
-    /// Counts a failure, and tells of it once for each time that something follows from it.
-    fn news(&self, operation: &'static str, failure: &Failure, is_news: bool, follows: &str) {
+    /// Counts a failure, and warns of it if something `follows` that is news.
+    fn count(&self, operation: &'static str, failure: &Failure, follows: Option<&str>) {
         self.counters.error();
         let cause = std::error::Error::source(failure).map(tracing::field::display);
-        if is_news {
+        if let Some(follows) = follows {
             tracing::warn!(%failure, cause, "cannot {operation}; {follows}");
         } else {
             tracing::debug!(%failure, cause, "cannot {operation}");

@@ -78,6 +78,9 @@ impl Host {
     }
 
     pub async fn permit(&self, key: &EntryKey) -> Asked {
+        if !self.0.coordinates() {
+            return Asked::Uncoordinated;
+        }
         match self.0.ask_for_permit(*key).await {
             Permit::Exclusive(holder) => Asked::Exclusive(Held(holder)),
             Permit::Held(wait) => Asked::Held(Waiting(wait)),

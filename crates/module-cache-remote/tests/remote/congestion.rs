@@ -31,15 +31,28 @@ fn through(proxy: &Proxy, is_redis: bool, prefix: &str) -> RemoteCacheBuilder {
     }
 }
 
+/// A proxy before one of the servers, and a place of its own behind it.
+fn proxy(is_redis: bool) -> (Proxy, bool, String) {
+    let server = if is_redis {
+        servers::redis_address()
+    } else {
+        servers::s3_address()
+    };
+    (Proxy::before(server), is_redis, servers::prefix())
+}
+
 fn proxies() -> [(Proxy, bool, String); 2] {
-    [false, true].map(|is_redis| {
-        let server = if is_redis {
-            servers::redis_address()
-        } else {
-            servers::s3_address()
-        };
-        (Proxy::before(server), is_redis, servers::prefix())
-    })
+    [false, true].map(proxy)
+}
+
+/// A cache behind a proxy, what it has stored, and what it has not.
+fn with_one(is_redis: bool) -> (Proxy, RemoteCache, [Scene; 2]) {
+    let (proxy, is_redis, prefix) = proxy(is_redis);
+    let cache = through(&proxy, is_redis, &prefix);
+    let cache = cache.time_limit(LIMIT).build();
+    let scenes = [1, 2].map(|n| Scene::new(n, 1000));
+    scenes[0].store(&cache);
+    (proxy, cache, scenes)
 }
 
 #[test]
@@ -78,7 +91,7 @@ fn an_entry_that_takes_longer_than_the_limit_is_loaded_and_stored() {
 
 #[test]
 fn one_request_at_a_time_is_slow_and_enough() {
-    let [(proxy, is_redis, prefix), _] = proxies();
+    let (proxy, is_redis, prefix) = proxy(false);
     let scene = Scene::new(1, 40_000_000);
     scene.store(&through(&proxy, is_redis, &prefix).build());
     proxy.set(Some(Fault::Paced(8_000_000)));
@@ -103,11 +116,7 @@ fn a_storage_that_takes_no_writes_is_read() {
             false,
         ),
     ] {
-        let [s3, redis] = proxies();
-        let (proxy, _, prefix) = if is_redis { redis } else { s3 };
-        let cache = through(&proxy, is_redis, &prefix).time_limit(LIMIT).build();
-        let (old, new) = (Scene::new(1, 1000), Scene::new(2, 1000));
-        old.store(&cache);
+        let (proxy, cache, [old, new]) = with_one(is_redis);
         proxy.set(Some(Fault::Refused("remote", answer)));
         let saved = cache.save(new.hash, &new.engine, &new.module());
         assert!(saved.unwrap().is_stored(), "it was queued");
@@ -178,11 +187,7 @@ fn a_storage_that_gives_no_leases_is_read_and_written() {
         ),
         (b"-NOPERM this user has no permissions\r\n", true),
     ] {
-        let [s3, redis] = proxies();
-        let (proxy, _, prefix) = if is_redis { redis } else { s3 };
-        let cache = through(&proxy, is_redis, &prefix).time_limit(LIMIT).build();
-        let (old, new) = (Scene::new(1, 1000), Scene::new(2, 1000));
-        old.store(&cache);
+        let (proxy, cache, [old, new]) = with_one(is_redis);
         proxy.set(Some(Fault::Refused("leases", answer)));
         let permit = cache.permit(&new.key()).unwrap();
         assert!(matches!(permit, CompilePermit::Uncoordinated));
@@ -207,7 +212,7 @@ fn a_storage_that_gives_no_leases_is_read_and_written() {
 fn a_storage_that_has_too_much_to_do_is_asked_again() {
     const TOO_MANY: &[u8] =
         b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    let [(proxy, is_redis, prefix), _] = proxies();
+    let (proxy, is_redis, prefix) = proxy(false);
     let cache = through(&proxy, is_redis, &prefix).build();
     let scene = Scene::new(1, 1000);
     scene.store(&cache);
@@ -259,7 +264,7 @@ fn load_at_once(
 
 #[test]
 fn nobody_queues_up_for_what_will_not_be_stored() {
-    let [_, (proxy, is_redis, prefix)] = proxies();
+    let (proxy, is_redis, prefix) = proxy(true);
     let scene = Scene::new(1, 100_000);
     scene.engine.set_compile_time(Duration::from_secs(1));
     let begun = Instant::now();
@@ -300,7 +305,7 @@ fn nobody_queues_up_for_what_does_not_compile() {
 
 #[test]
 fn hosts_that_load_the_same_modules_share_the_work() {
-    let [_, (proxy, is_redis, prefix)] = proxies();
+    let (proxy, is_redis, prefix) = proxy(true);
     let scenes: Vec<_> = (0..12).map(|n| Scene::new(n, 10_000)).collect();
     for scene in &scenes {
         scene.engine.set_compile_time(Duration::from_millis(200));
@@ -312,7 +317,7 @@ fn hosts_that_load_the_same_modules_share_the_work() {
 
 #[test]
 fn a_wait_takes_few_requests() {
-    let [_, (proxy, is_redis, prefix)] = proxies();
+    let (proxy, is_redis, prefix) = proxy(true);
     let scene = Scene::new(1, 1000);
     let holder = through(&proxy, is_redis, &prefix).build();
     let waiter = Proxy::before(servers::redis_address());
