@@ -4,6 +4,8 @@
 //! The servers run on this machine and end with this program. So there is no network in it, which is the worst
 //! case for what is compared: a real one adds the same to both.
 
+use std::cell::RefCell;
+use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -57,19 +59,15 @@ fn whole(
     assert!(saved.unwrap().is_stored());
     let tiers = folder.clone().with_fallback(cache.clone());
 
-    let runtime = runtime();
-    let operator = Operator::from_uri(uri).unwrap();
     let key = EntryKey::new(module.hash, *engine.id());
-    let object = format!("v1/{}/{key}", signing_key().id());
+    let read = reader(uri, format!("v1/{}/{key}", signing_key().id()));
     let frames: Vec<_> = module
         .artifact
         .chunks(FRAME_LEN)
         .map(|frame| zstd::bulk::compress(frame, 3).unwrap())
         .collect();
     Comparison::new(format!("remote hit: {}, {service}", module.name))
-        .called("baseline: read the object", || {
-            runtime.block_on(operator.read(&object)).unwrap()
-        })
+        .called("baseline: read the object", read)
         .called("decompress it, on all cores", || decompress(&frames))
         .called("module-cache, from a folder", || {
             kept.load(module.hash, engine).unwrap().unwrap()
@@ -86,6 +84,25 @@ fn whole(
             },
         )
         .run(criterion);
+}
+
+/// Reads an object as a program would that has nothing but a client of the storage.
+fn reader(uri: &str, object: String) -> Box<dyn Fn()> {
+    if let Some((server, prefix)) = uri
+        .strip_prefix("redis://")
+        .and_then(|uri| uri.split_once("/0/"))
+    {
+        let client = redis::Client::open(format!("redis://{server}")).unwrap();
+        let connection = RefCell::new(client.get_connection().unwrap());
+        let get = redis::Cmd::get(format!("{prefix}/{object}"));
+        return Box::new(move || {
+            black_box::<Vec<u8>>(get.query(&mut *connection.borrow_mut()).unwrap());
+        });
+    }
+    let (runtime, operator) = (runtime(), Operator::from_uri(uri).unwrap());
+    Box::new(move || {
+        black_box(runtime.block_on(operator.read(&object)).unwrap());
+    })
 }
 
 fn decompress(frames: &[Vec<u8>]) {
