@@ -2,10 +2,11 @@
 //! same object, decompressing it, and loading it from a folder.
 //!
 //! The servers run on this machine and end with this program. So there is no network in it, which is the worst
-//! case for what is compared: a real one adds the same to both.
+//! case for what is compared: a real one adds the same to both. One row has a link of 100 MB/s.
 
 use std::cell::RefCell;
 use std::hint::black_box;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -13,30 +14,58 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use module_cache_bench::comparison::{self, Comparison};
 use module_cache_bench::compiled::{self, Compiled};
-use module_cache_bench::{corpus, disk, effort};
+use module_cache_bench::{corpus, disk, effort, generated};
 use module_cache_core::{Engine, EntryKey, EntryStore, FRAME_LEN, ModuleCache, SharedKey, Trust};
 use module_cache_fallback::FallbackExt;
 use module_cache_filesystem::FileSystemCache;
+use module_cache_memory::in_memory;
 use module_cache_remote::RemoteCache;
 use module_cache_remote::opendal::Operator;
 use module_cache_wasmtime::WasmtimeEngine;
+use proxy::{Fault, Proxy};
 use tokio::runtime::{Builder, Runtime};
 
 #[path = "../../module-cache-remote/tests/support/servers.rs"]
 mod servers;
 
+#[allow(dead_code, reason = "the tests use all of its faults, this one")]
+#[path = "../../module-cache-remote/tests/remote/proxy.rs"]
+mod proxy;
+
+/// Bytes a second of the link that has a limit.
+const LINK: u64 = 100_000_000;
+
+/// The size of a generated wasm whose compiled code is 100 MB.
+const LARGE: usize = 50_000_000;
+
 fn remote_hit(criterion: &mut Criterion) {
     let engine = compiled::engine();
-    let name = effort::choose("sqlite", "esbuild");
-    let module = compiled::compile(&engine, name.to_owned(), corpus::wasm(name));
     let folder = disk::scratch_folder();
-    for (service, uri) in [
-        ("a folder", format!("fs://{}", folder.path().display())),
-        ("Redis", redis()),
-        ("S3 (moto)", s3()),
-    ] {
-        whole(criterion, &engine, &module, service, &uri);
+    let link = Proxy::before(servers::redis_address());
+    link.set(Some(Fault::Paced(LINK)));
+    for module in modules(&engine) {
+        for (service, uri) in [
+            ("a folder", format!("fs://{}", folder.path().display())),
+            ("Redis", redis(servers::redis_address())),
+            ("Redis over 100 MB/s", redis(link.address)),
+            ("S3 (moto)", s3()),
+        ] {
+            whole(criterion, &engine, &module, service, &uri);
+        }
     }
+}
+
+fn modules(engine: &WasmtimeEngine) -> Vec<Compiled> {
+    if effort::is_quick() {
+        return vec![compiled::compile(
+            engine,
+            "sqlite".to_owned(),
+            corpus::wasm("sqlite"),
+        )];
+    }
+    let esbuild = compiled::compile(engine, "esbuild".to_owned(), corpus::wasm("esbuild"));
+    let large = compiled::compile(engine, "100 MB".to_owned(), generated::program(LARGE));
+    vec![esbuild, large]
 }
 
 /// From asking the storage to a module that can be instantiated.
@@ -57,7 +86,10 @@ fn whole(
     let kept = FileSystemCache::open(scratch.path().join("kept")).unwrap();
     let saved = kept.save(module.hash, engine, &module.module);
     assert!(saved.unwrap().is_stored());
-    let tiers = folder.clone().with_fallback(cache.clone());
+    let memory = in_memory();
+    let tiers = memory
+        .clone()
+        .with_fallback(folder.clone().with_fallback(cache.clone()));
 
     let key = EntryKey::new(module.hash, *engine.id());
     let read = reader(uri, format!("v1/{}/{key}", signing_key().id()));
@@ -76,10 +108,11 @@ fn whole(
             cache.load(module.hash, engine).unwrap().unwrap()
         })
         .called_then(
-            "module-cache, through a folder",
+            "module-cache, through memory and a folder",
             || tiers.load(module.hash, engine).unwrap().unwrap(),
             |module_of_file| {
                 drop(module_of_file);
+                assert!(memory.remove(module.hash, engine).unwrap());
                 assert!(ModuleCache::remove(&folder, module.hash, engine).unwrap());
             },
         )
@@ -133,12 +166,8 @@ fn runtime() -> Runtime {
     runtime.expect("a runtime of one thread")
 }
 
-fn redis() -> String {
-    format!(
-        "redis://{}/0/{}",
-        servers::redis_address(),
-        servers::prefix()
-    )
+fn redis(address: SocketAddr) -> String {
+    format!("redis://{address}/0/{}", servers::prefix())
 }
 
 /// moto asks for credentials, and takes any.

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What becomes of what a client sends, or of what the server answers.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,7 @@ pub(crate) struct Proxy {
 struct State {
     server: SocketAddr,
     fault: Mutex<Option<Fault>>,
-    link: Mutex<()>,
+    link_is_free_at: Mutex<Option<Instant>>,
     requests: AtomicU64,
     answered_bytes: AtomicU64,
 }
@@ -56,7 +56,7 @@ impl Proxy {
         let state = Arc::new(State {
             server,
             fault: Mutex::default(),
-            link: Mutex::default(),
+            link_is_free_at: Mutex::default(),
             requests: AtomicU64::new(0),
             answered_bytes: AtomicU64::new(0),
         });
@@ -141,10 +141,8 @@ impl State {
                 Some(Fault::Cut(at)) => (passed, last) = (at.min(count), true),
                 Some(Fault::Delayed(delay)) => thread::sleep(delay),
                 Some(Fault::Paced(rate)) => {
-                    // Whoever holds the lock has the link.
-                    let _link = self.link.lock().unwrap();
-                    let microseconds = count as u64 * 1_000_000 / rate;
-                    thread::sleep(Duration::from_micros(microseconds));
+                    let passed_at = self.take_link(count, rate);
+                    thread::sleep(passed_at.saturating_duration_since(Instant::now()));
                 }
                 _ => {}
             }
@@ -155,6 +153,16 @@ impl State {
             }
         }
         let _ = client.shutdown(Shutdown::Both);
+    }
+
+    /// Puts `count` bytes onto the link after all that is on it already, and returns when they are through: what a sleep
+    /// takes too long, the next one does not.
+    fn take_link(&self, count: usize, rate: u64) -> Instant {
+        let mut is_free_at = self.link_is_free_at.lock().unwrap();
+        let begins_at = is_free_at.map_or_else(Instant::now, |at| at.max(Instant::now()));
+        let through_at = begins_at + Duration::from_nanos(count as u64 * 1_000_000_000 / rate);
+        *is_free_at = Some(through_at);
+        through_at
     }
 }
 
