@@ -1,18 +1,17 @@
-//! `module-cache pull`: downloads entries from a remote storage.
+//! `module-cache pull`: downloads entries from a remote storage, as it lists them.
 
 use std::collections::HashSet;
 
-use anyhow::{Result, bail};
-use module_cache::{
-    FileSystemCache, ModuleHash,
-    backend::{EntryStore, ListedEntry},
-    remote::RemoteCache,
-};
+use anyhow::Result;
+use module_cache::{FileSystemCache, ModuleHash, backend::ListedEntry, remote::RemoteCache};
 
-use crate::args::PullArgs;
+use crate::args::{PullArgs, SelectArgs};
 use crate::selection::{Place, Selection};
-use crate::transfer::{self, Copied};
+use crate::transfer::{self, Copied, Transfer};
 use crate::{cache_folder, messages, remote};
+
+/// So many entries are listed before they are copied.
+const PAGE: usize = 1000;
 
 /// Runs the command and returns its exit code: 0 if the cache has all that was asked for.
 ///
@@ -20,34 +19,21 @@ use crate::{cache_folder, messages, remote};
 ///
 /// When the storage is not known or does not say what it has, or the cache cannot be written to.
 pub(crate) fn pull(args: &PullArgs) -> Result<u8> {
-    if let Some(uri) = args.remote.uri()?
-        && !uri.can_be_listed()
-    {
-        bail!(
-            "storages of the kind `{}` do not tell what they have; `run` and `compile` with --remote \
-             fetch from them what they need",
-            uri.scheme()
-        );
-    }
     let remote = remote::connect(&args.remote)?;
     let folder = cache_folder::open_writable(&args.cache_dir, remote::origins(&args.remote)?)?;
-    let mut listed = Vec::new();
-    for engine in remote.engines()? {
-        if args.select.engine.means(&engine) {
-            for entry in remote.list(&engine, None)? {
-                listed.push(entry?);
-            }
+    let mut listed = list(&remote, &args.select)?.peekable();
+    // Whether a hash is there is known at the end of the list alone, and so is whether there is nothing at all.
+    if !args.select.hashes.is_empty() || listed.peek().is_none() {
+        let all = listed.collect::<Result<_>>()?;
+        let selection = Selection::of(Place::Remote, all, &args.select);
+        for problem in &selection.problems {
+            messages::error(problem);
         }
+        if !selection.problems.is_empty() {
+            return Ok(1);
+        }
+        listed = chosen(selection.entries).peekable();
     }
-    let mut selection = Selection::of(Place::Remote, listed, &args.select);
-    for problem in &selection.problems {
-        messages::error(problem);
-    }
-    if !selection.problems.is_empty() {
-        return Ok(1);
-    }
-    // What there is no room for comes last, and holds up nothing.
-    selection.entries.sort_by_key(|entry| entry.bytes);
 
     let present = folder.list()?;
     let present: HashSet<_> = present.iter().map(name).collect();
@@ -58,7 +44,39 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8> {
             copy(&remote, entry, &folder)
         }
     };
-    transfer::transfer(&selection.entries, copy, "pulled", args.json)
+    let mut transfer = Transfer::new(args.json);
+    while listed.peek().is_some() && !transfer.is_stopped() {
+        let mut page: Vec<_> = listed.by_ref().take(PAGE).collect::<Result<_>>()?;
+        // What there is no room for comes last, and holds up nothing.
+        page.sort_by_key(|entry| entry.bytes);
+        transfer.run(&page, copy)?;
+    }
+    transfer.finish("pulled")
+}
+
+type Listed<'a> = Box<dyn Iterator<Item = Result<ListedEntry>> + 'a>;
+
+/// What the storage has of the engine and the hashes that are meant, as it lists it.
+fn list<'a>(remote: &'a RemoteCache, select: &'a SelectArgs) -> Result<Listed<'a>> {
+    let engines = remote.engines()?;
+    let meant = engines
+        .into_iter()
+        .filter(|engine| select.engine.means(engine));
+    let entries = meant.flat_map(|engine| -> Listed<'a> {
+        match remote.list(&engine, None) {
+            Ok(entries) => Box::new(entries.map(|entry| Ok(entry?))),
+            Err(error) => Box::new(std::iter::once(Err(error.into()))),
+        }
+    });
+    Ok(Box::new(entries.filter(|entry| {
+        entry
+            .as_ref()
+            .map_or(true, |entry| select.may_mean(&entry.hash))
+    })))
+}
+
+fn chosen<'a>(entries: Vec<ListedEntry>) -> Listed<'a> {
+    Box::new(entries.into_iter().map(Ok))
 }
 
 fn name(entry: &ListedEntry) -> (&str, ModuleHash) {
@@ -66,15 +84,12 @@ fn name(entry: &ListedEntry) -> (&str, ModuleHash) {
 }
 
 fn copy(remote: &RemoteCache, listed: &ListedEntry, folder: &FileSystemCache) -> Copied {
-    let stored = match remote.get_listed(listed) {
-        Ok(Some(entry)) => folder.put(entry.key(), &entry),
-        Ok(None) => {
-            return Copied::Failed("it is not signed with the key, is damaged, or is gone".into());
-        }
-        Err(error) => Err(error),
-    };
-    match stored {
-        Ok(outcome) => outcome.into(),
+    match remote.promote_listed(listed, folder) {
+        Ok(Some(promotion)) => match promotion.outcome {
+            Ok(outcome) => outcome.into(),
+            Err(error) => Copied::Stopped(transfer::text_of(&error)),
+        },
+        Ok(None) => Copied::Failed("it is not signed with the key, is damaged, or is gone".into()),
         Err(error) => Copied::Stopped(transfer::text_of(&error)),
     }
 }

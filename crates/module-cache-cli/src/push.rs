@@ -5,7 +5,7 @@ use module_cache::{FileSystemCache, backend::ListedEntry, remote::RemoteCache};
 
 use crate::args::PushArgs;
 use crate::selection::{Place, Selection};
-use crate::transfer::{self, Copied};
+use crate::transfer::{self, Copied, Transfer};
 use crate::{cache_folder, messages, remote};
 
 /// Runs the command and returns its exit code: 0 if the storage has all that was asked for.
@@ -29,8 +29,12 @@ pub(crate) fn push(args: &PushArgs) -> Result<u8> {
     };
     // What a storage cannot take for its size comes last, and holds up nothing.
     selection.entries.sort_by_key(|entry| entry.bytes);
-    let copy = |entry: &ListedEntry| copy(&folder, entry, &remote);
-    transfer::transfer(&selection.entries, copy, "pushed", args.json)
+    let mut transfer = Transfer::new(args.json);
+    transfer.run(&selection.entries, |entry| copy(&folder, entry, &remote))?;
+    if args.index && !transfer.is_stopped() {
+        remote.write_index()?;
+    }
+    transfer.finish("pushed")
 }
 
 fn copy(folder: &FileSystemCache, listed: &ListedEntry, remote: &RemoteCache) -> Copied {

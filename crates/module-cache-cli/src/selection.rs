@@ -125,13 +125,26 @@ fn without_version(folder: &str) -> Option<String> {
         .then(|| format!("{engine}-{rest}"))
 }
 
+#[cfg(feature = "remote")]
+impl SelectArgs {
+    /// Whether a module with this hash may be one of those that are named.
+    pub(crate) fn may_mean(&self, module: &ModuleHash) -> bool {
+        let prefixes = &self.hashes;
+        prefixes.is_empty() || prefixes.iter().any(|prefix| prefix.begins(module))
+    }
+}
+
 impl HashPrefix {
+    fn begins(&self, module: &ModuleHash) -> bool {
+        module.to_string().starts_with(&self.0)
+    }
+
     /// The one module of `entries` whose hash begins so. It may have an entry for each of many engines.
     fn only_one_of(&self, place: Place, entries: &[ListedEntry]) -> Result<ModuleHash, String> {
         let mut modules: Vec<_> = entries
             .iter()
             .map(|entry| entry.hash)
-            .filter(|module| module.to_string().starts_with(&self.0))
+            .filter(|module| self.begins(module))
             .collect();
         modules.sort_unstable();
         modules.dedup();

@@ -31,26 +31,47 @@ pub(crate) enum Copied {
     Stopped(String),
 }
 
-/// Copies entries, one after the other, by `copy`, and says so: they were `done`. Returns the exit code.
-///
-/// # Errors
-///
-/// When nothing can be printed.
-pub(crate) fn transfer(
-    entries: &[ListedEntry],
-    copy: impl Fn(&ListedEntry) -> Copied + Sync,
-    done: &str,
-    json: bool,
-) -> Result<u8> {
-    let work = Work {
-        entries,
-        copy,
-        next: AtomicUsize::new(0),
-        stopped: AtomicBool::new(false),
-    };
-    let mut report = Report::new(json, entries.len());
-    work.run(&mut report)?;
-    report.finish(done)
+/// What was copied so far.
+pub(crate) struct Transfer(Report);
+
+impl Transfer {
+    pub(crate) fn new(json: bool) -> Self {
+        Self(Report::new(json))
+    }
+
+    /// Copies entries by `copy`.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be printed.
+    pub(crate) fn run(
+        &mut self,
+        entries: &[ListedEntry],
+        copy: impl Fn(&ListedEntry) -> Copied + Sync,
+    ) -> Result<()> {
+        let work = Work {
+            entries,
+            copy,
+            next: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+        };
+        self.0.expect(entries.len());
+        work.run(&mut self.0)
+    }
+
+    /// Whether more need not be tried.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.0.stopped.is_some()
+    }
+
+    /// Says that they were `done`, and returns the exit code.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be printed.
+    pub(crate) fn finish(self, done: &str) -> Result<u8> {
+        self.0.finish(done)
+    }
 }
 
 impl From<SaveOutcome> for Copied {
@@ -146,15 +167,20 @@ struct Report {
 }
 
 impl Report {
-    fn new(json: bool, entries: usize) -> Self {
-        let entries = entries as u64;
+    fn new(json: bool) -> Self {
         Self {
             json,
-            bar: progress::bar(entries, "{bar:30} {pos}/{len} {elapsed} {msg}"),
-            left: entries,
+            bar: progress::bar(0, "{bar:30} {pos}/{len} {elapsed} {msg}"),
+            left: 0,
             stopped: None,
             summary: Summary::default(),
         }
+    }
+
+    /// There are so many more.
+    fn expect(&mut self, entries: usize) {
+        self.left += entries as u64;
+        self.bar.inc_length(entries as u64);
     }
 
     fn print(&mut self, at: usize, entry: &ListedEntry, copied: Copied) -> Result<()> {

@@ -80,6 +80,10 @@ pub trait EntryStore: Debug {
     /// the default does nothing.
     fn rejected(&self, _key: &EntryKey, _reason: &(dyn Error + 'static)) {}
 
+    /// Hears that `from`, a faster store, had the entry, so that this one was not asked for it. A store that loses entries
+    /// may take it from there, now and then; the default does nothing. It is called at every such hit.
+    fn offer(&self, _key: &EntryKey, _from: &dyn EntryStore) {}
+
     /// As [`ModuleCache::flush`](crate::ModuleCache::flush).
     ///
     /// # Errors

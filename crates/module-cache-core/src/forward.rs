@@ -90,6 +90,10 @@ macro_rules! forward {
                 (**self).rejected(key, reason);
             }
 
+            fn offer(&self, key: &EntryKey, from: &dyn EntryStore) {
+                (**self).offer(key, from);
+            }
+
             fn sync(&self) -> Result<(), CacheError> {
                 (**self).sync()
             }

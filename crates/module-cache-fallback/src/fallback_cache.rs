@@ -26,6 +26,8 @@ impl<C> FallbackExt for C {}
 ///   ([`ModuleCache::entries`]), the bytes move up and are loaded from there, so that an entry is fetched
 ///   once and no module is serialized again. A promotion that fails never fails the hit: the module is then
 ///   made of the bytes that were fetched.
+/// - **Backfill**: a hit in the primary is offered to the fallback where both keep sealed entries
+///   ([`EntryStore::offer`]), which may have lost it.
 /// - **Errors**: one side's error does not hide what the other has. It is returned when the other has
 ///   nothing; when both fail, as [`CacheError::Both`].
 /// - **Save** and **remove** go to both sides, and return any error. What became of a save is told of the side that keeps
@@ -54,6 +56,9 @@ impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for Fallbac
     fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
         let above = self.primary.load(hash, engine);
         if let Ok(Some(_)) = above {
+            if let (Some(from), Some(to)) = (self.primary.entries(), self.fallback.entries()) {
+                to.offer(&EntryKey::new(hash, *engine.id()), from);
+            }
             return above;
         }
         let span = tracing::debug_span!("fallback", %hash).entered();

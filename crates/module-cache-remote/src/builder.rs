@@ -42,6 +42,7 @@ pub struct RemoteCacheBuilder {
     pub(crate) concurrency: usize,
     pub(crate) waits_for_room: bool,
     pub(crate) read_only: bool,
+    pub(crate) backfill: Option<Duration>,
     /// What a simulation begins its random numbers with.
     pub(crate) seed: Option<u64>,
 }
@@ -73,6 +74,7 @@ impl RemoteCacheBuilder {
             concurrency: flow::REQUESTS,
             waits_for_room: false,
             read_only: false,
+            backfill: Some(Duration::from_mins(1)),
             seed: None,
         }
     }
@@ -116,6 +118,13 @@ impl RemoteCacheBuilder {
     /// Never writes to the storage, and takes no leases there.
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
+        self
+    }
+
+    /// How often, at most, an entry that a folder in front of this cache has is looked for in the storage, and uploaded if
+    /// it is not there any more; once a minute by default, not at all for `None`.
+    pub fn backfill(mut self, interval: Option<Duration>) -> Self {
+        self.backfill = interval;
         self
     }
 

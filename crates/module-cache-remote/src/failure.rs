@@ -27,6 +27,12 @@ pub(crate) enum Failure {
     Entry(#[from] std::io::Error),
     #[error("an entry was not stored: {0}")]
     Skipped(SkipReason),
+    #[error(
+        "it cannot be listed, and there is no index, as `module-cache push --index` writes one"
+    )]
+    NoIndex,
+    #[error("an index would take more than {0} bytes")]
+    LargeIndex(u64),
     #[error("the thread for remote storage is not there, or its work panicked")]
     NoThread,
 }
@@ -108,7 +114,10 @@ impl Failure {
 
     /// Whether the storage has no part in it.
     pub(crate) fn is_local(&self) -> bool {
-        matches!(self, Self::Entry(_) | Self::Skipped(_) | Self::Held(_))
+        matches!(
+            self,
+            Self::Entry(_) | Self::Skipped(_) | Self::Held(_) | Self::NoIndex | Self::LargeIndex(_)
+        )
     }
 
     /// Whether there is nothing at that place.

@@ -3,6 +3,7 @@
 //! ```text
 //! v1/<signer>/<engine label>-<16 hex of its digest>/<module hash>           sealed entries
 //! v1/<signer>/leases/<engine label>-<16 hex of its digest>/<module hash>    who compiles at the moment
+//! v1/<signer>/index                                                         what there is, if somebody wrote it down
 //! ```
 //!
 //! The signer is the name of a key, or `unsigned`: groups with other keys do not replace each other's entries, nor wait for
@@ -48,6 +49,11 @@ pub(crate) fn entries(key: &EntryKey, trust: &Trust) -> Vec<String> {
 /// The object of the lease on a key, among those who sign so.
 pub(crate) fn lease(key: &EntryKey, by: Option<KeyId>) -> String {
     format!("{}leases/{key}", signer(by))
+}
+
+/// The list of what a signer has signed, where somebody has written one.
+pub(crate) fn index(signer: &str) -> String {
+    format!("{signer}index")
 }
 
 /// The engine's folder that is called so in the folder of a signer, if it is one.

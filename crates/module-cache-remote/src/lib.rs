@@ -19,12 +19,14 @@ compile_error!(
 );
 
 mod attempts;
+mod backfill;
 mod breaker;
 mod builder;
 mod codec;
 mod failure;
 mod fetch;
 mod flow;
+mod index;
 mod io_thread;
 mod layout;
 mod lease;

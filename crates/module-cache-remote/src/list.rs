@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::failure::Failure;
 use crate::shared::Shared;
-use crate::{fetch, io_thread, layout};
+use crate::{fetch, index, io_thread, layout};
 
 /// How many entries wait to be taken.
 const PAGE: usize = 1000;
@@ -25,16 +25,27 @@ impl Iterator for RemoteEntries {
     type Item = Result<ListedEntry, CacheError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = io_thread::block_on(self.0.recv())?;
+        let next = self.next_or_failure()?;
         Some(next.map_err(|failure| failure.into_cache_error("list the entries")))
     }
 }
 
-/// The engines of which there may be entries, in the order of their names.
-pub(crate) fn engines(shared: &Arc<Shared>) -> Result<Vec<String>, Failure> {
+impl RemoteEntries {
+    pub(crate) fn next_or_failure(&mut self) -> Option<Result<ListedEntry, Failure>> {
+        io_thread::block_on(self.0.recv())
+    }
+}
+
+/// The engines of which these signers may have entries, in the order of their names.
+pub(crate) fn engines(shared: &Arc<Shared>, signers: Vec<String>) -> Result<Vec<String>, Failure> {
     shared.ask("list the engines", async move |shared| {
         let mut engines = BTreeSet::new();
-        for signer in layout::signers(&shared.demands.trust) {
+        if !can_list(&shared) {
+            let entries = index::read(&shared, &signers).await?;
+            engines.extend(entries.into_iter().map(|entry| entry.engine));
+            return Ok(engines.into_iter().collect());
+        }
+        for signer in signers {
             let list = async || Ok(shared.operator.lister(&signer).await?);
             let mut lister = shared.request(list).await?;
             while let Some(found) = shared.flow.within_limit(next(&mut lister)).await? {
@@ -45,16 +56,22 @@ pub(crate) fn engines(shared: &Arc<Shared>) -> Result<Vec<String>, Failure> {
     })
 }
 
+/// Whether the storage tells what it has. If not, there may be an index.
+fn can_list(shared: &Shared) -> bool {
+    shared.operator.info().capability().list
+}
+
 /// The entries of an engine behind a module.
 pub(crate) fn list(
     shared: &Arc<Shared>,
+    signers: Vec<String>,
     engine: &str,
     behind: Option<ModuleHash>,
 ) -> Result<RemoteEntries, Failure> {
     let (send, entries) = mpsc::channel(PAGE);
     let (shared, engine) = (Arc::clone(shared), engine.to_owned());
     io_thread::spawn(async move {
-        if let Err(failure) = send_all(&shared, &engine, behind, &send).await {
+        if let Err(failure) = send_all(&shared, signers, &engine, behind, &send).await {
             let _ = send.send(Err(failure)).await;
         }
     })?;
@@ -63,14 +80,25 @@ pub(crate) fn list(
 
 async fn send_all(
     shared: &Shared,
+    signers: Vec<String>,
     engine: &str,
     behind: Option<ModuleHash>,
     to: &mpsc::Sender<Result<ListedEntry, Failure>>,
 ) -> Result<(), Failure> {
-    let signers = layout::signers(&shared.demands.trust);
     let in_order = signers.len() == 1 && shared.operator.info().capability().list_with_start_after;
+    let is_behind =
+        |hash: ModuleHash| behind.is_none_or(|behind| hash.as_bytes() > behind.as_bytes());
     // What comes in no order, or from several keys, of which one is enough for an entry.
     let mut sorted = BTreeMap::new();
+    if !can_list(shared) {
+        for entry in index::read(shared, &signers).await? {
+            if entry.engine == engine && is_behind(entry.hash) {
+                sorted.entry(*entry.hash.as_bytes()).or_insert(entry);
+            }
+        }
+        send_sorted(sorted, to).await;
+        return Ok(());
+    }
     for signer in signers {
         let folder = format!("{signer}{engine}/");
         let list = async || {
@@ -85,7 +113,7 @@ async fn send_all(
             let Some((engine, hash)) = layout::parse_entry(found.path(), &signer) else {
                 continue;
             };
-            if behind.is_some_and(|behind| hash.as_bytes() <= behind.as_bytes()) {
+            if !is_behind(hash) {
                 continue;
             }
             let entry = ListedEntry::new(engine, hash, found.metadata().content_length());
@@ -96,12 +124,19 @@ async fn send_all(
             }
         }
     }
+    send_sorted(sorted, to).await;
+    Ok(())
+}
+
+async fn send_sorted(
+    sorted: BTreeMap<[u8; 32], ListedEntry>,
+    to: &mpsc::Sender<Result<ListedEntry, Failure>>,
+) {
     for entry in sorted.into_values() {
         if to.send(Ok(entry)).await.is_err() {
-            return Ok(());
+            return;
         }
     }
-    Ok(())
 }
 
 async fn next(lister: &mut opendal::Lister) -> Result<Option<opendal::Entry>, Failure> {

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::list::RemoteEntries;
 use crate::shared::Shared;
 use crate::stats::RemoteStats;
-use crate::{io_thread, list};
+use crate::{backfill, index, io_thread, layout, list};
 
 /// A cache of modules on object storage, Redis, or whatever else [`OpenDAL`](opendal) reaches.
 ///
@@ -116,10 +116,24 @@ impl RemoteCache {
     ///
     /// # Errors
     ///
-    /// When the storage does not work, or cannot be listed: Redis, memcached and plain HTTP cannot.
+    /// When the storage does not work, or cannot be listed and has no [index](Self::write_index): Redis, memcached and
+    /// plain HTTP cannot be listed.
     pub fn engines(&self) -> Result<Vec<String>, CacheError> {
         self.admitted("list the engines")?;
-        list::engines(self.shared()).map_err(|failure| failure.into_cache_error("list the engines"))
+        let signers = self.signers();
+        list::engines(self.shared(), signers)
+            .map_err(|failure| failure.into_cache_error("list the engines"))
+    }
+
+    /// Writes an index beside the entries of the key that signs first: [`list`](Self::list) and [`engines`](Self::engines)
+    /// of caches that reach them over plain HTTP read it. Returns how many entries it names.
+    ///
+    /// # Errors
+    ///
+    /// When the storage does not work or cannot be listed, or an index would take more than 64 MiB.
+    pub fn write_index(&self) -> Result<u64, CacheError> {
+        self.admitted("write the index")?;
+        index::write(self.shared()).map_err(|failure| failure.into_cache_error("write the index"))
     }
 
     /// The entries of an engine, as their names say, in the order of their hashes and as they are taken. `behind` is the
@@ -134,25 +148,28 @@ impl RemoteCache {
         behind: Option<ModuleHash>,
     ) -> Result<RemoteEntries, CacheError> {
         self.admitted("list the entries")?;
-        let entries = list::list(self.shared(), engine, behind);
+        let entries = list::list(self.shared(), self.signers(), engine, behind);
         entries.map_err(|failure| failure.into_cache_error("list the entries"))
     }
 
-    /// Fetches an entry that was listed. `None` if there is none any more, or it is not acceptable.
+    /// Hands an entry that was listed to another store, as [`promote`](EntryStore::promote) does. `None` if there is none
+    /// any more, or it is not acceptable.
     ///
     /// # Errors
     ///
-    /// As for [`try_get`](Self::try_get).
-    pub fn get_listed(
+    /// When the storage does not work, or did not lately.
+    pub fn promote_listed(
         &self,
         listed: &ListedEntry,
-    ) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        to: &dyn EntryStore,
+    ) -> Result<Option<Promotion>, CacheError> {
         self.admitted("load the entry")?;
-        match list::key_of(self.shared(), listed) {
-            Ok(Some(key)) => self.try_get(&key),
+        let promoted = match list::key_of(self.shared(), listed) {
+            Ok(Some(key)) => self.shared().promote(&key, to),
             Ok(None) => Ok(None),
-            Err(failure) => Err(failure.into_cache_error("load the entry")),
-        }
+            Err(failure) => Err(failure),
+        };
+        promoted.map_err(|failure| failure.into_cache_error("load the entry"))
     }
 
     /// What this handle and its clones did so far. Damaged entries are replaced, not deleted; `skipped` and
@@ -182,6 +199,10 @@ impl RemoteCache {
             None => shared.counters.miss(),
         }
         found
+    }
+
+    fn signers(&self) -> Vec<String> {
+        layout::signers(&self.shared().demands.trust)
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -289,6 +310,10 @@ impl EntryStore for RemoteCache {
     fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {
         self.shared().counters.reject();
         self.shared().warn_of_entry(key, &reason);
+    }
+
+    fn offer(&self, key: &EntryKey, from: &dyn EntryStore) {
+        backfill::offer(self.shared(), key, from);
     }
 
     fn sync(&self) -> Result<(), CacheError> {

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::attempts::Attempts;
+use crate::backfill::Backfill;
 use crate::breaker::{Admission, Breaker};
 use crate::builder::{LeaseChoice, RemoteCacheBuilder};
 use crate::failure::Failure;
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) leases: Option<Leases>,
     pub(crate) local_locks: LocalLocks,
     pub(crate) uploads: Uploads,
+    pub(crate) backfill: Backfill,
     pub(crate) breaker: Breaker,
     pub(crate) counters: Counters,
     pub(crate) remote: Arc<RemoteCounters>,
@@ -100,6 +102,7 @@ impl Shared {
             }),
             local_locks: LocalLocks::default(),
             uploads: Uploads::new(options.queue_count, options.queue_bytes),
+            backfill: Backfill::new(options.backfill),
             breaker: Breaker::new(),
             counters: Counters::default(),
             remote,

@@ -24,7 +24,7 @@ impl RemoteCache {
     /// | a directory | `fs:///path` |
     ///
     /// Parameters are those of the service's builder in `OpenDAL`, and of this crate's: `read_only=true`, `leases=off`,
-    /// `time_limit` in seconds, `concurrency`, and `max_entry_size` in bytes. Credentials are found where the service's
+    /// `backfill=off`, `time_limit` in seconds, `concurrency`, and `max_entry_size` in bytes. Credentials are found where the service's
     /// own tools look for them, such as `AWS_ACCESS_KEY_ID`, unless the URI has some.
     ///
     /// # Errors
@@ -53,6 +53,7 @@ impl RemoteCache {
 struct Choices {
     read_only: bool,
     without_leases: bool,
+    without_backfill: bool,
     time_limit: Option<Duration>,
     concurrency: Option<usize>,
     max_entry_size: Option<u64>,
@@ -70,6 +71,10 @@ impl Choices {
                 "leases" => {
                     choices.without_leases = value == "off";
                     choices.without_leases
+                }
+                "backfill" => {
+                    choices.without_backfill = value == "off";
+                    choices.without_backfill
                 }
                 "time_limit" => {
                     let seconds = value.parse().ok().filter(|seconds| *seconds > 0);
@@ -106,6 +111,9 @@ impl Choices {
         }
         if self.without_leases {
             options = options.without_leases();
+        }
+        if self.without_backfill {
+            options = options.backfill(None);
         }
         if let Some(limit) = self.time_limit {
             options = options.time_limit(limit);
@@ -196,15 +204,17 @@ mod tests {
         use crate::builder::LeaseChoice;
 
         let options = open(
-            "memory:///a/b?read_only=true&leases=off&time_limit=2&concurrency=3&max_entry_size=4",
+            "memory:///a/b?read_only=true&leases=off&backfill=off&time_limit=2&concurrency=3&max_entry_size=4",
         )
         .unwrap();
         assert!(options.read_only && matches!(options.leases, LeaseChoice::Off));
+        assert_eq!(options.backfill, None);
         assert_eq!(options.time_limit, Duration::from_secs(2));
         assert_eq!((options.concurrency, options.max_entry_size), (3, 4));
         for wrong in [
             "read_only=1",
             "leases=on",
+            "backfill=on",
             "time_limit=0",
             "concurrency=0",
             "max_entry_size=1k",

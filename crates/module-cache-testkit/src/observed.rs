@@ -230,6 +230,10 @@ impl<S: EntryStore> EntryStore for Observed<S> {
         }
     }
 
+    fn offer(&self, key: &EntryKey, from: &dyn EntryStore) {
+        self.inner.offer(key, from);
+    }
+
     fn sync(&self) -> Result<(), CacheError> {
         self.enter(Method::Flush)?;
         self.inner.sync()

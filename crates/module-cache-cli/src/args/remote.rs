@@ -25,6 +25,9 @@ Each entry is compressed and signed with the key. Whoever can write to the
 storage can add entries, and only those that were signed are used; see
 `run --help` for keys, and for how storages are named.
 
+With --index, a list of all that the key has signed there is written beside it,
+for those who `pull` from the same place over HTTP, as through a CDN.
+
 With --json, every entry that is not in the storage gives one line, and the last
 line is a summary:
   {\"engine\",\"hash\",\"error\"}
@@ -46,6 +49,10 @@ pub(crate) struct PushArgs {
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
 
+    /// Also write a list of all that is there, for `pull` over HTTP
+    #[arg(long)]
+    pub(crate) index: bool,
+
     /// Print one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
@@ -65,8 +72,8 @@ so a pull that was interrupted goes on when it is repeated.
 This installs machine code, which later runs execute. Each entry is verified
 before it is stored: with a key, that its owner made it; with --unauthenticated,
 only that it is whole. See `run --help` for keys, and for how storages are named.
-Redis and HTTP cannot tell what they have: from them, `run` and `compile` with
---remote fetch what they need.
+Redis cannot tell what it has, and HTTP only where `push --index` has written a
+list: `run` and `compile` with --remote fetch from them what they need.
 
 With --json, every entry that is not in the cache gives one line, and the last
 line is a summary:
@@ -168,10 +175,6 @@ const SCHEMES: [&str; 8] = [
     "azblob", "fs", "gcs", "http", "https", "redis", "rediss", "s3",
 ];
 
-/// Those that do not tell what they have.
-#[cfg(feature = "remote")]
-const UNLISTABLE: [&str; 4] = ["http", "https", "redis", "rediss"];
-
 impl RemoteUri {
     #[cfg(feature = "remote")]
     pub(crate) fn as_str(&self) -> &str {
@@ -181,11 +184,6 @@ impl RemoteUri {
     /// The kind of the storage: all of the name that can be shown.
     pub(crate) fn scheme(&self) -> &str {
         self.0.split_once("://").map_or("", |(scheme, _)| scheme)
-    }
-
-    #[cfg(feature = "remote")]
-    pub(crate) fn can_be_listed(&self) -> bool {
-        !UNLISTABLE.contains(&self.scheme())
     }
 }
 

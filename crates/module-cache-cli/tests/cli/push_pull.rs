@@ -157,13 +157,31 @@ fn redis_is_pushed_to_and_does_not_say_what_it_has() {
     let other = Host::of(&uri);
     let ran = other.run(&["pull"]);
     assert!(
-        ran.error(1).contains("do not tell what they have"),
+        ran.error(1)
+            .contains("it cannot be listed, and there is no index"),
         "{ran:?}"
     );
     let program = fs::read(host.place.path().join("0.wat")).unwrap();
     other.place.file("0.wat", program);
     let ran = other.run(&["run", "--timing", "0.wat"]).ok();
     assert_eq!(ran.timing().0, "stored");
+}
+
+#[test]
+fn over_http_is_pulled_what_an_index_names() {
+    let (s3, http) = servers::s3_and_http();
+    let (host, entries) = filled(&s3);
+    host.run(&["push"]).ok();
+    let ran = Host::of(&http).run(&["pull"]);
+    assert!(ran.error(1).contains("there is no index"), "{ran:?}");
+    host.run(&["push", "--index"]).ok();
+    assert_eq!(pulled(&http, &[]).len(), 4);
+    assert_eq!(
+        pulled(&http, &[&entries[0].hash]),
+        [entries[0].hash.clone()]
+    );
+    let ran = Host::of(&http).run(&["pull", "00000000"]);
+    assert!(ran.error(1).contains("no such module"), "{ran:?}");
 }
 
 #[test]

@@ -19,6 +19,14 @@ pub(crate) fn s3() -> String {
     s3_at(s3_address())
 }
 
+/// A storage on the S3 server, and how it is read over plain HTTP.
+pub(crate) fn s3_and_http() -> (String, String) {
+    let s3 = format!("{}&default_acl=public-read", s3());
+    let (place, _) = s3.split_once('?').unwrap();
+    let http = place.replacen("s3://", &format!("http://{}/", s3_address()), 1);
+    (s3, http)
+}
+
 /// The same on a server that is reached at `address`.
 pub(crate) fn s3_at(address: SocketAddr) -> String {
     format!(

@@ -1,11 +1,13 @@
 //! What lies in an entry's place and is none, or none that may be used: a miss, counted, that the next save
 //! replaces. The test engine panics when anything unproven reaches it.
 
+use crate::operators;
 use crate::scene::{Scene, builder, key_of};
 use module_cache_core::{
     ArtifactEngine, EngineId, EntryKey, EntryStore, FOOTER_LEN, ModuleCache, ModuleHash,
     SealedEntry, Trust,
 };
+use module_cache_filesystem::FileSystemCache;
 use module_cache_remote::RemoteCache;
 use module_cache_remote::opendal::{Operator, services};
 use module_cache_testkit::{TestEngine, forge_signature};
@@ -76,6 +78,7 @@ impl Place {
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
+        .enable_all()
         .build()
         .unwrap()
         .block_on(work)
@@ -256,15 +259,68 @@ fn what_is_listed_is_what_was_stored_and_can_be_fetched() {
     let modules: Vec<ModuleHash> = listed.iter().map(|entry| entry.hash).collect();
     assert_eq!(modules, [place.scene.hash, other.hash]);
     assert_eq!(listed[0].bytes, place.stored.len() as u64);
-    let entry = place.cache.get_listed(&listed[0]).unwrap().unwrap();
-    assert_eq!(*entry.key(), place.scene.key());
+    let folder = tempfile::tempdir().unwrap();
+    let to = FileSystemCache::open(folder.path().join("cache")).unwrap();
+    let promoted = |listed| place.cache.promote_listed(listed, &to).unwrap();
+    assert!(promoted(&listed[0]).unwrap().outcome.unwrap().is_stored());
+    assert!(to.get(&place.scene.key()).unwrap().is_some());
 
     // An entry under a name that is not its own is none.
     let (operator, path) = (&place.operator, other.path());
     block_on(async { drop(operator.write(&path, place.stored.clone()).await.unwrap()) });
-    assert!(place.cache.get_listed(&listed[1]).unwrap().is_none());
+    assert!(promoted(&listed[1]).is_none());
     place.write(b"");
-    assert!(place.cache.get_listed(&listed[0]).unwrap().is_none());
+    assert!(promoted(&listed[0]).is_none());
+}
+
+#[test]
+fn over_http_an_index_tells_what_there_is_and_a_wrong_one_costs_nothing_but_misses() {
+    let (operator, uri) = operators::s3_and_http();
+    let filled = builder(&operator).build();
+    let scenes: Vec<_> = (0..3).map(|n| Scene::new(n, 1000)).collect();
+    for scene in &scenes {
+        scene.store(&filled);
+    }
+    let over_http = || {
+        let options = RemoteCache::from_uri(&uri, Trust::shared(key_of(1)));
+        options.unwrap().build()
+    };
+    let error = over_http().engines().unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("push --index"), "{cause}");
+
+    assert_eq!(filled.write_index().unwrap(), 3);
+    let engine = scenes[0].key().engine().to_string();
+    assert_eq!(over_http().engines().unwrap(), [engine.as_str()]);
+    let listed = |behind| {
+        let listed = over_http().list(&engine, behind).unwrap();
+        listed.collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    assert_eq!(listed(None), {
+        let listed = filled.list(&engine, None).unwrap();
+        listed.collect::<Result<Vec<_>, _>>().unwrap()
+    });
+    assert_eq!(listed(Some(listed(None)[0].hash)), listed(None)[1..]);
+    let folder = tempfile::tempdir().unwrap();
+    let to = FileSystemCache::open(folder.path().join("cache")).unwrap();
+    for entry in listed(None) {
+        let promoted = over_http().promote_listed(&entry, &to).unwrap().unwrap();
+        assert!(promoted.outcome.unwrap().is_stored());
+    }
+
+    // One that was torn, or written by somebody else.
+    let absent = Scene::new(9, 10).hash;
+    let path = format!("v1/{}/index", key_of(1).id());
+    let text = format!(
+        "\n\0\n../../x/{absent} 1\n/{absent} 1\n{engine}/{absent} 99\n{engine}/{absent}\n{engine}/12"
+    );
+    block_on(async { drop(operator.write(&path, text).await.unwrap()) });
+    assert_eq!(over_http().engines().unwrap(), [engine.as_str()]);
+    let [entry] = &listed(None)[..] else {
+        panic!("one line names an entry");
+    };
+    assert_eq!(entry.hash, absent);
+    assert!(over_http().promote_listed(entry, &to).unwrap().is_none());
 }
 
 #[test]

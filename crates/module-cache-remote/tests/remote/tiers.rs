@@ -1,8 +1,11 @@
 //! Memory over a directory over a remote storage: each byte comes once over the network.
 
+use std::thread;
+use std::time::Duration;
+
 use crate::operators;
 use crate::proxy::{Fault, Proxy};
-use crate::scene::{Scene, builder, key_of};
+use crate::scene::{Scene, builder, eventually, key_of};
 use crate::servers;
 use module_cache_core::{Engine, EntryKey, EntryStore, ModuleCache, Trust};
 use module_cache_fallback::FallbackExt;
@@ -122,4 +125,63 @@ fn where_each_has_a_key_of_its_own_a_save_goes_to_both() {
     assert!(saved.unwrap().is_stored());
     cache.fallback().sync().unwrap();
     assert!(scene.loads(cache.primary()) && scene.loads(&builder(&operator).build()));
+}
+
+#[test]
+fn what_a_storage_has_lost_is_uploaded_again_from_the_folder_and_rarely() {
+    let operator = Operator::new(services::Memory::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let disk = || FileSystemCache::open(folder.path().join("cache")).unwrap();
+    let often = Duration::from_millis(100);
+    let (first, second) = (Scene::new(1, 1000), Scene::new(2, 1000));
+    let filled = disk().with_fallback(builder(&operator).build());
+    for scene in [&first, &second] {
+        let saved = filled.save(scene.hash, &scene.engine, &scene.module());
+        assert!(saved.unwrap().is_stored());
+    }
+    ModuleCache::<TestEngine>::flush(&filled).unwrap();
+    let is_there = |scene: &Scene| {
+        let remote = builder(&operator).build();
+        remote.exists(&scene.key()).unwrap()
+    };
+    let lose = || {
+        let remote = builder(&operator).build();
+        for scene in [&first, &second] {
+            remote.delete(&scene.key()).unwrap();
+        }
+    };
+
+    // A process that is over at once asks nothing.
+    lose();
+    let cache = disk().with_fallback(builder(&operator).build());
+    assert!(first.loads(&cache));
+    drop(cache);
+    assert!(!is_there(&first));
+
+    for options in [
+        builder(&operator).backfill(None),
+        builder(&operator).backfill(Some(often)).read_only(),
+    ] {
+        let cache = disk().with_fallback(options.build());
+        for _ in 0..5 {
+            assert!(first.loads(&cache));
+            thread::sleep(often);
+        }
+        drop(cache);
+        assert!(!is_there(&first));
+    }
+
+    let cache = disk().with_fallback(builder(&operator).backfill(Some(often)).build());
+    eventually("both are there again", || {
+        assert!(first.loads(&cache) && second.loads(&cache));
+        is_there(&first) && is_there(&second)
+    });
+    // What was looked for is not again.
+    lose();
+    for _ in 0..5 {
+        assert!(first.loads(&cache) && second.loads(&cache));
+        thread::sleep(often);
+    }
+    ModuleCache::<TestEngine>::flush(&cache).unwrap();
+    assert!(!is_there(&first) && !is_there(&second));
 }
