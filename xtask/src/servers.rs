@@ -1,6 +1,6 @@
 //! `cargo xtask servers`: the S3 server that tests of remote caches talk to, in `<target>/servers/`.
 //!
-//! It is a Python package at a pinned version; the tests start and stop it. Redis comes from the system.
+//! It is a Python package at a pinned version; the tests start and stop it. Redis and the OCI registry come from the system.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,9 @@ const PACKAGES: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0
 
 /// Makes sure that the servers are there and start.
 pub(crate) fn bring(workspace: &Workspace) -> Result<()> {
-    process::require("redis-server", "--version", "redis-server")?;
+    for server in ["redis-server", "docker-registry"] {
+        process::require(server, "--version", server)?;
+    }
     let folder = workspace.target.join("servers/python");
     if !works(&folder) {
         install(&folder)?;

@@ -26,6 +26,7 @@ use proxy::{Fault, Proxy};
 use tokio::runtime::{Builder, Runtime};
 
 #[path = "../../module-cache-remote/tests/support/servers.rs"]
+#[expect(dead_code, reason = "tests alone need an OCI registry")]
 mod servers;
 
 #[allow(dead_code, reason = "the tests use all of its faults, this one")]

@@ -179,11 +179,12 @@ runs, and for 5 seconds after it. A storage that does not work is a warning. It 
 named by a URI, with options that are those of OpenDAL behind a question mark:
   s3://BUCKET/PREFIX?region=R&endpoint=URL    gcs://BUCKET/PREFIX
   azblob://CONTAINER/PREFIX?endpoint=URL      redis://HOST:PORT/DATABASE/PREFIX
-  http://HOST/PATH (to read only)             fs:///FOLDER
+  oci://REGISTRY/REPOSITORY                   fs:///FOLDER
+  http://HOST/PATH (to read only)
 Credentials come from where the service's own tools look for them, such as
-AWS_ACCESS_KEY_ID. Entries are signed, and of what was fetched, now or earlier,
-only what was signed with a key of --key is used; to do without takes
---unauthenticated. To change the key, put the new one into the file in a line
+AWS_ACCESS_KEY_ID or `docker login`. Entries are signed, and of what was fetched,
+now or earlier, only what was signed with a key of --key is used; to do without
+takes --unauthenticated. To change the key, put the new one into the file in a line
 above the old one; where the old one leaked, in its place.
 
 In builds without `--features remote`, --remote is an error."

@@ -34,6 +34,12 @@ mod list;
 mod local_locks;
 #[cfg(feature = "metrics")]
 mod metrics_export;
+#[cfg(feature = "oci")]
+mod oci_artifact;
+#[cfg(feature = "oci")]
+mod oci_registry;
+#[cfg(feature = "oci")]
+mod oci_service;
 mod permit;
 mod pieces;
 mod random;

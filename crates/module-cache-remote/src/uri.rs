@@ -6,6 +6,8 @@ use module_cache_core::{CacheError, Trust};
 use opendal::{Operator, OperatorUri};
 
 use crate::failure::StorageError;
+#[cfg(feature = "oci")]
+use crate::oci_service;
 #[cfg(feature = "redis")]
 use crate::redis_service;
 use crate::{RemoteCache, RemoteCacheBuilder};
@@ -20,12 +22,14 @@ impl RemoteCache {
     /// | Azure Blob | `azblob://container/prefix?endpoint=https://…` |
     /// | Redis | `redis://host:6379/0/prefix`, `rediss://…` with TLS |
     /// | memcached | `memcached://host:11211/prefix` |
+    /// | OCI registries | `oci://registry.example/team/modules` |
     /// | HTTP, read-only | `http://host/path`, `https://…` |
     /// | a directory | `fs:///path` |
     ///
     /// Parameters are those of the service's builder in `OpenDAL`, and of this crate's: `read_only=true`, `leases=off`,
-    /// `backfill=off`, `time_limit` in seconds, `concurrency`, and `max_entry_size` in bytes. Credentials are found where the service's
-    /// own tools look for them, such as `AWS_ACCESS_KEY_ID`, unless the URI has some.
+    /// `backfill=off`, `time_limit` in seconds, `concurrency`, and `max_entry_size` in bytes. Credentials are found where the
+    /// service's own tools look for them, such as `AWS_ACCESS_KEY_ID`, unless the URI has some. A registry is asked in plain
+    /// text on a loopback address, and elsewhere only with `plain_http=true`.
     ///
     /// # Errors
     ///
@@ -38,6 +42,8 @@ impl RemoteCache {
             let options = match uri.scheme() {
                 #[cfg(feature = "redis")]
                 "redis" | "rediss" => redis_builder(&uri, trust)?,
+                #[cfg(feature = "oci")]
+                "oci" => RemoteCache::builder(oci_service::operator(&uri)?, trust),
                 _ => RemoteCache::builder(Operator::from_uri(uri)?, trust),
             };
             Ok(choices.apply(options))

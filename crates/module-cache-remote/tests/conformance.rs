@@ -54,6 +54,17 @@ fn redis() -> Fixture<RemoteCache> {
     fixture(true, move || RemoteCache::from_uri(&uri, signed()).unwrap())
 }
 
+fn oci() -> Fixture<RemoteCache> {
+    let uri = format!(
+        "oci://{}/modules/{}",
+        servers::registry_address(),
+        servers::prefix()
+    );
+    fixture(false, move || {
+        RemoteCache::from_uri(&uri, signed()).unwrap()
+    })
+}
+
 fn s3() -> Fixture<RemoteCache> {
     let operator = operators::s3();
     fixture(true, move || {
@@ -63,9 +74,11 @@ fn s3() -> Fixture<RemoteCache> {
 
 module_cache_conformance!(cache_in_memory, memory);
 module_cache_conformance!(cache_in_a_directory, directory);
+module_cache_conformance!(cache_on_a_registry, oci);
 module_cache_conformance!(cache_on_redis, redis);
 module_cache_conformance!(cache_on_s3, s3);
 entry_store_conformance!(store_in_memory, memory);
 entry_store_conformance!(store_in_a_directory, directory);
+entry_store_conformance!(store_on_a_registry, oci);
 entry_store_conformance!(store_on_redis, redis);
 entry_store_conformance!(store_on_s3, s3);

@@ -171,8 +171,8 @@ impl RemoteArgs {
 pub(crate) struct RemoteUri(String);
 
 /// The kinds of storages, in every build that has any.
-const SCHEMES: [&str; 8] = [
-    "azblob", "fs", "gcs", "http", "https", "redis", "rediss", "s3",
+const SCHEMES: [&str; 9] = [
+    "azblob", "fs", "gcs", "http", "https", "oci", "redis", "rediss", "s3",
 ];
 
 impl RemoteUri {

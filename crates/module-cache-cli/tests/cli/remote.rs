@@ -39,6 +39,19 @@ fn what_one_host_compiles_the_other_runs_and_keeps() {
 }
 
 #[test]
+fn what_one_host_compiles_into_a_registry_others_run_and_pull() {
+    let uri = servers::oci();
+    let [first, second] = two_hosts(&uri);
+    assert_eq!(first.run(&["compile", "0.wat"]).ok().stderr, "");
+    assert_eq!(second.run(&RUN).ok().timing().0, "stored");
+    let third = Host::of(&uri);
+    let text = third.run(&["pull", "--engine", "wasmtime"]).quiet();
+    assert!(text.starts_with("pulled 1 "), "{text}");
+    third.place.file("0.wat", exits_with(0));
+    assert_eq!(third.source_alone("0.wat"), "stored");
+}
+
+#[test]
 fn a_component_is_shared_as_a_module_is() {
     let uri = servers::s3();
     let component = sample("toolbox.component.wasm");

@@ -5,13 +5,18 @@ mod started;
 
 use std::net::SocketAddr;
 
-use started::{BUCKET, prefix, redis_address, s3_address};
+use started::{BUCKET, prefix, redis_address, registry_address, s3_address};
 
 pub(crate) use started::free_address;
 
 /// A storage on the Redis server.
 pub(crate) fn redis() -> String {
     format!("redis://{}/0/{}", redis_address(), prefix())
+}
+
+/// A repository on the OCI registry.
+pub(crate) fn oci() -> String {
+    format!("oci://{}/modules/{}", registry_address(), prefix())
 }
 
 /// A storage on the S3 server.

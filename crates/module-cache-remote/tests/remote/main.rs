@@ -5,10 +5,12 @@ mod congestion;
 mod fleet;
 mod leases;
 mod lies;
+mod oci;
 #[path = "../support/operators.rs"]
 mod operators;
 mod outages;
 mod proxy;
+mod registry;
 mod runtimes;
 mod scene;
 mod secrets;

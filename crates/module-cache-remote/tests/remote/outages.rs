@@ -33,6 +33,13 @@ impl Behind {
         Self::new(proxy, options.time_limit(TIME_LIMIT), size)
     }
 
+    fn oci(size: usize) -> Self {
+        let proxy = Proxy::before(servers::registry_address());
+        let uri = format!("oci://{}/{}", proxy.address, servers::prefix());
+        let options = RemoteCache::from_uri(&uri, Trust::shared(key_of(1))).unwrap();
+        Self::new(proxy, options.time_limit(TIME_LIMIT), size)
+    }
+
     fn new(proxy: Proxy, options: RemoteCacheBuilder, size: usize) -> Self {
         let cache = options.build();
         let scene = Scene::new(1, size);
@@ -145,6 +152,25 @@ fn redis_that_fails_in_any_way_costs_one_bounded_delay() {
 }
 
 #[test]
+fn a_registry_that_fails_in_any_way_costs_one_bounded_delay() {
+    let behind = Behind::oci(1_000_000);
+    for fault in [
+        Fault::Closed,
+        Fault::BlackHole,
+        Fault::Cut(20),
+        Fault::Cut(2000),
+        Fault::Delayed(Duration::from_secs(5)),
+        Fault::Answer(FORBIDDEN),
+        Fault::Answer(
+            b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        ),
+        Fault::Answer(b"\0\x01\x02 what is this?\r\n\r\n"),
+    ] {
+        behind.endures(fault);
+    }
+}
+
+#[test]
 fn a_server_that_is_not_there_costs_one_bounded_delay() {
     let operator = operators::s3_at(servers::free_address(), "nowhere");
     let (cache, scene) = (builder(&operator).build(), Scene::new(1, 1000));
@@ -159,20 +185,21 @@ fn a_server_that_is_not_there_costs_one_bounded_delay() {
 
 #[test]
 fn a_captive_portal_is_found_out() {
-    let behind = Behind::s3(1000);
-    behind.proxy.set(Some(Fault::Answer(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nETag: \"1\"\r\nConnection: close\r\n\r\nplease log in",
-    )));
-    for _ in 0..100 {
-        assert!(!behind.scene.loads(&behind.cache));
+    for behind in [Behind::s3(1000), Behind::oci(1000)] {
+        behind.proxy.set(Some(Fault::Answer(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nETag: \"1\"\r\nConnection: close\r\n\r\nplease log in",
+        )));
+        for _ in 0..100 {
+            assert!(!behind.scene.loads(&behind.cache));
+        }
+        assert_eq!(behind.cache.remote_stats().outages, 1);
+        assert!(behind.cache.stats().corrupt <= 3);
+        assert!(behind.cache.remote_stats().short_circuited >= 97);
+        behind.proxy.set(None);
+        eventually("the storage is used again", || {
+            behind.scene.loads(&behind.cache)
+        });
     }
-    assert_eq!(behind.cache.remote_stats().outages, 1);
-    assert!(behind.cache.stats().corrupt <= 3);
-    assert!(behind.cache.remote_stats().short_circuited >= 97);
-    behind.proxy.set(None);
-    eventually("the storage is used again", || {
-        behind.scene.loads(&behind.cache)
-    });
 }
 
 #[test]

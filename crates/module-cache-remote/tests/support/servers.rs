@@ -3,6 +3,7 @@
 //!
 //! The tests of the command use this file, too.
 
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,12 @@ use std::time::{Duration, Instant};
 
 /// The bucket that the S3 server has.
 pub(crate) const BUCKET: &str = "cache";
+
+/// What all registries have in common; the rest is in their environment.
+const REGISTRY_CONFIGURATION: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../module-cache-remote/tests/support/registry.yml"
+);
 
 /// How long a server may take to start, on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -54,6 +61,29 @@ pub(crate) fn s3_address() -> SocketAddr {
     SERVER.address
 }
 
+/// Where the OCI registry listens, which keeps everything in memory.
+pub(crate) fn registry_address() -> SocketAddr {
+    static SERVER: LazyLock<Server> = LazyLock::new(|| {
+        Server::start(|port| registry(port, &[("STORAGE_INMEMORY", "{}".as_ref())]))
+    });
+    SERVER.address
+}
+
+/// An OCI registry with these settings.
+pub(crate) fn registry(port: &str, settings: &[(&str, &OsStr)]) -> Command {
+    require(
+        Command::new("docker-registry").arg("--version"),
+        "apt-get install docker-registry",
+    );
+    let mut command = Command::new("docker-registry");
+    command.arg("serve").arg(REGISTRY_CONFIGURATION);
+    command.env("REGISTRY_HTTP_ADDR", format!("127.0.0.1:{port}"));
+    for (name, value) in settings {
+        command.env(format!("REGISTRY_{name}"), value);
+    }
+    command
+}
+
 /// An address where nobody listens.
 pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -68,8 +98,8 @@ pub(crate) fn prefix() -> String {
     format!("{}-{count}", std::process::id())
 }
 
-struct Server {
-    address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     /// While its standard input is open the server runs.
     _keep: Child,
 }
@@ -77,7 +107,11 @@ struct Server {
 impl Server {
     /// Starts what `command` makes of a port.
     fn start(command: impl FnOnce(&str) -> Command) -> Self {
-        let address = free_address();
+        Self::start_at(free_address(), command)
+    }
+
+    /// The same at an address. It is stopped when this is dropped.
+    pub(crate) fn start_at(address: SocketAddr, command: impl FnOnce(&str) -> Command) -> Self {
         let command = command(&address.port().to_string());
         // The system closes the input when this process ends, and `cat` ends with it.
         let script = r#""$@" </dev/null >/dev/null 2>&1 & trap "kill $!" EXIT; cat"#;

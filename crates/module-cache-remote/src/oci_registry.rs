@@ -1,0 +1,391 @@
+//! One repository of an OCI registry.
+//!
+//! Credentials, tokens and uploads are the business of `oci-client`. What a registry answers to loads is read here, because that
+//! client reads an answer whole, however long it is, and neither deletes nor says how a list goes on.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use docker_credential::DockerCredential;
+use http::header::{ACCEPT, AUTHORIZATION, LINK, RANGE};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use oci_client::client::{Client, ClientConfig, ClientProtocol, TagResponse};
+use oci_client::errors::OciDistributionError;
+use oci_client::manifest::OCI_IMAGE_MEDIA_TYPE;
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Reference, RegistryOperation};
+use opendal::raw::oio::ReadStream as _;
+use opendal::raw::{
+    build_header_value, format_authorization_by_basic, format_authorization_by_bearer,
+    new_request_build_error, parse_content_range, percent_decode_path,
+};
+use opendal::{Buffer, Error, ErrorKind, HttpBody, OperationContext, OperatorUri, Result};
+use parking_lot::Mutex;
+
+use crate::oci_artifact::{EMPTY, Layer, NewArtifact, digest};
+
+/// No manifest of ours is longer, nor anything that tells why there is none.
+const LONGEST_MANIFEST: usize = 64 << 10;
+
+/// Registries without pages send all of a list.
+const LONGEST_LIST: usize = 8 << 20;
+
+/// How many tags are asked for at a time.
+const PAGE: usize = 1000;
+
+const OTHER_LENGTH: &str = "a blob is not as long as its manifest says";
+
+pub(crate) struct Registry {
+    client: Client,
+    address: String,
+    repository: String,
+    /// How the address of everything in the repository begins.
+    base: String,
+    auth: RegistryAuth,
+    /// What the registry wants to see before it does something: nothing, until it said so.
+    authorization: Mutex<BTreeMap<RegistryOperation, HeaderValue>>,
+    /// Whether the configuration that all artifacts have is there.
+    has_empty: AtomicBool,
+}
+
+impl Registry {
+    /// The repository that `uri` names. Nothing is asked yet.
+    pub(crate) fn new(uri: &OperatorUri) -> Result<Self> {
+        let address = uri.authority().unwrap_or_default().to_owned();
+        let repository = uri.root().unwrap_or_default().to_owned();
+        // Any registry would do: it is about the name.
+        let parsed = Reference::try_from(format!("localhost/{repository}:tag"));
+        let is_name = parsed.is_ok_and(|parsed| parsed.repository() == repository);
+        if address.is_empty() || !is_name {
+            let reason = "the URI names no registry and repository, as in oci://registry.example/team/modules";
+            return Err(invalid(reason));
+        }
+        let mut plain_http = uri.name().is_some_and(is_loopback);
+        for (name, value) in uri.options() {
+            match (name.as_str(), value.parse()) {
+                ("plain_http", Ok(is)) => plain_http = is,
+                _ => {
+                    let reason = "a parameter is not known, or has a value that is not one of those it may have";
+                    return Err(invalid(reason).with_context("parameter", name));
+                }
+            }
+        }
+        let (scheme, protocol) = if plain_http {
+            ("http", ClientProtocol::Http)
+        } else {
+            ("https", ClientProtocol::Https)
+        };
+        let config = ClientConfig {
+            protocol,
+            use_monolithic_push: true,
+            user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")),
+            ..ClientConfig::default()
+        };
+        let client = Client::try_from(config).map_err(explained)?;
+        let reference = Reference::with_tag(address.clone(), repository.clone(), String::new());
+        Ok(Self {
+            client,
+            base: format!(
+                "{scheme}://{}/v2/{repository}/",
+                reference.resolve_registry()
+            ),
+            auth: credentials(uri, &address),
+            address,
+            repository,
+            authorization: Mutex::default(),
+            has_empty: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The manifest that has a tag. One that is too long to be ours is as empty as nothing.
+    pub(crate) async fn manifest(&self, context: &OperationContext, tag: &str) -> Result<Vec<u8>> {
+        let place = format!("manifests/{tag}");
+        let (_, manifest) = self.get(context, &place, LONGEST_MANIFEST).await?;
+        Ok(manifest.unwrap_or_default())
+    }
+
+    /// A part of a blob as it comes.
+    pub(crate) async fn blob(
+        &self,
+        context: &OperationContext,
+        layer: &Layer,
+        range: Range<usize>,
+    ) -> Result<HttpBody> {
+        let range = format!("bytes={}-{}", range.start, range.end - 1);
+        let request =
+            Request::get(format!("{}blobs/{}", self.base, layer.digest)).header(RANGE, range);
+        let (status, headers, body) = self.send(context, RegistryOperation::Pull, request).await?;
+        match status {
+            StatusCode::PARTIAL_CONTENT => {
+                let total = parse_content_range(&headers)?.and_then(|range| range.size());
+                if total == Some(layer.len) {
+                    Ok(body)
+                } else {
+                    Err(Error::new(ErrorKind::RangeNotSatisfied, OTHER_LENGTH))
+                }
+            }
+            StatusCode::OK => {
+                let reason = "the registry does not send parts of blobs";
+                Err(Error::new(ErrorKind::Unexpected, reason))
+            }
+            status => Err(refusal(status)),
+        }
+    }
+
+    /// Some tags in the order of the registry, and how to ask for those behind them.
+    pub(crate) async fn tags(
+        &self,
+        context: &OperationContext,
+        query: Option<&str>,
+    ) -> Result<(Vec<String>, Option<String>)> {
+        let first = format!("n={PAGE}");
+        let place = format!("tags/list?{}", query.unwrap_or(&first));
+        let (headers, list) = self.get(context, &place, LONGEST_LIST).await?;
+        match list.and_then(|list| serde_json::from_slice::<TagResponse>(&list).ok()) {
+            Some(list) => Ok((list.tags, next_query(&headers))),
+            None => Err(Error::new(
+                ErrorKind::Unexpected,
+                "the registry answers with something else than a list of tags, or with too long a list",
+            )),
+        }
+    }
+
+    /// Removes a manifest, and with it all tags that it has.
+    pub(crate) async fn delete(&self, context: &OperationContext, manifest: Vec<u8>) -> Result<()> {
+        let address = format!("{}manifests/{}", self.base, digest(manifest));
+        let request = Request::delete(address);
+        let (status, _, body) = self.send(context, RegistryOperation::Push, request).await?;
+        read(body, LONGEST_MANIFEST).await?;
+        match status {
+            StatusCode::NOT_FOUND => Ok(()),
+            status if status.is_success() => Ok(()),
+            status => Err(refusal(status)),
+        }
+    }
+
+    /// Stores an artifact: its tag comes last, when all that it names is there.
+    pub(crate) async fn push(&self, artifact: &NewArtifact) -> Result<()> {
+        let pushed = self.push_parts(artifact).await;
+        self.has_empty.store(pushed.is_ok(), Ordering::Relaxed);
+        pushed
+    }
+
+    async fn push_parts(&self, artifact: &NewArtifact) -> Result<()> {
+        self.push_blob(artifact.content.clone(), &artifact.content_digest)
+            .await?;
+        if !self.has_empty.load(Ordering::Relaxed) {
+            let empty = EMPTY.into();
+            self.push_blob(empty, &digest(EMPTY)).await?;
+        }
+        if let Some((tag, module)) = &artifact.module {
+            self.push_manifest(tag, module).await?;
+        }
+        self.push_manifest(&artifact.tag, &artifact.manifest).await
+    }
+
+    async fn push_blob(&self, content: Bytes, digest: &str) -> Result<()> {
+        let place = self.reference(String::new());
+        let push = || self.client.push_blob(&place, content.clone(), digest);
+        self.authorized(push).await
+    }
+
+    async fn push_manifest(&self, tag: &str, manifest: &[u8]) -> Result<()> {
+        let place = self.reference(tag.to_owned());
+        let of_manifest = HeaderValue::from_static(OCI_IMAGE_MEDIA_TYPE);
+        let push = || {
+            let (manifest, of_manifest) = (manifest.to_vec(), of_manifest.clone());
+            self.client.push_manifest_raw(&place, manifest, of_manifest)
+        };
+        self.authorized(push).await
+    }
+
+    /// Does what writes, and once more with credentials if the registry wants some.
+    async fn authorized<T, W>(&self, work: impl Fn() -> W) -> Result<()>
+    where
+        W: Future<Output = oci_client::errors::Result<T>>,
+    {
+        let mut done = work().await;
+        if let Err(OciDistributionError::ServerError { code: 401, .. }) = &done {
+            self.authorize(RegistryOperation::Push).await?;
+            done = work().await;
+        }
+        done.map(drop).map_err(explained)
+    }
+
+    /// An answer of at most so many bytes; without any, if it is longer.
+    async fn get(
+        &self,
+        context: &OperationContext,
+        place: &str,
+        longest: usize,
+    ) -> Result<(HeaderMap, Option<Vec<u8>>)> {
+        let request = Request::get(format!("{}{place}", self.base));
+        let request = request.header(ACCEPT, OCI_IMAGE_MEDIA_TYPE);
+        let (status, headers, body) = self.send(context, RegistryOperation::Pull, request).await?;
+        // So that the connection can be used again, whatever it is.
+        let content = read(body, longest).await?;
+        if status.is_success() {
+            Ok((headers, content))
+        } else {
+            Err(refusal(status))
+        }
+    }
+
+    async fn send(
+        &self,
+        context: &OperationContext,
+        operation: RegistryOperation,
+        request: http::request::Builder,
+    ) -> Result<(StatusCode, HeaderMap, HttpBody)> {
+        let request = request
+            .body(Buffer::new())
+            .map_err(new_request_build_error)?;
+        let mut is_repeated = false;
+        loop {
+            let mut request = request.clone();
+            let authorization = self.authorization.lock().get(&operation).cloned();
+            if let Some(value) = authorization {
+                request.headers_mut().insert(AUTHORIZATION, value);
+            }
+            let (head, body) = context.http_transport().fetch(request).await?.into_parts();
+            if head.status != StatusCode::UNAUTHORIZED || is_repeated {
+                return Ok((head.status, head.headers, body));
+            }
+            // There was no token, or it has expired.
+            self.authorize(operation).await?;
+            is_repeated = true;
+        }
+    }
+
+    async fn authorize(&self, operation: RegistryOperation) -> Result<()> {
+        let place = self.reference(String::new());
+        let token = self.client.auth(&place, &self.auth, operation).await;
+        let value = match (token.map_err(explained)?, &self.auth) {
+            (Some(token), _) => format_authorization_by_bearer(&token)?,
+            (None, RegistryAuth::Basic(user, password)) => {
+                format_authorization_by_basic(user, password)?
+            }
+            (None, _) => return Err(refusal(StatusCode::UNAUTHORIZED)),
+        };
+        let value = build_header_value(&value)?;
+        self.authorization.lock().insert(operation, value);
+        Ok(())
+    }
+
+    fn reference(&self, tag: String) -> Reference {
+        Reference::with_tag(self.address.clone(), self.repository.clone(), tag)
+    }
+}
+
+impl fmt::Debug for Registry {
+    /// Without credentials.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Registry")
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Those in the URI, or those of `docker login`.
+fn credentials(uri: &OperatorUri, address: &str) -> RegistryAuth {
+    let decoded = |text: Option<&str>| percent_decode_path(text.unwrap_or_default());
+    if uri.username().is_some() || uri.password().is_some() {
+        return RegistryAuth::Basic(decoded(uri.username()), decoded(uri.password()));
+    }
+    match docker_credential::get_credential(address) {
+        Ok(DockerCredential::UsernamePassword(user, password)) => {
+            RegistryAuth::Basic(user, password)
+        }
+        Ok(DockerCredential::IdentityToken(_)) => {
+            tracing::warn!(
+                "`docker login` left an identity token for the registry, which cannot be used here"
+            );
+            RegistryAuth::Anonymous
+        }
+        // Why there are none is for those who want some: the registry will say so.
+        Err(_) => RegistryAuth::Anonymous,
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// All that comes, unless that is more than so many bytes.
+async fn read(mut body: HttpBody, longest: usize) -> Result<Option<Vec<u8>>> {
+    let mut content = Vec::new();
+    loop {
+        let part = body.read().await?;
+        if part.is_empty() {
+            return Ok(Some(content));
+        }
+        if content.len() + part.len() > longest {
+            return Ok(None);
+        }
+        part.for_each(|bytes| content.extend_from_slice(&bytes));
+    }
+}
+
+/// What a list says about how to go on. It may name another address, which is not followed.
+fn next_query(headers: &HeaderMap) -> Option<String> {
+    let link = headers.get(LINK)?.to_str().ok()?;
+    let (address, relation) = link.trim().strip_prefix('<')?.split_once('>')?;
+    let (_, query) = address.split_once('?')?;
+    relation.contains("next").then(|| query.to_owned())
+}
+
+fn invalid(reason: &'static str) -> Error {
+    Error::new(ErrorKind::ConfigInvalid, reason)
+}
+
+fn refusal(status: StatusCode) -> Error {
+    let (kind, reason) = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            (ErrorKind::PermissionDenied, "the registry refuses it")
+        }
+        StatusCode::NOT_FOUND => (ErrorKind::NotFound, "the registry has nothing there"),
+        StatusCode::METHOD_NOT_ALLOWED => (ErrorKind::Unsupported, "the registry does not do that"),
+        StatusCode::RANGE_NOT_SATISFIABLE => (ErrorKind::RangeNotSatisfied, OTHER_LENGTH),
+        StatusCode::TOO_MANY_REQUESTS => {
+            (ErrorKind::RateLimited, "the registry has too much to do")
+        }
+        _ => (ErrorKind::Unexpected, "the registry failed"),
+    };
+    let error = Error::new(kind, reason).with_context("status", status.as_u16());
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        error.set_temporary()
+    } else {
+        error
+    }
+}
+
+fn explained(error: OciDistributionError) -> Error {
+    let explained = match &error {
+        OciDistributionError::ServerError { code, .. } => {
+            refusal(StatusCode::from_u16(*code).unwrap_or_default())
+        }
+        OciDistributionError::AuthenticationFailure(_)
+        | OciDistributionError::UnauthorizedError { .. } => refusal(StatusCode::UNAUTHORIZED),
+        OciDistributionError::RequestError(_) => {
+            Error::new(ErrorKind::Unexpected, "the registry does not answer").set_temporary()
+        }
+        _ => Error::new(
+            ErrorKind::Unexpected,
+            "the registry answers with something else",
+        ),
+    };
+    explained.set_source(error)
+}

@@ -1,0 +1,318 @@
+//! An OCI registry as a storage of entries: each is an artifact, which its path finds by a tag.
+//!
+//! A load asks for the manifest of the tag, and then for parts of the blob that it names. Nothing of either is believed: entries
+//! are verified by whoever reads them. Registries do not write on a condition, so there are no leases.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use opendal::raw::{
+    OpCopy, OpCreateDir, OpDelete, OpList, OpPresign, OpRead, OpRename, OpStat, OpWrite,
+    RpCreateDir, RpPresign, RpRead, RpRename, RpStat, Service, ServiceInfo, oio,
+};
+use opendal::{
+    Buffer, BytesRange, Capability, Error, ErrorKind, Metadata, MetadataBuilder, OperationContext,
+    Operator, OperatorUri, Result,
+};
+use parking_lot::Mutex;
+
+use crate::io_thread;
+use crate::oci_artifact::{self, Artifact, Layer, NewArtifact};
+use crate::oci_registry::Registry;
+
+/// A list of more tags does not end.
+const MOST_TAGS: usize = 1_000_000;
+
+/// So many manifests are looked at for the folders of a signer, of which each takes one.
+const MOST_MANIFESTS: usize = 1000;
+
+/// An operator on the repository that `uri` names.
+pub(crate) fn operator(uri: &OperatorUri) -> Result<Operator> {
+    let registry = Registry::new(uri)?;
+    let root = format!("/{}", registry.repository());
+    let info = ServiceInfo::new("oci", root, registry.address());
+    let registry = Arc::new(registry);
+    let service = Arc::new(OciService { registry, info });
+    Ok(Operator::from_parts(OperationContext::default(), service))
+}
+
+#[derive(Debug, Clone)]
+struct OciService {
+    registry: Arc<Registry>,
+    info: ServiceInfo,
+}
+
+/// What is, or may be, at a path.
+#[derive(Debug, Clone)]
+struct Object {
+    registry: Arc<Registry>,
+    context: OperationContext,
+    path: String,
+    /// The blob that was there when it was last looked for.
+    etag: Option<String>,
+}
+
+impl OciService {
+    fn object(&self, context: &OperationContext, path: &str) -> Object {
+        Object {
+            registry: Arc::clone(&self.registry),
+            context: context.clone(),
+            path: path.to_owned(),
+            etag: None,
+        }
+    }
+}
+
+impl Object {
+    /// The manifest of the path's tag, and what it says if it is that of an entry at this path.
+    async fn look(&self) -> Result<(Vec<u8>, Option<Layer>)> {
+        let tag = oci_artifact::tag(&self.path);
+        let manifest = self.registry.manifest(&self.context, &tag).await?;
+        let artifact = Artifact::parse(&manifest).filter(|artifact| artifact.path == self.path);
+        Ok((manifest, artifact.map(|artifact| artifact.layer)))
+    }
+
+    async fn layer(&self) -> Result<Layer> {
+        // A blob never changes: where one was seen, it is what is asked for.
+        if let Some(layer) = self.etag.as_deref().and_then(Layer::from_etag) {
+            return Ok(layer);
+        }
+        let (_, layer) = self.look().await?;
+        // To the reader it is an object without an end, and so an entry that is not one.
+        layer.ok_or_else(|| {
+            let reason = "what has the tag is not an entry of this path";
+            Error::new(ErrorKind::RangeNotSatisfied, reason)
+        })
+    }
+}
+
+fn metadata(layer: &Layer) -> Metadata {
+    let mut metadata = MetadataBuilder::file(layer.len);
+    metadata.etag(layer.to_etag());
+    metadata.build()
+}
+
+fn unsupported<T>() -> Result<T> {
+    let reason = "entries need no such operation";
+    Err(Error::new(ErrorKind::Unsupported, reason))
+}
+
+impl Service for OciService {
+    type Reader = oio::StreamReader<Object>;
+    type Writer = oio::OneShotWriter<Object>;
+    type Lister = oio::PageLister<Tags>;
+    type Deleter = oio::OneShotDeleter<Deleter>;
+    type Copier = ();
+    type Composer = ();
+
+    fn info(&self) -> ServiceInfo {
+        self.info.clone()
+    }
+
+    fn capability(&self) -> Capability {
+        Capability {
+            read: true,
+            read_with_if_match: true,
+            read_with_suffix: true,
+            write: true,
+            delete: true,
+            stat: true,
+            list: true,
+            shared: true,
+            ..Capability::default()
+        }
+    }
+
+    async fn stat(&self, context: &OperationContext, path: &str, _: OpStat) -> Result<RpStat> {
+        let (_, layer) = self.object(context, path).look().await?;
+        let reason = "what has the tag is not an entry of this path";
+        let layer = layer.ok_or_else(|| Error::new(ErrorKind::NotFound, reason))?;
+        Ok(RpStat::new(metadata(&layer)))
+    }
+
+    fn read(&self, context: &OperationContext, path: &str, how: OpRead) -> Result<Self::Reader> {
+        let mut object = self.object(context, path);
+        object.etag = how.if_match().map(str::to_owned);
+        Ok(oio::StreamReader::new(object))
+    }
+
+    fn write(&self, context: &OperationContext, path: &str, _: OpWrite) -> Result<Self::Writer> {
+        Ok(oio::OneShotWriter::new(self.object(context, path)))
+    }
+
+    fn delete(&self, context: &OperationContext) -> Result<Self::Deleter> {
+        Ok(oio::OneShotDeleter::new(Deleter {
+            service: self.clone(),
+            context: context.clone(),
+        }))
+    }
+
+    fn list(&self, context: &OperationContext, path: &str, _: OpList) -> Result<Self::Lister> {
+        Ok(oio::PageLister::new(Tags {
+            registry: Arc::clone(&self.registry),
+            context: context.clone(),
+            folder: path.to_owned(),
+            seen: Mutex::default(),
+        }))
+    }
+
+    async fn create_dir(
+        &self,
+        _: &OperationContext,
+        _: &str,
+        _: OpCreateDir,
+    ) -> Result<RpCreateDir> {
+        unsupported()
+    }
+
+    fn copy(&self, _: &OperationContext, _: &str, _: &str, _: OpCopy) -> Result<()> {
+        unsupported()
+    }
+
+    async fn rename(
+        &self,
+        _: &OperationContext,
+        _: &str,
+        _: &str,
+        _: OpRename,
+    ) -> Result<RpRename> {
+        unsupported()
+    }
+
+    async fn presign(&self, _: &OperationContext, _: &str, _: OpPresign) -> Result<RpPresign> {
+        unsupported()
+    }
+}
+
+impl oio::StreamRead for Object {
+    async fn open(&self, range: BytesRange) -> Result<(RpRead, Box<dyn oio::ReadStreamDyn>)> {
+        let layer = self.layer().await?;
+        let range = range.to_content_range(usize::try_from(layer.len).unwrap_or(usize::MAX))?;
+        if range.is_empty() {
+            return Ok((RpRead::new(metadata(&layer)), Box::new(Buffer::new())));
+        }
+        let blob = self.registry.blob(&self.context, &layer, range).await?;
+        Ok((RpRead::new(metadata(&layer)), Box::new(blob)))
+    }
+}
+
+impl oio::OneShotWrite for Object {
+    async fn write_once(&self, content: Buffer) -> Result<Metadata> {
+        let (path, len) = (self.path.clone(), content.len());
+        let describe = move || NewArtifact::new(&path, content.to_bytes());
+        let artifact = io_thread::compute(describe).await;
+        let artifact = artifact.ok().and_then(std::result::Result::ok);
+        let failed = || Error::new(ErrorKind::Unexpected, "the artifact cannot be described");
+        self.registry.push(&artifact.ok_or_else(failed)?).await?;
+        Ok(MetadataBuilder::file(len as u64).build())
+    }
+}
+
+struct Deleter {
+    service: OciService,
+    context: OperationContext,
+}
+
+impl oio::OneShotDelete for Deleter {
+    async fn delete_once(&self, path: String, _: OpDelete) -> Result<()> {
+        let object = self.service.object(&self.context, &path);
+        match object.look().await {
+            Ok((manifest, Some(_))) => object.registry.delete(&self.context, manifest).await,
+            // It is somebody else's.
+            Ok((_, None)) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A folder, as the tags of its repository tell. Folders are looked for in the folder of a signer alone.
+struct Tags {
+    registry: Arc<Registry>,
+    context: OperationContext,
+    folder: String,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    tags: usize,
+    manifests: usize,
+    /// The hashes of the folders that are known.
+    folders: HashSet<String>,
+}
+
+impl oio::PageList for Tags {
+    async fn next_page(&self, page: &mut oio::PageContext) -> Result<()> {
+        let query = Some(&*page.token).filter(|query| !query.is_empty());
+        let (tags, next) = match self.registry.tags(&self.context, query).await {
+            Ok(found) => found,
+            // A repository is there from the first push on.
+            Err(error) if error.kind() == ErrorKind::NotFound => Default::default(),
+            Err(error) => return Err(error),
+        };
+        {
+            let mut seen = self.seen.lock();
+            seen.tags += 1 + tags.len();
+            if seen.tags > MOST_TAGS {
+                let reason = "the registry's list of tags does not end";
+                return Err(Error::new(ErrorKind::Unexpected, reason));
+            }
+        }
+        let folder = self.folder.trim_end_matches('/');
+        let folder_hash = oci_artifact::folder_hash(folder);
+        let is_of_signer = folder.matches('/').count() == 1;
+        for tag in &tags {
+            match oci_artifact::parse_tag(tag) {
+                // How long it is, only its manifest says.
+                Some((module, of)) if of == folder_hash => {
+                    page.entries.push_back(oio::Entry::with(
+                        format!("{folder}/{module}"),
+                        MetadataBuilder::file(0).build(),
+                    ))
+                }
+                Some((_, of)) if is_of_signer => {
+                    let folder = self.new_folder(tag, of).await?;
+                    page.entries
+                        .extend(folder.map(|folder| {
+                            oio::Entry::with(folder, MetadataBuilder::dir().build())
+                        }));
+                }
+                _ => {}
+            }
+        }
+        page.done = next.is_none();
+        page.token = next.unwrap_or_default();
+        Ok(())
+    }
+}
+
+impl Tags {
+    /// The folder of the entry that has a tag, if it is in this one, and none of its entries was looked at.
+    async fn new_folder(&self, tag: &str, hash: &str) -> Result<Option<String>> {
+        {
+            let mut seen = self.seen.lock();
+            if seen.folders.contains(hash) || seen.manifests >= MOST_MANIFESTS {
+                return Ok(None);
+            }
+            seen.manifests += 1;
+        }
+        let manifest = match self.registry.manifest(&self.context, tag).await {
+            Ok(manifest) => manifest,
+            // It was removed since.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Some(Artifact { path, .. }) = Artifact::parse(&manifest) else {
+            return Ok(None);
+        };
+        match oci_artifact::split(&path) {
+            Some((folder, _)) if oci_artifact::tag(&path) == tag => {
+                self.seen.lock().folders.insert(hash.to_owned());
+                let is_here = folder.starts_with(&self.folder);
+                Ok(is_here.then(|| format!("{folder}/")))
+            }
+            _ => Ok(None),
+        }
+    }
+}
