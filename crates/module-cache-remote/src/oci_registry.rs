@@ -66,12 +66,11 @@ impl Registry {
         }
         let mut plain_http = uri.name().is_some_and(is_loopback);
         for (name, value) in uri.options() {
-            match (name.as_str(), value.parse()) {
-                ("plain_http", Ok(is)) => plain_http = is,
-                _ => {
-                    let reason = "a parameter is not known, or has a value that is not one of those it may have";
-                    return Err(invalid(reason).with_context("parameter", name));
-                }
+            let is_known = name == "plain_http" && value.parse().map(|is| plain_http = is).is_ok();
+            if !is_known {
+                let reason =
+                    "a parameter is not known, or has a value that is not one of those it may have";
+                return Err(invalid(reason).with_context("parameter", name));
             }
         }
         let (scheme, protocol) = if plain_http {

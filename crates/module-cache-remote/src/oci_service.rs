@@ -263,23 +263,19 @@ impl oio::PageList for Tags {
         let folder_hash = oci_artifact::folder_hash(folder);
         let is_of_signer = folder.matches('/').count() == 1;
         for tag in &tags {
-            match oci_artifact::parse_tag(tag) {
+            let found = match oci_artifact::parse_tag(tag) {
                 // How long it is, only its manifest says.
                 Some((module, of)) if of == folder_hash => {
-                    page.entries.push_back(oio::Entry::with(
-                        format!("{folder}/{module}"),
-                        MetadataBuilder::file(0).build(),
-                    ))
+                    Some((format!("{folder}/{module}"), MetadataBuilder::file(0)))
                 }
                 Some((_, of)) if is_of_signer => {
                     let folder = self.new_folder(tag, of).await?;
-                    page.entries
-                        .extend(folder.map(|folder| {
-                            oio::Entry::with(folder, MetadataBuilder::dir().build())
-                        }));
+                    folder.map(|folder| (folder, MetadataBuilder::dir()))
                 }
-                _ => {}
-            }
+                _ => None,
+            };
+            let entry = found.map(|(path, metadata)| oio::Entry::with(path, metadata.build()));
+            page.entries.extend(entry);
         }
         page.done = next.is_none();
         page.token = next.unwrap_or_default();
