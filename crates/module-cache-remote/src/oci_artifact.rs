@@ -17,7 +17,7 @@ use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest
 const ENTRY: &str = "application/vnd.module-cache.entry.v1";
 const MODULE: &str = "application/vnd.module-cache.module.v1";
 
-/// What artifacts have in place of the configuration of an image, as the specification says.
+/// The specification's placeholder for the configuration of an image.
 pub(crate) const EMPTY: &[u8] = b"{}";
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 
@@ -34,7 +34,7 @@ pub(crate) struct NewArtifact {
     pub(crate) manifest: Vec<u8>,
     pub(crate) content: Bytes,
     pub(crate) content_digest: String,
-    /// Its tag and its manifest.
+    /// The tag and the manifest of the module that it belongs to.
     pub(crate) module: Option<(String, Vec<u8>)>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Layer {
     pub(crate) len: u64,
 }
 
-/// The tag of what lies at `path`: no other path has it, as far as hashes differ.
+/// The tag of what lies at `path`. Two paths have different tags, unless their hashes collide.
 pub(crate) fn tag(path: &str) -> String {
     match split(path) {
         Some((folder, module)) => format!("{module}-{}", folder_hash(folder)),
@@ -80,7 +80,7 @@ pub(crate) fn split(path: &str) -> Option<(&str, ModuleHash)> {
     (module.to_string() == name).then_some((folder, module))
 }
 
-/// The name of what a registry knows by its content.
+/// The digest by which a registry knows `content`.
 pub(crate) fn digest(content: impl Into<Bytes>) -> String {
     Config::new(content, String::new(), None).sha256_digest()
 }
@@ -112,7 +112,7 @@ impl NewArtifact {
     }
 }
 
-/// A manifest that names a module by its hash, which is the same whoever makes it.
+/// The manifest that names a module by its hash. Every host makes the same one.
 fn module_manifest(hash: ModuleHash) -> serde_json::Result<Vec<u8>> {
     let empty = ImageLayer::new(EMPTY, EMPTY_TYPE.into(), None);
     serde_json::to_vec(&manifest(MODULE, empty, (BLAKE3, hash.to_string())))
@@ -149,7 +149,7 @@ impl Artifact {
 }
 
 impl Layer {
-    /// `None` if there is no such digest, which is a part of an address.
+    /// `None` if the digest is not one: it becomes a part of an address.
     fn new(digest: &str, len: u64) -> Option<Self> {
         let hex = digest.strip_prefix("sha256:")?;
         let is_digest = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());

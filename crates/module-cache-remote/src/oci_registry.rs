@@ -1,7 +1,7 @@
 //! One repository of an OCI registry.
 //!
-//! Credentials, tokens and uploads are the business of `oci-client`. What a registry answers to loads is read here, because that
-//! client reads an answer whole, however long it is, and neither deletes nor says how a list goes on.
+//! `oci-client` fetches tokens and uploads. Other requests are made here: that client reads manifests and lists whole, however
+//! long they are, cannot delete, and does not return the link to the next page of a list.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,10 +28,10 @@ use parking_lot::Mutex;
 
 use crate::oci_artifact::{EMPTY, Layer, NewArtifact, digest};
 
-/// No manifest of ours is longer, nor anything that tells why there is none.
+/// No manifest of an entry is longer. Of other answers, no more is read either.
 const LONGEST_MANIFEST: usize = 64 << 10;
 
-/// Registries without pages send all of a list.
+/// Registries without pages send all of a list at once.
 const LONGEST_LIST: usize = 8 << 20;
 
 /// How many tags are asked for at a time.
@@ -46,9 +46,9 @@ pub(crate) struct Registry {
     /// How the address of everything in the repository begins.
     base: String,
     auth: RegistryAuth,
-    /// What the registry wants to see before it does something: nothing, until it said so.
+    /// What is sent with requests, once the registry has demanded it.
     authorization: Mutex<BTreeMap<RegistryOperation, HeaderValue>>,
-    /// Whether the configuration that all artifacts have is there.
+    /// Whether the empty configuration, which all artifacts name, has been uploaded.
     has_empty: AtomicBool,
 }
 
@@ -57,7 +57,7 @@ impl Registry {
     pub(crate) fn new(uri: &OperatorUri) -> Result<Self> {
         let address = uri.authority().unwrap_or_default().to_owned();
         let repository = uri.root().unwrap_or_default().to_owned();
-        // Any registry would do: it is about the name.
+        // Only the repository's name is checked, so any registry will do.
         let parsed = Reference::try_from(format!("localhost/{repository}:tag"));
         let is_name = parsed.is_ok_and(|parsed| parsed.repository() == repository);
         if address.is_empty() || !is_name {
@@ -108,7 +108,7 @@ impl Registry {
         &self.repository
     }
 
-    /// The manifest that has a tag. One that is too long to be ours is as empty as nothing.
+    /// The manifest that has a tag; without content, if it is too long to be that of an entry.
     pub(crate) async fn manifest(&self, context: &OperationContext, tag: &str) -> Result<Vec<u8>> {
         let place = format!("manifests/{tag}");
         let (_, manifest) = self.get(context, &place, LONGEST_MANIFEST).await?;
@@ -143,7 +143,7 @@ impl Registry {
         }
     }
 
-    /// Some tags in the order of the registry, and how to ask for those behind them.
+    /// A page of the list of tags, and the query for the next one.
     pub(crate) async fn tags(
         &self,
         context: &OperationContext,
@@ -174,7 +174,7 @@ impl Registry {
         }
     }
 
-    /// Stores an artifact: its tag comes last, when all that it names is there.
+    /// Stores an artifact. Its tag is written last, when everything that its manifest names is there.
     pub(crate) async fn push(&self, artifact: &NewArtifact) -> Result<()> {
         let pushed = self.push_parts(artifact).await;
         self.has_empty.store(pushed.is_ok(), Ordering::Relaxed);
@@ -210,7 +210,7 @@ impl Registry {
         self.authorized(push).await
     }
 
-    /// Does what writes, and once more with credentials if the registry wants some.
+    /// Writes, and writes again with credentials if the registry demands them.
     async fn authorized<T, W>(&self, work: impl Fn() -> W) -> Result<()>
     where
         W: Future<Output = oci_client::errors::Result<T>>,
@@ -223,7 +223,7 @@ impl Registry {
         done.map(drop).map_err(explained)
     }
 
-    /// An answer of at most so many bytes; without any, if it is longer.
+    /// The answer to a request; without content, if it is longer than `longest`.
     async fn get(
         &self,
         context: &OperationContext,
@@ -233,7 +233,7 @@ impl Registry {
         let request = Request::get(format!("{}{place}", self.base));
         let request = request.header(ACCEPT, OCI_IMAGE_MEDIA_TYPE);
         let (status, headers, body) = self.send(context, RegistryOperation::Pull, request).await?;
-        // So that the connection can be used again, whatever it is.
+        // Whatever the status is, so that the connection can be used again.
         let content = read(body, longest).await?;
         if status.is_success() {
             Ok((headers, content))
@@ -313,7 +313,7 @@ fn credentials(uri: &OperatorUri, address: &str) -> RegistryAuth {
             );
             RegistryAuth::Anonymous
         }
-        // Why there are none is for those who want some: the registry will say so.
+        // A registry that demands credentials refuses the first request, which is then the error.
         Err(_) => RegistryAuth::Anonymous,
     }
 }
@@ -323,7 +323,7 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
-/// All that comes, unless that is more than so many bytes.
+/// All of a body, unless it is longer than `longest`.
 async fn read(mut body: HttpBody, longest: usize) -> Result<Option<Vec<u8>>> {
     let mut content = Vec::new();
     loop {
@@ -338,7 +338,7 @@ async fn read(mut body: HttpBody, longest: usize) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// What a list says about how to go on. It may name another address, which is not followed.
+/// The query of the link to the next page. Its address is not followed: it may name another host.
 fn next_query(headers: &HeaderMap) -> Option<String> {
     let link = headers.get(LINK)?.to_str().ok()?;
     let (address, relation) = link.trim().strip_prefix('<')?.split_once('>')?;

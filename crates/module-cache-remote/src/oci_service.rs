@@ -1,7 +1,8 @@
 //! An OCI registry as a storage of entries: each is an artifact, which its path finds by a tag.
 //!
-//! A load asks for the manifest of the tag, and then for parts of the blob that it names. Nothing of either is believed: entries
-//! are verified by whoever reads them. Registries do not write on a condition, so there are no leases.
+//! A load fetches the manifest of the tag, and then parts of the blob that it names. Neither is trusted, and no digest of the
+//! registry is checked: each frame of an entry is verified when it is used. Registries have no conditional writes, so there are
+//! no leases.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::oci_registry::Registry;
 /// A list of more tags does not end.
 const MOST_TAGS: usize = 1_000_000;
 
-/// So many manifests are looked at for the folders of a signer, of which each takes one.
+/// How many manifests a list of a signer's folders reads: each folder takes one.
 const MOST_MANIFESTS: usize = 1000;
 
 /// An operator on the repository that `uri` names.
@@ -48,7 +49,7 @@ struct Object {
     registry: Arc<Registry>,
     context: OperationContext,
     path: String,
-    /// The blob that was there when it was last looked for.
+    /// The blob that an earlier read has found.
     etag: Option<String>,
 }
 
@@ -73,12 +74,12 @@ impl Object {
     }
 
     async fn layer(&self) -> Result<Layer> {
-        // A blob never changes: where one was seen, it is what is asked for.
+        // The blob of a digest never changes, so it is read without asking for the manifest again.
         if let Some(layer) = self.etag.as_deref().and_then(Layer::from_etag) {
             return Ok(layer);
         }
         let (_, layer) = self.look().await?;
-        // To the reader it is an object without an end, and so an entry that is not one.
+        // The reader takes this for an empty object, and that for a bad entry.
         layer.ok_or_else(|| {
             let reason = "what has the tag is not an entry of this path";
             Error::new(ErrorKind::RangeNotSatisfied, reason)
@@ -218,7 +219,7 @@ impl oio::OneShotDelete for Deleter {
         let object = self.service.object(&self.context, &path);
         match object.look().await {
             Ok((manifest, Some(_))) => object.registry.delete(&self.context, manifest).await,
-            // It is somebody else's.
+            // It is not an entry, so it is left alone.
             Ok((_, None)) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -226,7 +227,7 @@ impl oio::OneShotDelete for Deleter {
     }
 }
 
-/// A folder, as the tags of its repository tell. Folders are looked for in the folder of a signer alone.
+/// Lists a folder by the tags of the repository. Only the folder of a signer has folders in it.
 struct Tags {
     registry: Arc<Registry>,
     context: OperationContext,
@@ -247,7 +248,7 @@ impl oio::PageList for Tags {
         let query = Some(&*page.token).filter(|query| !query.is_empty());
         let (tags, next) = match self.registry.tags(&self.context, query).await {
             Ok(found) => found,
-            // A repository is there from the first push on.
+            // The first push makes the repository.
             Err(error) if error.kind() == ErrorKind::NotFound => Default::default(),
             Err(error) => return Err(error),
         };
@@ -264,7 +265,7 @@ impl oio::PageList for Tags {
         let is_of_signer = folder.matches('/').count() == 1;
         for tag in &tags {
             let found = match oci_artifact::parse_tag(tag) {
-                // How long it is, only its manifest says.
+                // Only its manifest tells its length.
                 Some((module, of)) if of == folder_hash => {
                     Some((format!("{folder}/{module}"), MetadataBuilder::file(0)))
                 }
@@ -284,7 +285,7 @@ impl oio::PageList for Tags {
 }
 
 impl Tags {
-    /// The folder of the entry that has a tag, if it is in this one, and none of its entries was looked at.
+    /// The folder of the entry that has a tag, if it is in the listed folder and was not found before.
     async fn new_folder(&self, tag: &str, hash: &str) -> Result<Option<String>> {
         {
             let mut seen = self.seen.lock();
@@ -295,7 +296,7 @@ impl Tags {
         }
         let manifest = match self.registry.manifest(&self.context, tag).await {
             Ok(manifest) => manifest,
-            // It was removed since.
+            // The entry was removed in the meantime.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
