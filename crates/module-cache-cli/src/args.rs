@@ -184,8 +184,8 @@ named by a URI, with options that are those of OpenDAL behind a question mark:
 Credentials come from where the service's own tools look for them, such as
 AWS_ACCESS_KEY_ID or `docker login`. Entries are signed, and of what was fetched,
 now or earlier, only what was signed with a key of --key is used; to do without
-takes --unauthenticated. To change the key, put the new one into the file in a line
-above the old one; where the old one leaked, in its place.
+takes --unauthenticated. To change the key, put the new one into the file in a
+line above the old one; where the old one leaked, in its place.
 
 In builds without `--features remote`, --remote is an error."
 )]
