@@ -275,8 +275,10 @@ fn what_a_registry_lists_is_what_was_stored_and_can_be_fetched() {
     expected.sort_unstable_by_key(|hash| *hash.as_bytes());
     let hashes: Vec<ModuleHash> = listed().iter().map(|entry| entry.hash).collect();
     assert_eq!(hashes, expected);
+    let folder = tempfile::tempdir().unwrap();
+    let to = FileSystemCache::open(folder.path().join("cache")).unwrap();
     for entry in listed() {
-        let fetched = host.get_listed(&entry).unwrap();
+        let fetched = host.promote_listed(&entry, &to).unwrap();
         assert_eq!(fetched.is_some(), entry.hash != third.hash);
     }
 
