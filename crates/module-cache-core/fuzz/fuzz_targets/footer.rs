@@ -6,7 +6,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use module_cache_core::{FOOTER_LEN, Footer, strip_footer};
+use module_cache_core::FOOTER_LEN;
+
+mod check;
+
+use check::check;
 
 fuzz_target!(|bytes: &[u8]| {
     check(bytes);
@@ -17,16 +21,3 @@ fuzz_target!(|bytes: &[u8]| {
         check(&repaired);
     }
 });
-
-fn check(bytes: &[u8]) {
-    let stripped = strip_footer(bytes).len() as u64;
-    let len = bytes.len() as u64;
-    match Footer::parse(bytes) {
-        Ok(footer) => {
-            assert_eq!(footer.encode(), bytes[bytes.len() - FOOTER_LEN..]);
-            let whole = stripped + footer.manifest_len() + FOOTER_LEN as u64 == len;
-            assert!(stripped == len || (whole && stripped == footer.artifact_len()));
-        }
-        Err(_) => assert_eq!(stripped, len),
-    }
-}

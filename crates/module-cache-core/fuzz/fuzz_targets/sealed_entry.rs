@@ -16,6 +16,8 @@ use module_cache_core::{
     SigningKey, Trust,
 };
 
+mod check;
+
 #[derive(Debug, Arbitrary)]
 struct Input {
     artifact: Vec<u8>,
@@ -79,6 +81,7 @@ fuzz_target!(|input: Input| {
     }
     bytes.truncate(bytes.len().saturating_sub(input.cut.into()));
     repair(&mut bytes, &input.repair);
+    check::check(&bytes);
 
     let opened = SealedEntry::open_transported(bytes.clone(), &key, &trust, &fill);
     if let Ok(entry) = SealedEntry::open(bytes, &key, &trust) {
