@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::workspace::{BUILT_ELSEWHERE, Workspace};
 use crate::{
-    browser, corpus, deny, dependencies, faults, fleet, installed, instructions, min_wasmtime,
-    platforms, process, publish, servers, tidy,
+    browser, corpus, deny, dependencies, faults, fleet, installed, instructions, layouts,
+    min_wasmtime, platforms, process, publish, servers, tidy,
 };
 
 /// Not a member of the workspace, because fuzzing needs another toolchain to run; it still has to compile.
@@ -20,12 +20,13 @@ const COSMWASM_MANIFEST: &str = "examples/migration/cosmwasm-vm/Cargo.toml";
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
 /// With each change.
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     ("format", format),
     ("clippy", clippy),
     ("corpus", |workspace| corpus::bring(workspace).map(drop)),
     ("servers", servers::bring),
     ("tests", tests),
+    ("layouts of archives", layouts::run),
     ("each feature alone, without engines", features_of_storages),
     ("faults", faults::check),
     ("fleet", fleet::check),

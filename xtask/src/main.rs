@@ -14,6 +14,7 @@ mod faults;
 mod fleet;
 mod installed;
 mod instructions;
+mod layouts;
 mod library_folder;
 mod min_wasmtime;
 mod platforms;
@@ -59,6 +60,8 @@ enum Command {
     Fleet(fleet::Options),
     /// Count the instructions of the paths that matter, and fail if they are more, or far fewer, than before
     Instructions(instructions::Options),
+    /// Run two builds of one program on one folder, whose wasmer archives are laid out differently
+    Layouts,
     /// Check and test the wasmtime adapter with the oldest wasmtime of its range
     MinWasmtime,
     /// Type-check the crates for other systems
@@ -95,6 +98,7 @@ fn run(command: Command) -> Result<()> {
         Command::Faults(options) => faults::run(&workspace, options),
         Command::Fleet(options) => fleet::run(&workspace, options),
         Command::Instructions(options) => instructions::run(&workspace, options),
+        Command::Layouts => layouts::run(&workspace),
         Command::MinWasmtime => min_wasmtime::run(&workspace),
         Command::Platforms => platforms::run(&workspace),
         Command::Publish(options) => publish::run(&workspace, options),

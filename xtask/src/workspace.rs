@@ -33,10 +33,11 @@ pub(crate) struct Package {
 
 /// Features that need what `.ci/run` does not install (LLVM itself, or a target without a system), or that have a command of
 /// their own.
-pub(crate) const BUILT_ELSEWHERE: [(&str, &str); 3] = [
+pub(crate) const BUILT_ELSEWHERE: [(&str, &str); 4] = [
     ("module-cache-remote", "simulation"),
     ("module-cache-wasmer", "js"),
     ("module-cache-wasmer", "llvm"),
+    ("xtask", "unaligned-archives"),
 ];
 
 impl Workspace {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | wasmer's version | code calls its runtime through tables and offsets that any release may change |
 //! | metadata version | how an artifact is laid out; a patched wasmer may change it alone |
+//! | archive layout | it follows Cargo features of rkyv, which any crate of a program can turn on |
 //! | compiler | which one, its optimization level and those of its options that change code |
 //! | artifact format | rkyv or native: another linker, and other symbols |
 //! | target | wasmer does not check it |
@@ -19,14 +20,21 @@
 //! Not in it, because code does not depend on them: the number of threads, the verifier, perf maps,
 //! debuggers and callbacks.
 
-use std::hash::Hash;
+use std::fmt::Debug;
 
 use module_cache_core::{EngineError, EngineId};
+use rkyv::Serialize;
+use rkyv::api::high::HighSerializer;
+use rkyv::rancor;
+use rkyv::ser::allocator::ArenaHandle;
+use rkyv::util::AlignedVec;
 use wasmer::sys::Tunables;
 use wasmer::{MemoryType, TableType, Type};
 use wasmer_types::MetadataHeader;
 
 use crate::catch_panic::catch_panic;
+
+type Archiver<'a> = HighSerializer<AlignedVec, ArenaHandle<'a>, rancor::Error>;
 
 /// The id of code that `engine` compiles, whose middleware, if it has any, is called `middleware`.
 ///
@@ -73,27 +81,41 @@ fn compute(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<EngineId
         .collect();
     // The label counts as a field.
     let label = format!("wasmer-{}-{}", wasmer_types::VERSION, compiler.name());
-    Ok(EngineId::builder(&label)
-        .field(
+    let fields = [
+        (
             "metadata version",
             MetadataHeader::CURRENT_VERSION.to_string(),
-        )
-        .field("compiler", compiler.deterministic_id())
-        .field("artifact format", compiler.artifact_format())
-        .field("target", target.triple().to_string())
-        .field("cpu features", cpu_features.join(","))
-        .hash_field("wasm features", inner.features())
-        .hash_field("tunables", &styles(engine.tunables()))
-        .field("middlewares", middlewares.to_string())
-        .field("middleware", middleware.unwrap_or_default())
+        ),
+        ("archive layout", archived(&(1_usize, 2_u8, 3_u64))?),
+        ("compiler", compiler.deterministic_id()),
+        ("artifact format", compiler.artifact_format()),
+        ("target", target.triple().to_string()),
+        ("cpu features", cpu_features.join(",")),
+        ("wasm features", format!("{:?}", inner.features())),
+        ("tunables", format!("{:?}", styles(engine.tunables()))),
+        ("middlewares", middlewares.to_string()),
+        ("middleware", middleware.unwrap_or_default().to_owned()),
+    ];
+    let id = EngineId::builder(&label);
+    Ok(fields
+        .iter()
+        .fold(id, |id, (name, value)| id.field(name, value))
         .build())
+}
+
+/// What rkyv makes of a sample. The bytes show whether it aligns numbers, in which order it writes their bytes, and
+/// how wide a `usize` is: in wasmer's archives it is the same.
+fn archived(sample: &impl for<'a> Serialize<Archiver<'a>>) -> Result<String, EngineError> {
+    let bytes = rkyv::to_bytes::<rancor::Error>(sample)
+        .map_err(|error| EngineError::new("cannot archive a sample", error))?;
+    Ok(format!("{bytes:02x?}"))
 }
 
 /// How memories and tables are guarded, asked for by examples of what tunables go by.
 ///
 /// Tunables may answer otherwise for other memories. That is no danger: the artifact says what its code
 /// was compiled for, and wasmer guards the memories of an instance accordingly.
-fn styles(tunables: &dyn Tunables) -> impl Hash {
+fn styles(tunables: &dyn Tunables) -> impl Debug {
     let memories = [
         MemoryType::new(1, None, false),
         MemoryType::new(1, Some(1), false),
@@ -103,4 +125,28 @@ fn styles(tunables: &dyn Tunables) -> impl Hash {
         memories.map(|memory| tunables.memory_style(&memory)),
         tunables.table_style(&TableType::new(Type::FuncRef, 1, None)),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rkyv::rend::{u16_be, u16_le, u32_be, u32_le, u64_be, u64_le};
+
+    use super::*;
+
+    /// Aligned or not is for `cargo xtask layouts` to show: it takes another build.
+    #[test]
+    fn each_width_and_byte_order_of_archives_makes_another_sample() {
+        macro_rules! samples {
+            ($($width:ident $long:ident),*) => {
+                [$(archived(&($width::from_native(1), 2_u8, $long::from_native(3))).unwrap()),*]
+            };
+        }
+        let samples = samples![
+            u16_le u64_le, u32_le u64_le, u64_le u64_le, u16_be u64_be, u32_be u64_be, u64_be u64_be
+        ];
+        for (at, sample) in samples.iter().enumerate() {
+            assert!(!samples[..at].contains(sample), "{sample}");
+        }
+        assert!(samples.contains(&archived(&(1_usize, 2_u8, 3_u64)).unwrap()));
+    }
 }

@@ -81,6 +81,11 @@ impl WasmerEngine {
     /// [`with_middleware`](Self::with_middleware), in this process or another one, from an engine with the
     /// same version of wasmer and for the same target. If this one has a compiler, that one has the same
     /// configuration and the same middleware.
+    ///
+    /// The program that computed it lays out archives as this one does: in both, the same of rkyv's Cargo features
+    /// `unaligned`, `big_endian` and `pointer_width_*` are on, which any crate of a program can turn on
+    /// (`cargo tree -e features -i rkyv` shows them). wasmer loads archives unchecked, so where they differ the
+    /// program may crash, or worse.
     pub unsafe fn with_id(engine: &wasmer::Engine, id: EngineId) -> Self {
         Self {
             engine: engine.clone(),
