@@ -21,6 +21,7 @@
 //! debuggers and callbacks.
 
 use std::fmt::Debug;
+use std::iter;
 
 use module_cache_core::{EngineError, EngineId};
 use rkyv::Serialize;
@@ -28,7 +29,7 @@ use rkyv::api::high::HighSerializer;
 use rkyv::rancor;
 use rkyv::ser::allocator::ArenaHandle;
 use rkyv::util::AlignedVec;
-use wasmer::sys::Tunables;
+use wasmer::sys::{Architecture, Tunables};
 use wasmer::{MemoryType, TableType, Type};
 use wasmer_types::MetadataHeader;
 
@@ -74,8 +75,13 @@ fn compute(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<EngineId
             "the engine has middleware, which changes its code; name it, using `with_middleware`",
         ));
     }
-    let cpu_features: Vec<String> = target
-        .cpu_features()
+    let mut cpu_features = *target.cpu_features();
+    // What Singlepass says it uses is all that its code differs by on x86-64. On ARM it looks at NEON, and does not
+    // say so; the other compilers use all, and what compilers that were not read say is not believed.
+    if compiler.name() == "singlepass" && target.triple().architecture == Architecture::X86_64 {
+        cpu_features = compiler.get_cpu_features_used(&cpu_features);
+    }
+    let cpu_features: Vec<String> = cpu_features
         .iter()
         .map(|feature| feature.to_string())
         .collect();
@@ -92,7 +98,7 @@ fn compute(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<EngineId
         ("target", target.triple().to_string()),
         ("cpu features", cpu_features.join(",")),
         ("wasm features", format!("{:?}", inner.features())),
-        ("tunables", format!("{:?}", styles(engine.tunables()))),
+        ("tunables", styles(engine.tunables())),
         ("middlewares", middlewares.to_string()),
         ("middleware", middleware.unwrap_or_default().to_owned()),
     ];
@@ -111,20 +117,59 @@ fn archived(sample: &impl for<'a> Serialize<Archiver<'a>>) -> Result<String, Eng
     Ok(format!("{bytes:02x?}"))
 }
 
-/// How memories and tables are guarded, asked for by examples of what tunables go by.
+/// How memories and tables are guarded, asked for by samples of what tunables go by: minima and maxima of 0 and of all
+/// powers of two that a memory or table can have, with and without a maximum, shared, and of each type.
 ///
-/// Tunables may answer otherwise for other memories. That is no danger: the artifact says what its code
-/// was compiled for, and wasmer guards the memories of an instance accordingly.
-fn styles(tunables: &dyn Tunables) -> impl Debug {
-    let memories = [
-        MemoryType::new(1, None, false),
-        MemoryType::new(1, Some(1), false),
-        MemoryType::new(1, Some(1), true),
+/// Tunables that change their answer between two of these sizes, or for one size alone, look like others that do not.
+/// A module that brings its memory runs with either, as the artifact says what its code was compiled for. One that
+/// imports a memory may fail to link, or wasmer panics: its embedder names such tunables with `with_middleware`.
+fn styles(tunables: &dyn Tunables) -> String {
+    const PAGES: u32 = 17;
+    let memory = |minimum, maximum, shared| {
+        tunables.memory_style(&MemoryType::new(minimum, maximum, shared))
+    };
+    let mut styles = vec![
+        changes("memory of", PAGES, |size| memory(size, None, false)),
+        changes("memory up to", PAGES, |size| memory(0, Some(size), false)),
+        changes("fixed memory of", PAGES, |size| {
+            memory(size, Some(size), false)
+        }),
+        changes("shared memory up to", PAGES, |size| {
+            memory(0, Some(size), true)
+        }),
+        changes("fixed shared memory of", PAGES, |size| {
+            memory(size, Some(size), true)
+        }),
     ];
-    (
-        memories.map(|memory| tunables.memory_style(&memory)),
-        tunables.table_style(&TableType::new(Type::FuncRef, 1, None)),
-    )
+    for ty in [Type::FuncRef, Type::ExternRef, Type::ExceptionRef] {
+        let table = |minimum, maximum| tunables.table_style(&TableType::new(ty, minimum, maximum));
+        styles.extend([
+            changes(&format!("{ty} table of"), u32::BITS, |size| {
+                table(size, None)
+            }),
+            changes(&format!("{ty} table up to"), u32::BITS, |size| {
+                table(0, Some(size))
+            }),
+            changes(&format!("fixed {ty} table of"), u32::BITS, |size| {
+                table(size, Some(size))
+            }),
+        ]);
+    }
+    styles.join("; ")
+}
+
+/// What `style` answers for 0 and that many powers of two, from the first on and wherever it is another.
+fn changes<S: Debug + PartialEq>(what: &str, powers: u32, style: impl Fn(u32) -> S) -> String {
+    let mut text = what.to_owned();
+    let mut last = None;
+    for size in iter::once(0).chain((0..powers).map(|power| 1 << power)) {
+        let style = style(size);
+        if last.as_ref() != Some(&style) {
+            text += &format!(" {size}: {style:?}");
+            last = Some(style);
+        }
+    }
+    text
 }
 
 #[cfg(test)]

@@ -1,21 +1,14 @@
 //! Ids: different wherever the code would be, and equal wherever it can be shared.
 
-use std::num::NonZero;
-use std::ptr::NonNull;
 use std::str::FromStr;
-use std::sync::Arc;
 
-use module_cache_core::{Compile, Engine, EngineId};
+use module_cache_core::{Artifact, Compile, Engine, EngineId, strip_footer};
 use module_cache_wasmer::WasmerEngine;
-use wasmer::sys::vm::{VMMemory, VMMemoryDefinition, VMTable, VMTableDefinition};
-use wasmer::sys::{
-    BaseTunables, CompilerConfig, CpuFeature, Cranelift, CraneliftOptLevel, EngineBuilder,
-    Features, NativeEngineExt, Singlepass, Target, Triple, Tunables,
-};
-use wasmer::{MemoryError, MemoryStyle, MemoryType, TableStyle, TableType};
-use wasmer_middlewares::Metering;
+use wasmer::sys::{CpuFeature, EngineBuilder, NativeEngineExt, Singlepass, Triple};
+use wasmer::{Instance, Memory, MemoryType, Store, imports};
 
-use crate::support::{NewEngine, SMALL, at, letter, wasm};
+use crate::configurations::{self, WITH_EQUAL_CODE, WITH_OTHER_CODE, cranelift, metered, target};
+use crate::support::{NewEngine, SMALL, at, compile_entry, letter, load_artifact, wasm};
 
 for_each_compiler![equal_engines_have_equal_ids, a_clone_is_the_same_engine];
 
@@ -36,100 +29,20 @@ fn a_clone_is_the_same_engine(new: NewEngine) {
 
 #[test]
 fn what_changes_no_code_changes_no_id() {
-    let default = id(&cranelift(|_| ()));
-    let same: [fn(&mut Cranelift); 2] = [
-        |c| {
-            c.num_threads(NonZero::<usize>::MIN);
-        },
-        CompilerConfig::enable_verifier,
-    ];
-    for change in same {
-        assert_eq!(id(&cranelift(change)), default);
+    for (name, new, like) in WITH_EQUAL_CODE {
+        assert_eq!(id(&new()), id(&like()), "{name}");
     }
 }
 
 #[test]
 fn what_changes_code_changes_the_id() {
-    let engines: [(&str, wasmer::Engine); 21] = [
-        ("cranelift", cranelift(|_| ())),
-        (
-            "no optimization",
-            cranelift(|c| {
-                c.opt_level(CraneliftOptLevel::None);
-            }),
-        ),
-        (
-            "small code",
-            cranelift(|c| {
-                c.opt_level(CraneliftOptLevel::SpeedAndSize);
-            }),
-        ),
-        (
-            "canonical NaN",
-            cranelift(|c| {
-                c.canonicalize_nans(true);
-            }),
-        ),
-        (
-            "unaligned accesses",
-            cranelift(|c| {
-                c.allow_experimental_unaligned_memory_accesses(true);
-            }),
-        ),
-        (
-            "native artifacts",
-            cranelift(|c| {
-                c.experimental_artifact(true);
-            }),
-        ),
-        (
-            "position-independent code",
-            cranelift(CompilerConfig::enable_pic),
-        ),
-        ("singlepass", EngineBuilder::new(Singlepass::new()).into()),
-        (
-            "singlepass with any NaN",
-            EngineBuilder::new({
-                let mut config = Singlepass::new();
-                config.canonicalize_nans(false);
-                config
-            })
-            .into(),
-        ),
-        ("no CPU feature", target(Triple::host(), &[])),
-        ("a CPU feature", target(Triple::host(), &[CpuFeature::SSE2])),
-        (
-            "another CPU feature",
-            target(Triple::host(), &[CpuFeature::NEON]),
-        ),
-        (
-            "both CPU features",
-            target(Triple::host(), &[CpuFeature::SSE2, CpuFeature::NEON]),
-        ),
-        ("another ABI", {
-            let host = Triple::host();
-            let triple = format!(
-                "{}-unknown-{}-musl",
-                host.architecture, host.operating_system
-            );
-            target(Triple::from_str(&triple).unwrap(), &[])
-        }),
-        ("no threads", features(|f| f.threads = false)),
-        ("no SIMD", features(|f| f.simd = false)),
-        ("tail calls", features(|f| f.tail_call = true)),
-        ("no multi-memory", features(|f| f.multi_memory = false)),
-        ("no guard pages", guarded(0)),
-        ("a guard page", guarded(1 << 16)),
-        ("default features", features(|_| ())),
-    ];
-    let ids: Vec<_> = engines
-        .into_iter()
-        .map(|(name, engine)| (name, id(&engine)))
+    let ids: Vec<_> = WITH_OTHER_CODE
+        .iter()
+        .map(|(name, middleware, new)| (name, configurations::engine(&new(), *middleware)))
         .collect();
-    for one in 0..ids.len() {
-        for other in 0..one {
-            let ((first, first_id), (second, second_id)) = (ids[other], ids[one]);
-            assert_ne!(first_id, second_id, "{first} and {second}");
+    for (at, (one, first)) in ids.iter().enumerate() {
+        for (other, second) in &ids[..at] {
+            assert_ne!(first.id(), second.id(), "{one} and {other}");
         }
     }
 }
@@ -186,83 +99,64 @@ fn id(engine: &wasmer::Engine) -> EngineId {
     *WasmerEngine::without_middleware(engine).unwrap().id()
 }
 
-fn cranelift(change: impl Fn(&mut Cranelift)) -> wasmer::Engine {
-    let mut config = Cranelift::new();
-    change(&mut config);
-    config.into()
+/// Compiles a program that counts bits and zeros and rounds, for which CPUs have instructions.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn singlepass_makes_the_same_code_whatever_cpu_features_are_not_in_its_id() {
+    use module_cache_core::ArtifactEngine;
+
+    let wasm = wat::parse_str(
+        r#"(module (func (export "f") (param i64 f64) (result i64)
+            (i64.popcnt (i64.add (i64.clz (local.get 0)) (i64.ctz (local.get 0))))
+            (i64.trunc_sat_f64_s (f64.nearest (local.get 1))) i64.add))"#,
+    )
+    .unwrap();
+    let code = |features: &[CpuFeature]| {
+        let engine = WasmerEngine::without_middleware(&configurations::singlepass_for(features));
+        let engine = engine.unwrap();
+        let module = engine.compile(&wasm).unwrap();
+        let artifact = engine.serialize(&module).unwrap().into_owned();
+        (*engine.id(), artifact)
+    };
+    let least = code(&[CpuFeature::SSE42]);
+    for feature in CpuFeature::set().complement() {
+        let (id, artifact) = code(&[CpuFeature::SSE42, feature]);
+        assert!(
+            id != least.0 || artifact == least.1,
+            "{feature} changes code and no id"
+        );
+    }
 }
 
-fn metered() -> wasmer::Engine {
-    cranelift(|c| c.push_middleware(Arc::new(Metering::new(0, |_| 1))))
-}
-
-fn target(triple: Triple, cpu_features: &[CpuFeature]) -> wasmer::Engine {
-    let mut features = CpuFeature::set();
-    features.extend(cpu_features);
-    EngineBuilder::new(Cranelift::new())
-        .set_target(Some(Target::new(triple, features)))
-        .into()
-}
-
-fn features(change: impl Fn(&mut Features)) -> wasmer::Engine {
-    let mut features = Features::new();
-    change(&mut features);
-    EngineBuilder::new(Cranelift::new())
-        .set_features(Some(features))
-        .into()
-}
-
-fn guarded(offset_guard_size: u64) -> wasmer::Engine {
-    let mut engine = cranelift(|_| ());
-    engine.set_tunables(Guarded { offset_guard_size });
-    engine
-}
-
-/// Memories that check every access beyond a guard of some size; all else as usual.
-struct Guarded {
-    offset_guard_size: u64,
-}
-
-impl Tunables for Guarded {
-    fn memory_style(&self, _: &MemoryType) -> MemoryStyle {
-        MemoryStyle::Dynamic {
-            offset_guard_size: self.offset_guard_size,
-        }
+#[test]
+fn tunables_that_differ_between_the_samples_share_modules_that_bring_their_memory() {
+    let between = configurations::guarded(1 << 16, |memory| memory.minimum == wasmer::Pages(700));
+    let between = configurations::engine(&between, None);
+    let plain = configurations::engine(&cranelift(|_| ()), None);
+    assert_eq!(between.id(), plain.id());
+    let wasm = |memory: &str| {
+        let text = format!(
+            "(module {memory}
+               (func (export \"at\") (param i32) (result i32) (i32.load8_u (local.get 0))))"
+        );
+        wat::parse_str(text).unwrap()
+    };
+    for (one, other) in [(&between, &plain), (&plain, &between)] {
+        let artifact = compile_entry(one, &wasm("(memory 700) (data (i32.const 7) \"h\")"));
+        let artifact = Artifact::Bytes(strip_footer(&artifact).to_vec());
+        let module = load_artifact(other, artifact).unwrap();
+        assert_eq!(at(other, &module, 7), letter(7));
     }
-
-    fn table_style(&self, table: &TableType) -> TableStyle {
-        BaseTunables::new().table_style(table)
-    }
-
-    fn create_host_memory(
-        &self,
-        ty: &MemoryType,
-        style: &MemoryStyle,
-    ) -> Result<VMMemory, MemoryError> {
-        BaseTunables::new().create_host_memory(ty, style)
-    }
-
-    unsafe fn create_vm_memory(
-        &self,
-        ty: &MemoryType,
-        style: &MemoryStyle,
-        location: NonNull<VMMemoryDefinition>,
-    ) -> Result<VMMemory, MemoryError> {
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { BaseTunables::new().create_vm_memory(ty, style, location) }
-    }
-
-    fn create_host_table(&self, ty: &TableType, style: &TableStyle) -> Result<VMTable, String> {
-        BaseTunables::new().create_host_table(ty, style)
-    }
-
-    unsafe fn create_vm_table(
-        &self,
-        ty: &TableType,
-        style: &TableStyle,
-        location: NonNull<VMTableDefinition>,
-    ) -> Result<VMTable, String> {
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { BaseTunables::new().create_vm_table(ty, style, location) }
-    }
+    // The documented limit: a memory of the host's has what its own tunables gave it.
+    let artifact = compile_entry(&plain, &wasm("(import \"h\" \"m\" (memory 700))"));
+    let artifact = Artifact::Bytes(strip_footer(&artifact).to_vec());
+    let module = load_artifact(&between, artifact).unwrap();
+    let mut store = Store::new(between.engine().clone());
+    let memory = Memory::new(&mut store, MemoryType::new(700, None, false)).unwrap();
+    let imports = imports! { "h" => { "m" => memory } };
+    let error = Instance::new(&mut store, &module, &imports).unwrap_err();
+    assert!(
+        error.to_string().contains("static memory import"),
+        "{error}"
+    );
 }

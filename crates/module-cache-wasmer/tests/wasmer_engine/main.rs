@@ -24,6 +24,7 @@ macro_rules! for_each_compiler {
 }
 
 mod compile;
+mod configurations;
 #[path = "../../../module-cache/tests/support/corpus.rs"]
 mod corpus;
 mod identity;
