@@ -27,6 +27,7 @@ mod compile;
 mod configurations;
 #[path = "../../../module-cache/tests/support/corpus.rs"]
 mod corpus;
+mod hostile;
 mod identity;
 mod load;
 mod middleware;
