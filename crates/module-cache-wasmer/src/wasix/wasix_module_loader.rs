@@ -3,11 +3,13 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use module_cache_core::{ModuleCache as Cache, ModuleHash};
+use module_cache_core::{EngineError, ModuleCache as Cache, ModuleHash};
 use module_cache_loader::{LoadError, ModuleLoader, Source};
 use tracing::Span;
 use wasmer::{CompileError, Module};
-use wasmer_types::{CompilationProgress, ModuleHash as Sha256, UserAbort};
+use wasmer_types::{
+    CompilationProgress, MiddlewareError, ModuleHash as Sha256, UserAbort, WasmError,
+};
 use wasmer_wasix::SpawnError;
 use wasmer_wasix::runtime::module_cache::progress::{
     ModuleLoadProgress, ModuleLoadProgressReporter,
@@ -124,13 +126,46 @@ impl Failure {
     fn into_spawn_error(self, module_hash: Sha256) -> SpawnError {
         let error = match self {
             Self::Aborted(abort) => CompileError::Aborted(abort),
-            Self::Load(LoadError::Compile(error)) => CompileError::Codegen(match error.get_ref() {
-                Some(cause) => cause.to_string(),
-                None => error.to_string(),
-            }),
+            Self::Load(LoadError::Compile(error)) => compile_error(&error),
             Self::Load(other) => return SpawnError::Other(Box::new(other)),
         };
         SpawnError::CompileError { module_hash, error }
+    }
+}
+
+/// What wasmer said, as it said it: the error is shared by all who waited, and wasmer's cannot be cloned.
+fn compile_error(error: &EngineError) -> CompileError {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(CompileError::Wasm(wasm)) => CompileError::Wasm(wasm_error(wasm)),
+        Some(CompileError::Codegen(text)) => CompileError::Codegen(text.clone()),
+        Some(CompileError::Validate(text)) => CompileError::Validate(text.clone()),
+        Some(CompileError::UnsupportedFeature(text)) => {
+            CompileError::UnsupportedFeature(text.clone())
+        }
+        Some(CompileError::UnsupportedTarget(text)) => {
+            CompileError::UnsupportedTarget(text.clone())
+        }
+        Some(CompileError::Resource(text)) => CompileError::Resource(text.clone()),
+        Some(CompileError::MiddlewareError(text)) => CompileError::MiddlewareError(text.clone()),
+        Some(CompileError::Aborted(abort)) => CompileError::Aborted(abort.clone()),
+        // A panic, which wasmer-wasix would let through.
+        None => CompileError::Codegen(error.to_string()),
+    }
+}
+
+fn wasm_error(error: &WasmError) -> WasmError {
+    match error {
+        WasmError::InvalidWebAssembly { message, offset } => WasmError::InvalidWebAssembly {
+            message: message.clone(),
+            offset: *offset,
+        },
+        WasmError::Unsupported(text) => WasmError::Unsupported(text.clone()),
+        WasmError::ImplLimitExceeded => WasmError::ImplLimitExceeded,
+        WasmError::Middleware(error) => {
+            WasmError::Middleware(MiddlewareError::new(&error.name, &error.message))
+        }
+        WasmError::Generic(text) => WasmError::Generic(text.clone()),
     }
 }
 

@@ -11,7 +11,7 @@ use module_cache_testkit::{Method, Observed};
 use module_cache_wasmer::WasmerEngine;
 use module_cache_wasmer::wasix::{WasixModuleCache, WasixModuleLoader};
 use tokio::runtime::{Handle, Runtime as Tokio};
-use wasmer::{CompileError, Engine, Module};
+use wasmer::{Engine, Module};
 use wasmer_wasix::SpawnError;
 use wasmer_wasix::runtime::module_cache::HashedModuleData;
 use wasmer_wasix::runtime::{ModuleInput, Runtime};
@@ -19,6 +19,12 @@ use wasmer_wasix::runtime::{ModuleInput, Runtime};
 use crate::support::{OwnRuntime, engine, exports, pluggable_runtime, until, wasm};
 
 const CALLERS: u64 = 16;
+
+/// Parameters of two functions, whose types wasmer cannot tell apart.
+const COLLIDING: [&str; 2] = [
+    "i64 i32 i64 i64 i32 f32 i32 i64 i64 f64 f64 f32 f32 i32 f64 i64 i32 f32 i32 f32",
+    "f32 f64 f64 f32 i64 i64 i64 i64 i64 i64 f32 f32 i64 i64 i32 f64 f32 i32 f64 i64",
+];
 
 type TestRuntime = OwnRuntime<Arc<Observed<SharedCache<WasmerEngine>>>>;
 
@@ -71,18 +77,31 @@ fn all_who_resolve_a_cold_module_get_what_one_of_them_compiled() {
 }
 
 #[test]
-fn all_who_resolve_a_bad_module_are_told_what_is_wrong_with_it() {
+fn all_who_resolve_a_bad_module_are_told_what_wasmer_wasix_tells() {
     let tokio = Tokio::new().unwrap();
-    let (engine, runtime) = runtime(tokio.handle());
-
-    for result in resolve_at_once(&engine, &runtime, b"\0asm\x01\0\0\0 nonsense") {
-        match result.unwrap_err() {
-            SpawnError::CompileError {
-                error: CompileError::Codegen(message),
-                ..
-            } => assert!(message.contains("alidation"), "{message}"),
-            other => panic!("{other:?}"),
+    // One is refused when it is validated, the other when it is translated: its types collide.
+    let invalid = b"\0asm\x01\0\0\0 nonsense".to_vec();
+    let colliding = COLLIDING.map(|parameters| format!("(func (param {parameters}))"));
+    let colliding = wat::parse_str(format!("(module {})", colliding.concat())).unwrap();
+    for (wasm, expected) in [(invalid, "Validate("), (colliding, "Wasm(")] {
+        let (engine, runtime) = runtime(tokio.handle());
+        let (lone, other) = self::engine();
+        let nothing = WasixModuleCache::new([other], SharedCache::new(), tokio.handle().clone());
+        let upstream = pluggable_runtime(&lone, nothing, tokio.handle())
+            .load_hashed_module_sync(HashedModuleData::new(&wasm[..]), None);
+        let told = said(upstream);
+        assert!(told.starts_with(expected), "{told}");
+        for result in resolve_at_once(&engine, &runtime, &wasm) {
+            assert_eq!(said(result), told);
         }
+    }
+}
+
+/// The error of the compiler, with its kind.
+fn said(result: Result<Module, SpawnError>) -> String {
+    match result.unwrap_err() {
+        SpawnError::CompileError { error, .. } => format!("{error:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
