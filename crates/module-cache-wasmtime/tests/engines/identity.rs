@@ -1,9 +1,12 @@
 //! Ids: different wherever the code would be, and equal wherever it can be shared.
 
+use std::process::Command;
+
 use module_cache_core::{Artifact, Compile, Engine, EngineId};
 use module_cache_wasmtime::WasmtimeEngine;
-use wasmtime::{Config, ModuleVersionStrategy, OptLevel};
+use wasmtime::{Config, WasmBacktraceDetails};
 
+use crate::configurations::{WITH_EQUAL_CODE, WITH_OTHER_CODE};
 use crate::kind::{Kind, SMALL, letter};
 
 for_both_kinds![
@@ -14,65 +17,19 @@ for_both_kinds![
 
 fn what_changes_no_code_changes_no_id<K: Kind>() {
     let default = id::<K>(|config| config);
-    let same: [fn(&mut Config) -> &mut Config; 3] = [
-        |config| config,
-        |config| config.parallel_compilation(false),
-        |config| config.max_wasm_stack(256 * 1024),
-    ];
-    for change in same {
-        assert_eq!(id::<K>(change), default);
+    for (name, change) in WITH_EQUAL_CODE {
+        assert_eq!(id::<K>(change), default, "{name}");
     }
 }
 
 fn what_changes_code_changes_the_id<K: Kind>() {
-    type Change = fn(&mut Config) -> &mut Config;
-    let changes: &[(&str, Change)] = &[
-        ("default", |c| c),
-        ("no optimization", |c| c.cranelift_opt_level(OptLevel::None)),
-        ("small code", |c| {
-            c.cranelift_opt_level(OptLevel::SpeedAndSize)
-        }),
-        ("canonical NaN", |c| c.cranelift_nan_canonicalization(true)),
-        ("a CPU feature off", no_cpu_feature),
-        ("a cranelift flag", |c| {
-            // SAFETY: this engine only computes its id.
-            unsafe { c.cranelift_flag_set("machine_code_cfg_info", "true") }
-        }),
-        ("another CPU", |c| {
-            // A named target has its least features, where the host is asked for its own.
-            let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-            c.target(&target).unwrap()
-        }),
-        ("fuel", |c| c.consume_fuel(true)),
-        ("epochs", |c| c.epoch_interruption(true)),
-        ("debug information", |c| c.debug_info(true)),
-        ("no address map", |c| c.generate_address_map(false)),
-        ("traps without signals", |c| c.signals_based_traps(false)),
-        ("memory reservation", |c| c.memory_reservation(1 << 20)),
-        ("room to grow", |c| c.memory_reservation_for_growth(1 << 20)),
-        ("guard size", |c| c.memory_guard_size(1 << 20)),
-        ("no guard in front", |c| c.guard_before_linear_memory(false)),
-        ("fixed memory", |c| c.memory_may_move(false)),
-        ("no images of memory", |c| c.memory_init_cow(false)),
-        ("tables filled at once", |c| c.table_lazy_init(false)),
-        ("no relaxed SIMD", |c| c.wasm_relaxed_simd(false)),
-        ("no SIMD", |c| c.wasm_relaxed_simd(false).wasm_simd(false)),
-        ("deterministic SIMD", |c| c.relaxed_simd_deterministic(true)),
-        ("no tail calls", |c| c.wasm_tail_call(false)),
-        ("no multi-value", |c| c.wasm_multi_value(false)),
-        ("no multi-memory", |c| c.wasm_multi_memory(false)),
-        ("no 64-bit memory", |c| c.wasm_memory64(false)),
-        ("no extended constants", |c| c.wasm_extended_const(false)),
-        ("wide arithmetic", |c| c.wasm_wide_arithmetic(true)),
-        ("custom page sizes", |c| c.wasm_custom_page_sizes(true)),
-        ("a named version", |c| named_version(c, "a")),
-        ("another named version", |c| named_version(c, "b")),
-    ];
-    let ids: Vec<EngineId> = changes.iter().map(|(_, change)| id::<K>(change)).collect();
-    for one in 0..ids.len() {
-        for other in 0..one {
-            let (first, second) = (changes[other].0, changes[one].0);
-            assert_ne!(ids[other], ids[one], "{first} and {second}");
+    let ids: Vec<_> = WITH_OTHER_CODE
+        .iter()
+        .map(|(name, change)| (name, id::<K>(change)))
+        .collect();
+    for (at, (one, first)) in ids.iter().enumerate() {
+        for (other, second) in &ids[..at] {
+            assert_ne!(first, second, "{one} and {other}");
         }
     }
 }
@@ -126,18 +83,31 @@ fn id<K: Kind>(change: impl Fn(&mut Config) -> &mut Config) -> EngineId {
     *K::new(&wasmtime::Engine::new(&config).unwrap()).id()
 }
 
-fn named_version<'c>(config: &'c mut Config, version: &str) -> &'c mut Config {
-    config
-        .module_version(ModuleVersionStrategy::Custom(version.to_owned()))
-        .unwrap()
-}
-
-fn no_cpu_feature(config: &mut Config) -> &mut Config {
-    let flag = if cfg!(target_arch = "x86_64") {
-        "has_avx"
-    } else {
-        "has_lse"
+#[test]
+fn an_environment_that_asks_for_details_of_backtraces_is_another_configuration() {
+    const ID: &str = "MODULE_CACHE_TEST_ID";
+    if let Some(path) = std::env::var_os(ID) {
+        let id = id::<WasmtimeEngine>(|config| config);
+        return std::fs::write(path, id.to_string()).unwrap();
+    }
+    let details = |details| {
+        id::<WasmtimeEngine>(move |config| config.wasm_backtrace_details(details)).to_string()
     };
-    // SAFETY: this engine only computes its id.
-    unsafe { config.cranelift_flag_set(flag, "false") }
+    let dir = tempfile::tempdir().unwrap();
+    for (value, expected) in [
+        ("1", details(WasmBacktraceDetails::Enable)),
+        ("0", details(WasmBacktraceDetails::Disable)),
+    ] {
+        let path = dir.path().join(value);
+        let this_test =
+            "identity::an_environment_that_asks_for_details_of_backtraces_is_another_configuration";
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args([this_test, "--exact"])
+            .env(ID, &path)
+            .env("WASMTIME_BACKTRACE_DETAILS", value)
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{child:?}");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), expected);
+    }
 }

@@ -20,6 +20,7 @@ macro_rules! for_both_kinds {
 }
 
 mod compile;
+mod configurations;
 mod identity;
 mod kind;
 mod load;
