@@ -51,15 +51,19 @@ pub(crate) const WITH_OTHER_CODE: &[(&str, Option<&str>, fn() -> Engine)] = &[
             c.canonicalize_nans(true).opt_level(CraneliftOptLevel::None);
         })
     }),
+    #[cfg(target_arch = "x86_64")]
     ("the least CPU", None, || {
         target(Triple::host(), &[CpuFeature::SSE2])
     }),
+    #[cfg(target_arch = "x86_64")]
     ("a CPU feature more", None, || {
         target(Triple::host(), &[CpuFeature::SSE2, CpuFeature::SSE3])
     }),
+    #[cfg(target_arch = "x86_64")]
     ("another CPU feature more", None, || {
-        target(Triple::host(), &[CpuFeature::SSE2, CpuFeature::NEON])
+        target(Triple::host(), &[CpuFeature::SSE2, CpuFeature::SSSE3])
     }),
+    #[cfg(target_arch = "x86_64")]
     ("another ABI", None, || {
         let host = Triple::host();
         let (architecture, system) = (host.architecture, host.operating_system);
