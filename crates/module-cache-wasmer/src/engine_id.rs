@@ -2,23 +2,7 @@
 //!
 //! Of an artifact that it loads, wasmer checks the magic, the version of the metadata, and that the
 //! engine's target has the CPU features which the code was compiled for. The rest is for the id to say:
-//!
-//! | field | why |
-//! |---|---|
-//! | wasmer's version | code calls its runtime through tables and offsets that any release may change |
-//! | metadata version | how an artifact is laid out; a patched wasmer may change it alone |
-//! | archive layout | it follows Cargo features of rkyv, which any crate of a program can turn on |
-//! | compiler | which one, its optimization level and those of its options that change code |
-//! | artifact format | rkyv or native: another linker, and other symbols |
-//! | target | wasmer does not check it |
-//! | CPU features | exactly these, so that no machine is kept on the code of a lesser one |
-//! | wasm features | what is refused when compiled must not come from a cache |
-//! | tunables | how memories and tables are guarded decides which bounds checks the code has |
-//! | middlewares | how many there are, which is all that can be seen of them |
-//! | middleware | the name that the embedder gives them |
-//!
-//! Not in it, because code does not depend on them: the number of threads, the verifier, perf maps,
-//! debuggers and callbacks.
+//! `identity.md` has all fields, and where each was read.
 
 use std::fmt::Debug;
 use std::iter;
@@ -160,16 +144,16 @@ fn styles(tunables: &dyn Tunables) -> String {
 
 /// What `style` answers for 0 and that many powers of two, from the first on and wherever it is another.
 fn changes<S: Debug + PartialEq>(what: &str, powers: u32, style: impl Fn(u32) -> S) -> String {
-    let mut text = what.to_owned();
+    let mut changes = vec![what.to_owned()];
     let mut last = None;
     for size in iter::once(0).chain((0..powers).map(|power| 1 << power)) {
         let style = style(size);
         if last.as_ref() != Some(&style) {
-            text += &format!(" {size}: {style:?}");
+            changes.push(format!("{size}: {style:?}"));
             last = Some(style);
         }
     }
-    text
+    changes.join(" ")
 }
 
 #[cfg(test)]

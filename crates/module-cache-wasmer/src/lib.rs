@@ -39,6 +39,8 @@
 //! - `js`: a browser compiles, and live modules are cached in memory. A browser gives no code away, so nothing
 //!   can be stored. Has no effect together with any of the others.
 //! - `wasix`: any cache of this project as a module cache of wasmer-wasix.
+//!
+#![doc = include_str!("identity.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(any(feature = "sys", feature = "js")))]

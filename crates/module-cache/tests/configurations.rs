@@ -202,7 +202,7 @@ fn call_wasmer(engine: &WasmerEngine, module: &wasmer::Module) -> Vec<String> {
                 .get_typed_function::<(i64, i64), i64>(&store, function)
                 .unwrap();
             let result = function.call(&mut store, *one, *other);
-            format!("{:?}", result.map_err(|error| error.to_trap()))
+            format!("{:?}", result.map_err(wasmer::RuntimeError::to_trap))
         })
         .collect()
 }

@@ -14,8 +14,10 @@ use wasmer::sys::{
 use wasmer::{Engine, MemoryError, MemoryStyle, MemoryType, Pages, TableStyle, TableType};
 use wasmer_middlewares::Metering;
 
+type New = fn() -> Engine;
+
 /// What each is called, the name of its middleware, and how it is made.
-pub(crate) const WITH_OTHER_CODE: &[(&str, Option<&str>, fn() -> Engine)] = &[
+pub(crate) const WITH_OTHER_CODE: &[(&str, Option<&str>, New)] = &[
     ("cranelift", None, || cranelift(|_| ())),
     ("no optimization", None, || {
         cranelift(|c| {
@@ -140,7 +142,7 @@ pub(crate) const WITH_OTHER_CODE: &[(&str, Option<&str>, fn() -> Engine)] = &[
 ];
 
 /// What each is called, how it is made, and the one that makes the same code.
-pub(crate) const WITH_EQUAL_CODE: &[(&str, fn() -> Engine, fn() -> Engine)] = &[
+pub(crate) const WITH_EQUAL_CODE: &[(&str, New, New)] = &[
     (
         "one thread",
         || {
