@@ -119,6 +119,7 @@ impl CacheError {
 pub struct EngineError {
     message: Arc<str>,
     cause: Option<Arc<dyn Error + Send + Sync>>,
+    is_invalid_wasm: bool,
 }
 
 impl EngineError {
@@ -127,6 +128,23 @@ impl EngineError {
         Self {
             message: message.into(),
             cause: Some(Arc::from(cause.into())),
+            is_invalid_wasm: false,
+        }
+    }
+
+    /// The same where the wasm is at fault: the engine will say the same of it each time. A panic, and what may pass, such as a
+    /// lack of memory, is none of these.
+    ///
+    /// ```
+    /// use module_cache_core::EngineError;
+    ///
+    /// let error = EngineError::invalid_wasm("cannot compile the module", "unexpected end");
+    /// assert!(error.is_invalid_wasm());
+    /// ```
+    pub fn invalid_wasm(message: &str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            is_invalid_wasm: true,
+            ..Self::new(message, cause)
         }
     }
 
@@ -135,7 +153,13 @@ impl EngineError {
         Self {
             message: message.into(),
             cause: None,
+            is_invalid_wasm: false,
         }
+    }
+
+    /// Whether the wasm is at fault, so that compiling it again is in vain.
+    pub fn is_invalid_wasm(&self) -> bool {
+        self.is_invalid_wasm
     }
 
     /// What the engine said, without what is behind it; to be downcast where the engine's own error is a

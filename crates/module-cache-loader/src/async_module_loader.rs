@@ -160,6 +160,9 @@ where
         if let Some(loaded) = self.loader.resident(hash) {
             return Ok(loaded);
         }
+        if let Some(error) = self.loader.known_error(hash) {
+            return Err(error);
+        }
         let started = Instant::now();
         let joined = self.loader.join(hash);
         let in_flight = Arc::clone(&joined.in_flight);

@@ -255,7 +255,11 @@ impl<'a, E: Compile, C: ModuleCache<E>> Steps for Load<'a, E, C> {
     }
 
     async fn compile(&self) -> Result<E::Module, LoadError> {
-        self.loader.compile(self.wasm)
+        let compiled = self.loader.compile(self.wasm);
+        if let Err(LoadError::Compile(error)) = &compiled {
+            self.loader.invalid.add(self.hash, error);
+        }
+        compiled
     }
 
     fn release(&self, guard: PermitGuard, outcome: PermitOutcome) {

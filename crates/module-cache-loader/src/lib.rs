@@ -25,6 +25,7 @@ mod compile_slots;
 #[doc(hidden)]
 pub mod course;
 mod in_flight;
+mod invalid_modules;
 mod leader;
 mod load_error;
 mod loaded;

@@ -107,7 +107,7 @@ type LoaderMetric = (
 const LOADS: &str = "module_cache_loads_total";
 const LOADS_MEAN: &str = "Modules loaded, by where they came from";
 
-const LOADER_METRICS: [LoaderMetric; 6] = [
+const LOADER_METRICS: [LoaderMetric; 7] = [
     (LOADS, LOADS_MEAN, Some(Source::Resident), |stats| {
         stats.resident
     }),
@@ -128,6 +128,12 @@ const LOADER_METRICS: [LoaderMetric; 6] = [
         "Loads that ended in an error",
         None,
         |stats| stats.failed,
+    ),
+    (
+        "module_cache_known_invalid_total",
+        "Loads of wasm that was refused before, and was not compiled again",
+        None,
+        |stats| stats.known_invalid,
     ),
     (
         "module_cache_cache_errors_total",

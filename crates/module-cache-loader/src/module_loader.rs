@@ -6,12 +6,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use module_cache_core::{Compile, HashedModule, ModuleCache, ModuleHash};
+use module_cache_core::{Compile, EngineError, HashedModule, ModuleCache, ModuleHash};
 use tracing::{debug, debug_span};
 use web_time::Instant;
 
 use crate::compile_slots::CompileSlots;
 use crate::in_flight::Outcome;
+use crate::invalid_modules::InvalidModules;
 use crate::leader::Found;
 use crate::pace::Pace;
 use crate::single_flight::{Joined, SingleFlight};
@@ -21,7 +22,9 @@ use crate::{LoadError, Loaded, Source};
 /// Loads modules from a cache and compiles what it does not have, each once.
 ///
 /// - **Once per process**: of those who ask for a module at a time, one leads the load and the others wait for its
-///   outcome, be it a module or an error. Errors are not kept: the next load tries again.
+///   outcome, be it a module or an error. After an error, the next load tries again.
+/// - **Invalid wasm once**: where the engine says that the wasm is at fault ([`EngineError::is_invalid_wasm`]), later loads get
+///   that error without compiling, for ten minutes, and of the last 1,024 such modules.
 /// - **Once per storage**: the leader asks the cache for a [permit to compile](ModuleCache::compile_permit), which a
 ///   storage shared by processes gives to one at a time. While another process compiles the module, this one compiles
 ///   others.
@@ -42,6 +45,7 @@ pub struct ModuleLoader<E: Compile, C> {
     pub(crate) slots: CompileSlots,
     pub(crate) counters: Counters,
     pub(crate) pace: Pace,
+    pub(crate) invalid: InvalidModules,
 }
 
 impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
@@ -54,6 +58,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
             slots: CompileSlots::one_per_core(),
             counters: Counters::default(),
             pace: Pace::default(),
+            invalid: InvalidModules::default(),
         }
     }
 
@@ -129,6 +134,15 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         Some(Loaded::new(module, Source::Resident, Duration::ZERO))
     }
 
+    /// The error of a module that was found to be invalid.
+    pub(crate) fn known_error(&self, hash: ModuleHash) -> Option<LoadError> {
+        let error: EngineError = self.invalid.get(hash)?;
+        self.counters.failed();
+        self.counters.known_invalid();
+        debug!(%hash, %error, "known to be invalid");
+        Some(error.into())
+    }
+
     /// Loads a module; if it is not resident, and nobody else is loading it, by `work`.
     fn load_by(
         &self,
@@ -137,6 +151,9 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
     ) -> Result<Loaded<E::Module>, LoadError> {
         if let Some(loaded) = self.resident(hash) {
             return Ok(loaded);
+        }
+        if let Some(error) = self.known_error(hash) {
+            return Err(error);
         }
         let started = Instant::now();
         let (outcome, saved) = match self.join(hash).lead_or_wait() {

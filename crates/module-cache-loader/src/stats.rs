@@ -23,6 +23,8 @@ pub struct LoaderStats {
     pub coalesced: u64,
     /// Loads whose caller got an error.
     pub failed: u64,
+    /// Loads of wasm that the engine had refused before, and that were not compiled again; each counts as `failed`, too.
+    pub known_invalid: u64,
     /// Errors of the cache, which cost time and no load.
     pub cache_errors: u64,
 }
@@ -36,6 +38,7 @@ pub(crate) struct Counters {
     compiled: AtomicU64,
     coalesced: AtomicU64,
     failed: AtomicU64,
+    known_invalid: AtomicU64,
     cache_errors: AtomicU64,
 }
 
@@ -62,6 +65,10 @@ impl Counters {
         add(&self.failed);
     }
 
+    pub(crate) fn known_invalid(&self) {
+        add(&self.known_invalid);
+    }
+
     /// Counts an error of the cache and says whether it is the first.
     pub(crate) fn cache_error(&self) -> bool {
         add(&self.cache_errors) == 0
@@ -75,6 +82,7 @@ impl Counters {
             compiled: get(&self.compiled),
             coalesced: get(&self.coalesced),
             failed: get(&self.failed),
+            known_invalid: get(&self.known_invalid),
             cache_errors: get(&self.cache_errors),
         }
     }

@@ -285,3 +285,42 @@ fn a_second_lookup_follows_even_a_permit_that_came_at_once() {
     });
     assert_eq!(loader.engine().compiles(), 0);
 }
+
+#[test]
+fn a_flood_of_one_invalid_module_is_compiled_once() {
+    let loader = loader();
+    let invalid = HashedModule::new(&b"no wasm"[..]);
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..1000 {
+                    let error = loader.load(&invalid).unwrap_err();
+                    assert!(matches!(error, LoadError::Compile(error) if error.is_invalid_wasm()));
+                }
+            });
+        }
+    });
+    assert_eq!(loader.engine().compiles(), 1);
+    let stats = loader.stats();
+    assert_eq!((stats.failed, stats.compiled), (16_000, 0));
+    assert!(stats.known_invalid >= 15_000);
+    // It is not fetched either; others are not affected.
+    let fetched = loader.load_with(invalid.hash(), || -> Result<Vec<u8>, io::Error> {
+        panic!("it is known to be invalid")
+    });
+    assert!(matches!(fetched, Err(LoadError::Compile(_))));
+    assert!(loader.load(&module()).is_ok());
+}
+
+#[test]
+fn what_may_pass_is_tried_again() {
+    let loader = loader();
+    loader.engine().fail_to_compile(true);
+    for _ in 0..3 {
+        assert!(loader.load(&module()).is_err());
+    }
+    assert_eq!(loader.engine().compiles(), 3);
+    loader.engine().fail_to_compile(false);
+    assert!(loader.load(&module()).is_ok());
+    assert_eq!(loader.stats().known_invalid, 0);
+}

@@ -165,7 +165,11 @@ impl Compile for TestEngine {
             return Err(EngineError::refused("the test engine was told to fail"));
         }
         if !wasm.starts_with(b"\0asm") {
-            return Err(EngineError::refused("not a wasm module"));
+            let cause = "not a wasm module";
+            return Err(EngineError::invalid_wasm(
+                "cannot compile the module",
+                cause,
+            ));
         }
         Ok(TestModule::new(self.0.instance.id(), wasm))
     }

@@ -1,7 +1,8 @@
 //! Compiling with wasmer.
 
 use module_cache_core::{Compile, EngineError};
-use wasmer::Module;
+use wasmer::{CompileError, Module};
+use wasmer_types::WasmError;
 
 use crate::WasmerEngine;
 #[cfg(feature = "compiler")]
@@ -21,6 +22,21 @@ impl Compile for WasmerEngine {
         let compiled = own_threads::run(compile)?;
         #[cfg(not(feature = "compiler"))]
         let compiled = compile();
-        compiled.map_err(|error| EngineError::new("cannot compile the module", error))
+        compiled.map_err(compile_error)
+    }
+}
+
+fn compile_error(error: CompileError) -> EngineError {
+    let message = "cannot compile the module";
+    match error {
+        CompileError::Validate(_)
+        | CompileError::UnsupportedFeature(_)
+        | CompileError::Wasm(
+            WasmError::InvalidWebAssembly { .. }
+            | WasmError::Unsupported(_)
+            | WasmError::ImplLimitExceeded,
+        ) => EngineError::invalid_wasm(message, error),
+        // What may pass, and what is not known not to.
+        error => EngineError::new(message, error),
     }
 }

@@ -111,8 +111,18 @@ impl Engine for WasmtimeComponentEngine {
 impl Compile for WasmtimeComponentEngine {
     /// Compiles a binary component, in parallel, in a thread pool that all engines of this crate share.
     fn compile(&self, wasm: &[u8]) -> Result<Component, EngineError> {
-        compile_pool::run(|| Component::from_binary(&self.engine, wasm))?
-            .map_err(|error| EngineError::new("cannot compile the component", error))
+        compile_pool::run(|| Component::from_binary(&self.engine, wasm))?.map_err(compile_error)
+    }
+}
+
+/// wasmtime has no way to validate a component alone. What it cannot parse has this context.
+#[cfg(feature = "cranelift")]
+fn compile_error(error: wasmtime::Error) -> EngineError {
+    let message = "cannot compile the component";
+    if error.to_string() == "failed to parse WebAssembly module" {
+        EngineError::invalid_wasm(message, error)
+    } else {
+        EngineError::new(message, error)
     }
 }
 

@@ -108,8 +108,16 @@ impl Engine for WasmtimeEngine {
 impl Compile for WasmtimeEngine {
     /// Compiles binary wasm, in parallel, in a thread pool that all engines of this crate share.
     fn compile(&self, wasm: &[u8]) -> Result<Module, EngineError> {
-        compile_pool::run(|| Module::from_binary(&self.engine, wasm))?
-            .map_err(|error| EngineError::new("cannot compile the module", error))
+        let message = "cannot compile the module";
+        compile_pool::run(|| {
+            Module::from_binary(&self.engine, wasm).map_err(|error| {
+                // wasmtime's error does not tell whether the wasm is at fault; validating does, and takes milliseconds.
+                match Module::validate(&self.engine, wasm) {
+                    Ok(()) => EngineError::new(message, error),
+                    Err(_) => EngineError::invalid_wasm(message, error),
+                }
+            })
+        })?
     }
 }
 

@@ -36,7 +36,9 @@ fn what_is_no_wasm_is_an_error_that_says_why(new: NewEngine) {
         (b"(module)", "magic"),
         (&truncated, "unexpected end"),
     ] {
-        let text = chain(&engine.compile(wasm).unwrap_err());
+        let error = engine.compile(wasm).unwrap_err();
+        assert!(error.is_invalid_wasm(), "{error}");
+        let text = chain(&error);
         assert!(text.starts_with("cannot compile the module: "), "{text}");
         assert!(text.contains(reason), "{text}");
     }

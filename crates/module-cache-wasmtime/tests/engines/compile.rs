@@ -35,7 +35,9 @@ fn what_is_no_wasm_is_an_error_that_says_why<K: Kind>() {
         (b"(module)", "magic"),
         (&truncated, "end-of-file"),
     ] {
-        let text = chain(&engine.compile(wasm).err().unwrap());
+        let error = engine.compile(wasm).err().unwrap();
+        assert!(error.is_invalid_wasm(), "{error}");
+        let text = chain(&error);
         assert!(text.starts_with("cannot compile the "), "{text}");
         assert!(text.contains(reason), "{text}");
     }
