@@ -35,7 +35,8 @@ use crate::{LoadError, Loaded, Source};
 /// - **A broken cache costs time, not the load**: its errors are counted, logged (the first as a warning) and never
 ///   returned.
 /// - **A panic costs one load.** Where engine, cache, module, `fetch` or a subscriber panics, the load ends in
-///   [`LoadError::Panicked`], or the panic reaches the caller whose clone of the module it was. The next load works.
+///   [`LoadError::Panicked`], or the panic reaches the caller whose clone of the module it was. The loader works on; an engine may not, such as
+///   one of wasmer that panicked under its lock.
 ///
 /// A resident hit takes no lock but the cache's own, and reads no clock.
 pub struct ModuleLoader<E: Compile, C> {

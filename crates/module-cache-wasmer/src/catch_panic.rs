@@ -7,8 +7,8 @@ use module_cache_core::EngineError;
 /// Runs `call` and turns a panic into an error.
 ///
 /// wasmer holds its engine's lock while it compiles and while it takes code in. So after a panic there, that lock is
-/// poisoned, and every call that needs it panics too. Wasm can bring that about: wasmer knows the type of a function by a
-/// CRC of 32 bits, and panics when two modules of one engine have types of one CRC.
+/// poisoned, and every call that needs it panics too. Wasm can bring that about: wasmer identifies the type of a function by a
+/// CRC of 32 bits, and panics when two modules of one engine have different types with one CRC.
 ///
 /// # Errors
 ///

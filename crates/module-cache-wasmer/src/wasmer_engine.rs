@@ -51,8 +51,8 @@ impl WasmerEngine {
     /// Takes an engine with middleware and computes its id, of which `middleware` is a part.
     ///
     /// Middleware changes the code, and wasmer cannot say how. So name everything that matters about it:
-    /// which it is, its version, and its options, as in `"metering:v3,limit=100000"`. Engines that are given
-    /// the same name run each other's code.
+    /// which it is, its version, and its options, as in `"metering:v3,limit=100000"`. Engines that are
+    /// equal otherwise and have the same name run each other's code. Of several middlewares, name all in their order.
     ///
     /// An engine without middleware may have a name too. It then sets that engine apart for whatever else the
     /// id cannot see, such as a patched wasmer.
@@ -79,13 +79,13 @@ impl WasmerEngine {
     ///
     /// `id` was computed by [`without_middleware`](Self::without_middleware) or
     /// [`with_middleware`](Self::with_middleware), in this process or another one, from an engine with the
-    /// same version of wasmer and for the same target. If this one has a compiler, that one has the same
-    /// configuration and the same middleware.
+    /// same version of wasmer, for the same target, and with tunables that guard memories and tables alike. If `engine` has
+    /// a compiler, its configuration and middleware are those of the engine that the id was computed from. CPU features
+    /// that `engine` lacks are no danger: wasmer checks them, and such entries are misses.
     ///
-    /// The program that computed it lays out archives as this one does: in both, the same of rkyv's Cargo features
-    /// `unaligned`, `big_endian` and `pointer_width_*` are on, which any crate of a program can turn on
-    /// (`cargo tree -e features -i rkyv` shows them). wasmer loads archives unchecked, so where they differ the
-    /// program may crash, or worse.
+    /// Both programs are built with the same choice of rkyv's Cargo features `unaligned`, `big_endian` and
+    /// `pointer_width_*`, which any crate of a program can turn on (`cargo tree -e features -i rkyv` shows them). wasmer
+    /// loads archives unchecked, so where they differ the program may crash, or worse.
     pub unsafe fn with_id(engine: &wasmer::Engine, id: EngineId) -> Self {
         Self {
             engine: engine.clone(),
