@@ -81,8 +81,13 @@ pub trait EntryStore: Debug {
     fn rejected(&self, _key: &EntryKey, _reason: &(dyn Error + 'static)) {}
 
     /// Hears that `from`, a faster store, had the entry, so that this one was not asked for it. A store that loses entries
-    /// may take it from there, now and then; the default does nothing. It is called at every such hit.
+    /// may take it from there, now or later ([`handle`](Self::handle)); the default does nothing.
     fn offer(&self, _key: &EntryKey, _from: &dyn EntryStore) {}
+
+    /// Another handle of this store, for what is done in the background; the default has none.
+    fn handle(&self) -> Option<Box<dyn EntryStore + Send + Sync>> {
+        None
+    }
 
     /// As [`ModuleCache::flush`](crate::ModuleCache::flush).
     ///

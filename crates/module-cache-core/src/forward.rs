@@ -94,6 +94,10 @@ macro_rules! forward {
                 (**self).offer(key, from);
             }
 
+            fn handle(&self) -> Option<Box<dyn EntryStore + Send + Sync>> {
+                (**self).handle()
+            }
+
             fn sync(&self) -> Result<(), CacheError> {
                 (**self).sync()
             }

@@ -26,7 +26,7 @@ impl<C> FallbackExt for C {}
 ///   ([`ModuleCache::entries`]), the bytes move up and are loaded from there, so that an entry is fetched
 ///   once and no module is serialized again. A promotion that fails never fails the hit: the module is then
 ///   made of the bytes that were fetched.
-/// - **Backfill**: a hit in the primary is offered to the fallback where both keep sealed entries
+/// - **Backfill**: a hit in the primary that is not resident is offered to the fallback where both keep sealed entries
 ///   ([`EntryStore::offer`]), which may have lost it.
 /// - **Errors**: one side's error does not hide what the other has. It is returned when the other has
 ///   nothing; when both fail, as [`CacheError::Both`].
@@ -54,6 +54,9 @@ impl<P, F> FallbackCache<P, F> {
 #[deny(clippy::missing_trait_methods)]
 impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for FallbackCache<P, F> {
     fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        if let Some(module) = self.primary.load_resident(hash, engine) {
+            return Ok(Some(module));
+        }
         let above = self.primary.load(hash, engine);
         if let Ok(Some(_)) = above {
             if let (Some(from), Some(to)) = (self.primary.entries(), self.fallback.entries()) {

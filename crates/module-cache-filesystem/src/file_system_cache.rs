@@ -211,6 +211,10 @@ impl EntryStore for FileSystemCache {
             .map_err(|error| self.folder.error("lock", &layout::lock(key, 0), error))
     }
 
+    fn handle(&self) -> Option<Box<dyn EntryStore + Send + Sync>> {
+        Some(Box::new(self.clone()))
+    }
+
     /// The engine refused what its checksum vouches for. If that checksum was compared earlier this boot
     /// only, it is compared again: the file may have been damaged in memory since.
     fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {

@@ -173,7 +173,7 @@ const CACHE_METRICS: [CacheMetric; 9] = [
     (
         "module_cache_corrupt_entries_total",
         Unit::Count,
-        "Entries that were found damaged, and deleted",
+        "Entries that were found damaged; a folder deletes them",
         |stats| stats.corrupt,
     ),
     (

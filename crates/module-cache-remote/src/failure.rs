@@ -17,6 +17,10 @@ pub(crate) enum Failure {
     TimedOut(Duration),
     #[error("the storage refused or failed")]
     Storage(#[from] StorageError),
+    #[error(
+        "the storage sent {sent} bytes or more where {asked} were asked for: it may not know range requests, which this needs"
+    )]
+    NoRanges { asked: u64, sent: u64 },
     #[error("the storage sent {sent} bytes where {asked} were asked for")]
     WrongLength { asked: u64, sent: u64 },
     #[error("what was being read was replaced or removed")]
@@ -31,6 +35,8 @@ pub(crate) enum Failure {
         "it cannot be listed, and there is no index, as `module-cache push --index` writes one"
     )]
     NoIndex,
+    #[error("it cannot be listed")]
+    Unlistable,
     #[error("an index would take more than {0} bytes")]
     LargeIndex(u64),
     #[error("the thread for remote storage is not there, or its work panicked")]
@@ -116,7 +122,12 @@ impl Failure {
     pub(crate) fn is_local(&self) -> bool {
         matches!(
             self,
-            Self::Entry(_) | Self::Skipped(_) | Self::Held(_) | Self::NoIndex | Self::LargeIndex(_)
+            Self::Entry(_)
+                | Self::Skipped(_)
+                | Self::Held(_)
+                | Self::NoIndex
+                | Self::Unlistable
+                | Self::LargeIndex(_)
         )
     }
 

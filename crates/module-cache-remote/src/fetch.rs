@@ -334,6 +334,9 @@ impl<'a> Chunks<'a> {
             };
             if wrong {
                 let (asked, sent) = (self.asked, self.sent);
+                if sent > asked {
+                    return Err(Failure::NoRanges { asked, sent });
+                }
                 return Err(self.what_is_gone(Failure::WrongLength { asked, sent }));
             }
         }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use module_cache_core::{ListedEntry, ModuleHash};
+use module_cache_core::{ListedEntry, ModuleHash, SkipReason};
 
 use crate::failure::Failure;
 use crate::shared::Shared;
@@ -17,6 +17,12 @@ const LARGEST: u64 = 64 << 20;
 
 /// Lists what the key that signs first has signed, writes that down, and says how many entries it is.
 pub(crate) fn write(shared: &Arc<Shared>) -> Result<u64, Failure> {
+    if shared.read_only() {
+        return Err(Failure::Skipped(SkipReason::ReadOnly));
+    }
+    if !list::can_list(shared) {
+        return Err(Failure::Unlistable);
+    }
     let signer = layout::signers(&shared.demands.trust).swap_remove(0);
     let (mut text, mut count) = (String::new(), 0);
     for engine in list::engines(shared, vec![signer.clone()])? {

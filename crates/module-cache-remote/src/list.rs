@@ -57,7 +57,7 @@ pub(crate) fn engines(shared: &Arc<Shared>, signers: Vec<String>) -> Result<Vec<
 }
 
 /// Whether the storage tells what it has. If not, there may be an index.
-fn can_list(shared: &Shared) -> bool {
+pub(crate) fn can_list(shared: &Shared) -> bool {
     shared.operator.info().capability().list
 }
 

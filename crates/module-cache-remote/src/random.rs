@@ -34,6 +34,12 @@ impl Random {
         u128::from(self.next_u64()) << 64 | u128::from(self.next_u64())
     }
 
+    /// Less than `end`; 0 where there is nothing less.
+    pub(crate) fn below(&self, end: u64) -> usize {
+        let below = self.next_u64().checked_rem(end).unwrap_or(0);
+        usize::try_from(below).unwrap_or(0)
+    }
+
     /// Between three quarters of it and five, so that a fleet does not ask in step.
     pub(crate) fn jittered(&self, pause: Duration) -> Duration {
         let part = f64::from((self.next_u64() >> 32) as u32) / f64::from(u32::MAX);

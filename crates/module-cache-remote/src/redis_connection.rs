@@ -78,6 +78,9 @@ pub(crate) fn refusal(error: &RedisError) -> Option<(opendal::ErrorKind, &'stati
         )),
         ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ReadOnly)
         | ErrorKind::AuthenticationFailed => Some((PermissionDenied, "the server refuses it")),
+        _ if error.code() == Some("NOAUTH") => {
+            Some((PermissionDenied, "the server demands a password"))
+        }
         // It has no room, or nobody to keep a copy.
         _ if matches!(error.code(), Some("OOM" | "NOREPLICAS" | "MISCONF")) => {
             Some((PermissionDenied, "the server takes no writes"))

@@ -130,7 +130,8 @@ impl RemoteCache {
     ///
     /// # Errors
     ///
-    /// When the storage does not work or cannot be listed, or an index would take more than 64 MiB.
+    /// When the storage does not work or cannot be listed, when this cache does not write, or an index would take more than
+    /// 64 MiB.
     pub fn write_index(&self) -> Result<u64, CacheError> {
         self.admitted("write the index")?;
         index::write(self.shared()).map_err(|failure| failure.into_cache_error("write the index"))

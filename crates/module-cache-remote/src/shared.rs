@@ -63,7 +63,7 @@ pub(crate) struct Shared {
     /// Whether a save waits where the queue is full, instead of being dropped.
     waits_for_room: bool,
     never_writes: bool,
-    random: Random,
+    pub(crate) random: Random,
     upload_slots: Semaphore,
     /// When the storage last refused a write.
     write_refused: Mutex<Option<Instant>>,

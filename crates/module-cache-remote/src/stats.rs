@@ -30,7 +30,8 @@ pub struct RemoteStats {
     pub lease_waits: u64,
     /// Leases that could not be asked for or watched.
     pub failed_leases: u64,
-    /// How long loads waited for their first answer together, in microseconds; there were `hits + misses` of them.
+    /// How long loads waited for their first answer together, in microseconds; there were `hits + misses - short_circuited` of
+    /// them, or a few more.
     pub answer_micros: u64,
     /// Whether the storage is left alone at the moment, because it did not work.
     pub is_out: bool,

@@ -44,7 +44,7 @@ impl RemoteCache {
                 "redis" | "rediss" => redis_builder(&uri, trust)?,
                 #[cfg(feature = "oci")]
                 "oci" => RemoteCache::builder(oci_service::operator(&uri)?, trust),
-                _ => RemoteCache::builder(Operator::from_uri(uri)?, trust),
+                _ => RemoteCache::builder(operator(uri)?, trust),
             };
             Ok(choices.apply(options))
         };
@@ -95,15 +95,19 @@ impl Choices {
                     choices.max_entry_size = value.parse().ok();
                     choices.max_entry_size.is_some()
                 }
-                _ => {
+                other => {
+                    if let Some(meant) = meant(other) {
+                        let reason = "a parameter is misspelt";
+                        return Err(invalid(reason, name).with_context("meant", meant));
+                    }
                     of_service.push((name.clone(), value.clone()));
                     continue;
                 }
             };
             if !known {
-                let reason = "a parameter has a value that is not one of those it may have";
-                let error = opendal::Error::new(opendal::ErrorKind::ConfigInvalid, reason);
-                return Err(error.with_context("parameter", name));
+                let reason = "a parameter has a value that is not one of those it may have: `read_only=true`, \
+                              `leases=off`, `backfill=off`, and whole numbers for the others";
+                return Err(invalid(reason, name));
             }
         }
         // Without them, as the service would not know them.
@@ -132,6 +136,48 @@ impl Choices {
         }
         options
     }
+}
+
+/// The parameters of this cache.
+const PARAMETERS: [&str; 6] = [
+    "read_only",
+    "leases",
+    "backfill",
+    "time_limit",
+    "concurrency",
+    "max_entry_size",
+];
+
+/// The one that is meant by a name that differs in case, a dash or an underscore, or an `s` at its end: `OpenDAL` passes over
+/// what it does not know, and a storage would be written to that should only be read.
+fn meant(name: &str) -> Option<&'static str> {
+    let bare = |name: &str| {
+        let letters = name.chars().filter(char::is_ascii_alphanumeric);
+        let bare: String = letters.map(|c| c.to_ascii_lowercase()).collect();
+        bare.trim_end_matches('s').to_owned()
+    };
+    PARAMETERS
+        .into_iter()
+        .find(|parameter| bare(parameter) == bare(name))
+}
+
+fn invalid(reason: &'static str, parameter: &str) -> opendal::Error {
+    opendal::Error::new(opendal::ErrorKind::ConfigInvalid, reason)
+        .with_context("parameter", parameter)
+}
+
+/// The operator of a service of `OpenDAL`.
+fn operator(uri: OperatorUri) -> opendal::Result<Operator> {
+    let scheme = uri.scheme().to_owned();
+    Operator::from_uri(uri).map_err(|error| {
+        if error.kind() != opendal::ErrorKind::Unsupported {
+            return error;
+        }
+        let reason =
+            "this build has no such service: each is a Cargo feature of module-cache-remote";
+        opendal::Error::new(opendal::ErrorKind::ConfigInvalid, reason)
+            .with_context("service", scheme)
+    })
 }
 
 /// Redis for both entries and leases, with the same credentials, database and prefix.
@@ -224,6 +270,9 @@ mod tests {
             "time_limit=0",
             "concurrency=0",
             "max_entry_size=1k",
+            "readonly=true",
+            "read-only=true",
+            "lease=off",
         ] {
             let error = open(&format!("memory:///a?{wrong}")).unwrap_err();
             let (name, _) = wrong.split_once('=').unwrap();

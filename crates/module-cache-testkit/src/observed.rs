@@ -234,6 +234,10 @@ impl<S: EntryStore> EntryStore for Observed<S> {
         self.inner.offer(key, from);
     }
 
+    fn handle(&self) -> Option<Box<dyn EntryStore + Send + Sync>> {
+        self.inner.handle()
+    }
+
     fn sync(&self) -> Result<(), CacheError> {
         self.enter(Method::Flush)?;
         self.inner.sync()

@@ -289,6 +289,16 @@ fn over_http_an_index_tells_what_there_is_and_a_wrong_one_costs_nothing_but_miss
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("push --index"), "{cause}");
 
+    // Who does not write writes no index either.
+    assert!(
+        builder(&operator)
+            .read_only()
+            .build()
+            .write_index()
+            .is_err()
+    );
+    assert!(over_http().write_index().is_err());
+    assert!(over_http().engines().is_err());
     assert_eq!(filled.write_index().unwrap(), 3);
     let engine = scenes[0].key().engine().to_string();
     assert_eq!(over_http().engines().unwrap(), [engine.as_str()]);

@@ -1,7 +1,8 @@
 //! A server that lies about lengths: memory is bounded by what the entry's footer states.
 
+use std::error::Error;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -9,7 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::operators;
-use crate::scene::{Scene, TIME_LIMIT, builder};
+use crate::scene::{Scene, TIME_LIMIT, builder, key_of};
+use module_cache_core::Trust;
+use module_cache_remote::RemoteCache;
 use module_cache_remote::opendal::{Operator, services};
 
 const GIB: u64 = 1 << 30;
@@ -157,4 +160,31 @@ fn peak_memory() -> u64 {
         .unwrap();
     let kibibytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kibibytes << 10
+}
+
+#[test]
+fn a_server_that_does_not_know_ranges_is_an_error_that_says_so() {
+    let (entry, scene) = entry();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut request = [0; 4096];
+            let len = client.read(&mut request).unwrap_or(0);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                entry.len()
+            );
+            let _ = client.write_all(head.as_bytes());
+            if request[..len].starts_with(b"GET ") {
+                let _ = client.write_all(&entry);
+            }
+        }
+    });
+    let cache = RemoteCache::from_uri(&format!("http://{address}"), Trust::shared(key_of(1)));
+    let cache = cache.unwrap().build();
+    let error = cache.try_get(&scene.key()).unwrap_err();
+    let cause = error.source().unwrap().to_string();
+    assert!(cause.contains("range requests"), "{cause}");
+    assert_eq!(cache.remote_stats().outages, 1);
 }
