@@ -307,6 +307,16 @@ impl Folder {
         error: io::Error,
     ) -> CacheError {
         self.counters.error();
+        self.uncounted_error(operation, name, error)
+    }
+
+    /// The same of an error that is not the folder's.
+    pub(crate) fn uncounted_error(
+        &self,
+        operation: &'static str,
+        name: &str,
+        error: io::Error,
+    ) -> CacheError {
         let mut path = self.directory.path().to_owned();
         path.extend((!name.is_empty()).then_some(name));
         CacheError::io(operation, path, error)

@@ -41,6 +41,10 @@ pub(crate) fn publish(
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
                 Ok(SaveOutcome::Skipped(SkipReason::ReadOnly))
             }
+            // The entry is not what it should be, such as one that comes from a storage.
+            io::ErrorKind::InvalidData => {
+                Err(folder.uncounted_error("store the entry", &layout::entry(key), error))
+            }
             _ => Err(folder.error("store the entry", &layout::entry(key), error)),
         },
     }

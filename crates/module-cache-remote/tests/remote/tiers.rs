@@ -175,3 +175,25 @@ fn what_a_storage_has_lost_is_uploaded_again_from_the_folder() {
         is_there(&first) && is_there(&second)
     });
 }
+
+#[test]
+fn a_damaged_entry_of_the_storage_is_not_the_folders_error() {
+    let operator = Operator::new(services::Memory::default()).unwrap();
+    let scene = Scene::new(1, 3_000_000);
+    scene.store(&builder(&operator).build());
+    let damage = async {
+        let mut bytes = operator.read(&scene.path()).await.unwrap().to_vec();
+        bytes[2_000_000] ^= 1;
+        operator.write(&scene.path(), bytes).await.unwrap();
+    };
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(damage);
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FileSystemCache::open(folder.path().join("cache")).unwrap();
+    let cache = disk.with_fallback(builder(&operator).build());
+    assert!(!scene.loads(&cache));
+    assert_eq!(cache.primary().stats().errors, 0);
+    assert_eq!(cache.fallback().stats().corrupt, 1);
+}
