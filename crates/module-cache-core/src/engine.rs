@@ -62,11 +62,12 @@ pub trait Compile: Engine {
 /// - Engines of equal [`id`](Engine::id) can load each other's artifacts: all that machine code and its
 ///   metadata depend on is in the id.
 /// - [`serialize`](Self::serialize) returns only code that this engine compiled, or that it loaded under
-///   the contract of [`deserialize`](Self::deserialize). It refuses a module of another engine.
+///   the contract of [`deserialize`](Self::deserialize). It refuses a module of another engine whose code this one could
+///   not run; where the runtime does not tell engines apart, as wasmer, the adapter says so.
 pub unsafe trait ArtifactEngine: Engine {
     /// Turns a module into bytes from which [`deserialize`](Self::deserialize) makes it again.
     ///
-    /// Equal modules give equal bytes: a module that was loaded from an artifact gives that artifact.
+    /// A module that was loaded from an artifact gives that artifact.
     ///
     /// # Errors
     ///

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use memmap2::{Mmap, MmapMut};
 use module_cache_core::{Artifact, ArtifactEngine, EngineError};
 use wasmer::Module;
+use wasmer_compiler::ArtifactCreate as _;
 use wasmer_types::MetadataHeader;
 
 use crate::WasmerEngine;
@@ -22,8 +23,8 @@ const MAP_FROM: u64 = 64 * 1024;
 // compiled, or loaded under the contract of wasmer's `deserialize`, with this version of wasmer and for this
 // machine. wasmer does not say which engine a module belongs to, so a module of another engine of this
 // process is not always refused. Its code runs in this one all the same: that engine's compiler, options and
-// middleware make no difference to wasmer's runtime, and the CPU features that the code needs are checked by
-// wasmer when it is loaded.
+// middleware make no difference to wasmer's runtime; the CPU features that the code needs are checked by wasmer when it is
+// loaded, and how its memories and tables are guarded is checked here.
 unsafe impl ArtifactEngine for WasmerEngine {
     /// Copies the module's code.
     ///
@@ -60,9 +61,35 @@ unsafe impl ArtifactEngine for WasmerEngine {
         // engine whose code this one can run. The caller promises that, by the equal id, and `in_memory` aligns
         // it. What "unchecked" leaves out is the search for damage in the artifact's structure; magic,
         // metadata version, lengths and CPU features are checked still.
-        catch_panic(|| unsafe { Module::deserialize_unchecked(self.engine(), bytes) })?
-            .map_err(|error| EngineError::new("cannot load the stored code", error))
+        let module =
+            catch_panic(|| unsafe { Module::deserialize_unchecked(self.engine(), bytes) })?
+                .map_err(|error| EngineError::new("cannot load the stored code", error))?;
+        // Asked for outside of wasmer's lock: tunables are the embedder's code.
+        if catch_panic(|| is_guarded_alike(self.engine(), &module))? {
+            return Ok(module);
+        }
+        Err(EngineError::refused(
+            "the tunables of this engine guard memories or tables otherwise than those of the engine that compiled the code",
+        ))
     }
+}
+
+/// Whether this engine's tunables say of each memory and table what those said that the code was compiled with: it decides
+/// which bounds checks the code has. The id has samples of it, and tunables may answer otherwise for other sizes.
+fn is_guarded_alike(engine: &wasmer::Engine, module: &Module) -> bool {
+    let Some(artifact) = module.sys_artifact() else {
+        return true;
+    };
+    let (tunables, info) = (engine.as_sys().tunables(), module.info());
+    let memories = info
+        .memories
+        .iter()
+        .map(|(at, ty)| artifact.memory_styles().get(at) == Some(&tunables.memory_style(ty)));
+    let tables = info
+        .tables
+        .iter()
+        .map(|(at, ty)| artifact.table_styles().get(at) == Some(&tunables.table_style(ty)));
+    memories.chain(tables).all(|is_alike| is_alike)
 }
 
 /// The artifact, aligned as wasmer needs it.

@@ -49,6 +49,8 @@ fn compute(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<EngineId
             "the engine compiles for another machine; use one that compiles for this one",
         ));
     }
+    // Before wasmer's lock is held: tunables are the embedder's code.
+    let tunables = styles(engine.tunables());
     let inner = engine.inner();
     let compiler = inner.compiler().map_err(|_| {
         EngineError::refused("the engine has no compiler and cannot compute its id; use `with_id`")
@@ -61,7 +63,7 @@ fn compute(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<EngineId
     }
     let mut cpu_features = *target.cpu_features();
     // What Singlepass says it uses is all that its code differs by on x86-64. On ARM it looks at NEON, and does not
-    // say so; the other compilers use all, and what compilers that were not read say is not believed.
+    // say so. Cranelift and LLVM say that they use all.
     if compiler.name() == "singlepass" && target.triple().architecture == Architecture::X86_64 {
         cpu_features = compiler.get_cpu_features_used(&cpu_features);
     }
@@ -82,7 +84,7 @@ fn compute(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<EngineId
         ("target", target.triple().to_string()),
         ("cpu features", cpu_features.join(",")),
         ("wasm features", format!("{:?}", inner.features())),
-        ("tunables", styles(engine.tunables())),
+        ("tunables", tunables),
         ("middlewares", middlewares.to_string()),
         ("middleware", middleware.unwrap_or_default().to_owned()),
     ];
@@ -104,9 +106,8 @@ fn archived(sample: &impl for<'a> Serialize<Archiver<'a>>) -> Result<String, Eng
 /// How memories and tables are guarded, asked for by samples of what tunables go by: minima and maxima of 0 and of all
 /// powers of two that a memory or table can have, with and without a maximum, shared, and of each type.
 ///
-/// Tunables that change their answer between two of these sizes, or for one size alone, look like others that do not.
-/// A module that brings its memory runs with either, as the artifact says what its code was compiled for. One that
-/// imports a memory may fail to link, or wasmer panics: its embedder names such tunables with `with_middleware`.
+/// Tunables that change their answer between two of these sizes, or for one size alone, look like others that do not. Code
+/// that they would guard otherwise is refused when it is loaded ([`deserialize`](module_cache_core::ArtifactEngine::deserialize)).
 fn styles(tunables: &dyn Tunables) -> String {
     const PAGES: u32 = 17;
     let memory = |minimum, maximum, shared| {
@@ -147,7 +148,8 @@ fn changes<S: Debug + PartialEq>(what: &str, powers: u32, style: impl Fn(u32) ->
     let mut changes = vec![what.to_owned()];
     let mut last = None;
     for size in iter::once(0).chain((0..powers).map(|power| 1 << power)) {
-        let style = style(size);
+        // Tunables may refuse what no module of their program has.
+        let style = catch_panic(|| style(size)).map_err(|error| error.to_string());
         if last.as_ref() != Some(&style) {
             changes.push(format!("{size}: {style:?}"));
             last = Some(style);

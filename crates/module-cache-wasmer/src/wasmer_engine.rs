@@ -79,9 +79,9 @@ impl WasmerEngine {
     ///
     /// `id` was computed by [`without_middleware`](Self::without_middleware) or
     /// [`with_middleware`](Self::with_middleware), in this process or another one, from an engine with the
-    /// same version of wasmer, for the same target, and with tunables that guard memories and tables alike. If `engine` has
+    /// same version of wasmer and for the same target. If `engine` has
     /// a compiler, its configuration and middleware are those of the engine that the id was computed from. CPU features
-    /// that `engine` lacks are no danger: wasmer checks them, and such entries are misses.
+    /// that `engine` lacks, and tunables that guard memories otherwise, are no danger: such entries are misses.
     ///
     /// Both programs are built with the same choice of rkyv's Cargo features `unaligned`, `big_endian` and
     /// `pointer_width_*`, which any crate of a program can turn on (`cargo tree -e features -i rkyv` shows them). wasmer

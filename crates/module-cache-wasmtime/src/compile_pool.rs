@@ -26,6 +26,7 @@
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
+use std::process;
 use std::sync::OnceLock;
 use std::thread;
 
@@ -37,7 +38,8 @@ const WORKERS_PER_THREAD: usize = 16;
 
 /// Runs `compile` on a thread of the pool, blocking without doing anything else until it is done.
 ///
-/// Where no thread can be started it runs in place: slowly is better than not at all.
+/// Where no thread can be started it runs in place: slowly is better than not at all. In a forked child, which has the pool and
+/// not its threads, it runs in a pool of its own.
 ///
 /// # Errors
 ///
@@ -45,21 +47,41 @@ const WORKERS_PER_THREAD: usize = 16;
 pub(crate) fn run<T: Send>(compile: impl FnOnce() -> T + Send) -> Result<T, EngineError> {
     // A panic leaves nothing behind that is looked at again: the arguments are shared references, and
     // wasmtime drops what it was making.
-    panic::catch_unwind(AssertUnwindSafe(|| match pool() {
-        Some(pool) if rayon::current_thread_index().is_some() => {
-            block_worker(|| pool.install(compile))
+    panic::catch_unwind(AssertUnwindSafe(|| {
+        let forked;
+        let pool = match pool() {
+            Pool::Here(pool) => pool,
+            Pool::OfTheParent => {
+                forked = build().ok();
+                forked.as_ref()
+            }
+        };
+        match pool {
+            Some(pool) if rayon::current_thread_index().is_some() => {
+                block_worker(|| pool.install(compile))
+            }
+            Some(pool) => pool.install(compile),
+            None => compile(),
         }
-        Some(pool) => pool.install(compile),
-        None => compile(),
     }))
     .map_err(|panic| EngineError::panicked(&*panic))
 }
 
+enum Pool {
+    Here(Option<&'static ThreadPool>),
+    OfTheParent,
+}
+
 /// The pool, made when first needed. It has rayon's default number of threads: one per core, or as
 /// `RAYON_NUM_THREADS` says.
-fn pool() -> Option<&'static ThreadPool> {
-    static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
-    POOL.get_or_init(|| build().ok()).as_ref()
+fn pool() -> Pool {
+    static POOL: OnceLock<(u32, Option<ThreadPool>)> = OnceLock::new();
+    let (of, pool) = POOL.get_or_init(|| (process::id(), build().ok()));
+    if *of == process::id() {
+        Pool::Here(pool.as_ref())
+    } else {
+        Pool::OfTheParent
+    }
 }
 
 fn build() -> Result<ThreadPool, ThreadPoolBuildError> {

@@ -29,7 +29,7 @@ pub struct WasmtimeComponentEngine {
 impl WasmtimeComponentEngine {
     /// Takes an engine and computes its id.
     ///
-    /// The id covers wasmtime's version and all of the configuration that compiled code depends on. It
+    /// The id covers wasmtime's version and all of the configuration that decides whether it can run code. It
     /// cannot see changes in a wasmtime that was patched under the same version: use
     /// [`salted`](Self::salted) for such.
     ///

@@ -5,7 +5,6 @@ use std::str::FromStr;
 use module_cache_core::{Artifact, Compile, Engine, EngineId, strip_footer};
 use module_cache_wasmer::WasmerEngine;
 use wasmer::sys::{CpuFeature, EngineBuilder, NativeEngineExt, Singlepass, Triple};
-use wasmer::{Instance, Memory, MemoryType, Store, imports};
 
 use crate::configurations::{self, WITH_EQUAL_CODE, WITH_OTHER_CODE, cranelift, metered, target};
 use crate::support::{NewEngine, SMALL, at, compile_entry, letter, load_artifact, wasm};
@@ -129,11 +128,23 @@ fn singlepass_makes_the_same_code_whatever_cpu_features_are_not_in_its_id() {
 }
 
 #[test]
-fn tunables_that_differ_between_the_samples_share_modules_that_bring_their_memory() {
+fn tunables_that_panic_at_a_sample_stop_no_engine() {
+    let picky = configurations::guarded(1 << 16, |memory| {
+        assert!(!memory.shared, "no shared memories here");
+        false
+    });
+    let engine = configurations::engine(&picky, None);
+    let wasm = wat::parse_str("(module (memory 1))").unwrap();
+    assert!(engine.compile(&wasm).is_ok());
+}
+
+#[test]
+fn code_that_tunables_would_guard_otherwise_is_refused() {
     let between = configurations::guarded(1 << 16, |memory| memory.minimum == wasmer::Pages(700));
-    let between = configurations::engine(&between, None);
+    let pair = configurations::guarded(1 << 16, |memory| {
+        memory.minimum == wasmer::Pages(1) && memory.maximum == Some(wasmer::Pages(2))
+    });
     let plain = configurations::engine(&cranelift(|_| ()), None);
-    assert_eq!(between.id(), plain.id());
     let wasm = |memory: &str| {
         let text = format!(
             "(module {memory}
@@ -141,22 +152,26 @@ fn tunables_that_differ_between_the_samples_share_modules_that_bring_their_memor
         );
         wat::parse_str(text).unwrap()
     };
-    for (one, other) in [(&between, &plain), (&plain, &between)] {
-        let artifact = compile_entry(one, &wasm("(memory 700) (data (i32.const 7) \"h\")"));
-        let artifact = Artifact::Bytes(strip_footer(&artifact).to_vec());
-        let module = load_artifact(other, artifact).unwrap();
-        assert_eq!(at(other, &module, 7), letter(7));
+    for (tunables, memory) in [(&between, "(memory 700)"), (&pair, "(memory 1 2)")] {
+        let special = configurations::engine(tunables, None);
+        assert_eq!(special.id(), plain.id());
+        for (one, other) in [(&special, &plain), (&plain, &special)] {
+            for memory in [
+                memory,
+                &memory.replace("(memory", "(import \"h\" \"m\" (memory"),
+            ] {
+                let closed = if memory.contains("import") { ")" } else { "" };
+                let artifact = compile_entry(one, &wasm(&format!("{memory}{closed}")));
+                let artifact = || Artifact::Bytes(strip_footer(&artifact).to_vec());
+                let error = load_artifact(other, artifact()).unwrap_err();
+                assert!(error.to_string().contains("tunables"), "{error}");
+                assert!(load_artifact(one, artifact()).is_ok());
+            }
+            // Memories of which both say the same.
+            let artifact = compile_entry(one, &wasm("(memory 3) (data (i32.const 7) \"h\")"));
+            let artifact = Artifact::Bytes(strip_footer(&artifact).to_vec());
+            let module = load_artifact(other, artifact).unwrap();
+            assert_eq!(at(other, &module, 7), letter(7));
+        }
     }
-    // The documented limit: a memory of the host's has what its own tunables gave it.
-    let artifact = compile_entry(&plain, &wasm("(import \"h\" \"m\" (memory 700))"));
-    let artifact = Artifact::Bytes(strip_footer(&artifact).to_vec());
-    let module = load_artifact(&between, artifact).unwrap();
-    let mut store = Store::new(between.engine().clone());
-    let memory = Memory::new(&mut store, MemoryType::new(700, None, false)).unwrap();
-    let imports = imports! { "h" => { "m" => memory } };
-    let error = Instance::new(&mut store, &module, &imports).unwrap_err();
-    assert!(
-        error.to_string().contains("static memory import"),
-        "{error}"
-    );
 }

@@ -1,6 +1,7 @@
 //! Compiling: results, errors, and what it asks of the threads around it.
 
 use std::cell::Cell;
+use std::panic;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -15,6 +16,7 @@ for_both_kinds![
     what_is_no_wasm_is_an_error_that_says_why,
     workers_of_the_global_pool_can_all_compile_at_once,
     compiling_needs_no_worker_of_the_global_pool,
+    a_forked_child_compiles,
 ];
 
 fn what_was_compiled_runs<K: Kind>() {
@@ -76,4 +78,33 @@ fn compiling_needs_no_worker_of_the_global_pool<K: Kind>() {
         engine.compile(&wasm).unwrap();
         compiled.store(true, Ordering::Relaxed);
     });
+}
+
+/// It has the pool of its parent, and none of its threads.
+fn a_forked_child_compiles<K: Kind>() {
+    let engine = K::new(&wasmtime::Engine::default());
+    engine.compile(&K::wasm(SMALL)).unwrap();
+    // SAFETY: the child makes an engine, compiles, and ends without running anything else of this process.
+    let child = match unsafe { libc::fork() } {
+        0 => {
+            let compiled = panic::catch_unwind(|| {
+                let engine = K::new(&wasmtime::Engine::default());
+                engine.compile(&K::wasm(SMALL)).is_ok()
+            });
+            // SAFETY: nothing of the parent's is run at its end.
+            unsafe { libc::_exit(i32::from(!compiled.unwrap_or(false))) }
+        }
+        child => child,
+    };
+    let begun = Instant::now();
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    while unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == 0 {
+        if begun.elapsed() > Duration::from_mins(1) {
+            // SAFETY: it is a child that was not waited for.
+            unsafe { libc::kill(child, libc::SIGKILL) };
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(status, 0, "the child did not compile");
 }
