@@ -38,7 +38,9 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8> {
     let present = folder.list()?;
     let present: HashSet<_> = present.iter().map(name).collect();
     let copy = |entry: &ListedEntry| {
-        if present.contains(&name(entry)) {
+        // One that is damaged, or that another key has signed, is replaced.
+        let is_usable = || matches!(folder.get_listed(entry), Ok(Some(_)));
+        if present.contains(&name(entry)) && is_usable() {
             Copied::Present
         } else {
             copy(&remote, entry, &folder)

@@ -115,7 +115,7 @@ impl RemoteCacheBuilder {
         self
     }
 
-    /// Never writes to the storage, and takes no leases there.
+    /// Neither writes to the storage nor removes anything there, and takes no leases.
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self

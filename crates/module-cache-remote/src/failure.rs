@@ -35,6 +35,8 @@ pub(crate) enum Failure {
         "it cannot be listed, and there is no index, as `module-cache push --index` writes one"
     )]
     NoIndex,
+    #[error("what is in the place of its index is none, or not all of one")]
+    BadIndex,
     #[error("it cannot be listed")]
     Unlistable,
     #[error("an index would take more than {0} bytes")]
@@ -126,6 +128,7 @@ impl Failure {
                 | Self::Skipped(_)
                 | Self::Held(_)
                 | Self::NoIndex
+                | Self::BadIndex
                 | Self::Unlistable
                 | Self::LargeIndex(_)
         )

@@ -16,8 +16,8 @@ use crate::failure::Failure;
 /// Parts of entries that are asked for at a time. Each holds less than 1 MiB that has come and is not taken.
 pub(crate) const REQUESTS: usize = 16;
 
-/// How many time limits one answer may take, while others come.
-const MOST_LIMITS: u32 = 3;
+/// How many time limits one answer may take, while others come: it may be behind them on a slow network.
+const MOST_LIMITS: u32 = 12;
 
 /// What comes from one storage.
 #[derive(Debug)]

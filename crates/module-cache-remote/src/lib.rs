@@ -23,6 +23,7 @@ mod backfill;
 mod breaker;
 mod builder;
 mod codec;
+mod error_bodies;
 mod failure;
 mod fetch;
 mod flow;

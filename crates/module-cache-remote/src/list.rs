@@ -42,13 +42,13 @@ pub(crate) fn engines(shared: &Arc<Shared>, signers: Vec<String>) -> Result<Vec<
         let mut engines = BTreeSet::new();
         if !can_list(&shared) {
             let entries = index::read(&shared, &signers).await?;
-            engines.extend(entries.into_iter().map(|entry| entry.engine));
+            engines.extend(entries.iter().map(|entry| entry.engine.clone()));
             return Ok(engines.into_iter().collect());
         }
         for signer in signers {
             let list = async || Ok(shared.operator.lister(&signer).await?);
             let mut lister = shared.request(list).await?;
-            while let Some(found) = shared.flow.within_limit(next(&mut lister)).await? {
+            while let Some(found) = step(&shared, &mut lister).await? {
                 engines.extend(layout::parse_engine(found.path(), &signer).map(str::to_owned));
             }
         }
@@ -72,6 +72,7 @@ pub(crate) fn list(
     let (shared, engine) = (Arc::clone(shared), engine.to_owned());
     io_thread::spawn(async move {
         if let Err(failure) = send_all(&shared, signers, &engine, behind, &send).await {
+            shared.failed("list the entries", &failure);
             let _ = send.send(Err(failure)).await;
         }
     })?;
@@ -91,8 +92,9 @@ async fn send_all(
     // What comes in no order, or from several keys, of which one is enough for an entry.
     let mut sorted = BTreeMap::new();
     if !can_list(shared) {
-        for entry in index::read(shared, &signers).await? {
+        for entry in index::read(shared, &signers).await?.iter() {
             if entry.engine == engine && is_behind(entry.hash) {
+                let entry = entry.clone();
                 sorted.entry(*entry.hash.as_bytes()).or_insert(entry);
             }
         }
@@ -109,7 +111,7 @@ async fn send_all(
             Ok(lister.await?)
         };
         let mut lister = shared.request(list).await?;
-        while let Some(found) = shared.flow.within_limit(next(&mut lister)).await? {
+        while let Some(found) = step(shared, &mut lister).await? {
             let Some((engine, hash)) = layout::parse_entry(found.path(), &signer) else {
                 continue;
             };
@@ -139,8 +141,15 @@ async fn send_sorted(
     }
 }
 
-async fn next(lister: &mut opendal::Lister) -> Result<Option<opendal::Entry>, Failure> {
-    Ok(lister.try_next().await?)
+/// How many time limits a step takes at most: some services answer it with many requests.
+const STEP_LIMITS: u32 = 12;
+
+async fn step(
+    shared: &Shared,
+    lister: &mut opendal::Lister,
+) -> Result<Option<opendal::Entry>, Failure> {
+    let next = async { Ok(lister.try_next().await?) };
+    io_thread::in_time(shared.time_limit * STEP_LIMITS, next).await
 }
 
 /// The whole key of an entry, from its footer; `None` where there is no entry that its name describes.

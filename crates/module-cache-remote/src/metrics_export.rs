@@ -8,7 +8,7 @@ type Metric = (&'static str, Unit, &'static str, fn(&RemoteStats) -> u64);
 
 const OUT: &str = "module_cache_remote_out";
 
-const METRICS: [Metric; 12] = [
+const METRICS: [Metric; 13] = [
     (
         "module_cache_remote_fetched_bytes_total",
         Unit::Bytes,
@@ -74,6 +74,12 @@ const METRICS: [Metric; 12] = [
         Unit::Count,
         "Leases that could not be asked for or watched",
         |stats| stats.failed_leases,
+    ),
+    (
+        "module_cache_remote_answers_total",
+        Unit::Count,
+        "Loads that got a first answer from the storage",
+        |stats| stats.answers,
     ),
     (
         "module_cache_remote_answer_microseconds_total",

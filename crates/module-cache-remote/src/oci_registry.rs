@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use docker_credential::DockerCredential;
-use http::header::{ACCEPT, AUTHORIZATION, LINK, RANGE};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http_types::header::{ACCEPT, AUTHORIZATION, LINK, RANGE};
+use http_types::{HeaderMap, HeaderValue, Request, StatusCode};
 use oci_client::client::{Client, ClientConfig, ClientProtocol, TagResponse};
 use oci_client::errors::OciDistributionError;
 use oci_client::manifest::OCI_IMAGE_MEDIA_TYPE;
@@ -26,6 +26,7 @@ use opendal::raw::{
 use opendal::{Buffer, Error, ErrorKind, HttpBody, OperationContext, OperatorUri, Result};
 use parking_lot::Mutex;
 
+use crate::io_thread;
 use crate::oci_artifact::{EMPTY, Layer, NewArtifact, digest};
 
 /// No manifest of an entry is longer. Of other answers, no more is read either.
@@ -45,7 +46,8 @@ pub(crate) struct Registry {
     repository: String,
     /// How the address of everything in the repository begins.
     base: String,
-    auth: RegistryAuth,
+    /// Those of the URI. Others are asked for when the registry demands some: `docker login` may have other ones by then.
+    auth: Option<RegistryAuth>,
     /// What is sent with requests, once the registry has demanded it.
     authorization: Mutex<BTreeMap<RegistryOperation, HeaderValue>>,
     /// Whether the empty configuration, which all artifacts name, has been uploaded.
@@ -92,7 +94,7 @@ impl Registry {
                 "{scheme}://{}/v2/{repository}/",
                 reference.resolve_registry()
             ),
-            auth: credentials(uri, &address),
+            auth: credentials(uri),
             address,
             repository,
             authorization: Mutex::default(),
@@ -246,7 +248,7 @@ impl Registry {
         &self,
         context: &OperationContext,
         operation: RegistryOperation,
-        request: http::request::Builder,
+        request: http_types::request::Builder,
     ) -> Result<(StatusCode, HeaderMap, HttpBody)> {
         let request = request
             .body(Buffer::new())
@@ -270,8 +272,16 @@ impl Registry {
 
     async fn authorize(&self, operation: RegistryOperation) -> Result<()> {
         let place = self.reference(String::new());
-        let token = self.client.auth(&place, &self.auth, operation).await;
-        let value = match (token.map_err(explained)?, &self.auth) {
+        let auth = if let Some(auth) = &self.auth {
+            auth.clone()
+        } else {
+            let address = self.address.clone();
+            // It may run a program.
+            let found = io_thread::compute(move || docker_credentials(&address)).await;
+            found.unwrap_or(RegistryAuth::Anonymous)
+        };
+        let token = self.client.auth(&place, &auth, operation).await;
+        let value = match (token.map_err(explained)?, &auth) {
             (Some(token), _) => format_authorization_by_bearer(&token)?,
             (None, RegistryAuth::Basic(user, password)) => {
                 format_authorization_by_basic(user, password)?
@@ -297,12 +307,15 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Those in the URI, or those of `docker login`.
-fn credentials(uri: &OperatorUri, address: &str) -> RegistryAuth {
+/// Those in the URI.
+fn credentials(uri: &OperatorUri) -> Option<RegistryAuth> {
     let decoded = |text: Option<&str>| percent_decode_path(text.unwrap_or_default());
-    if uri.username().is_some() || uri.password().is_some() {
-        return RegistryAuth::Basic(decoded(uri.username()), decoded(uri.password()));
-    }
+    let is_given = uri.username().is_some() || uri.password().is_some();
+    is_given.then(|| RegistryAuth::Basic(decoded(uri.username()), decoded(uri.password())))
+}
+
+/// Those of `docker login` or of its helpers.
+fn docker_credentials(address: &str) -> RegistryAuth {
     match docker_credential::get_credential(address) {
         Ok(DockerCredential::UsernamePassword(user, password)) => {
             RegistryAuth::Basic(user, password)
@@ -313,7 +326,7 @@ fn credentials(uri: &OperatorUri, address: &str) -> RegistryAuth {
             );
             RegistryAuth::Anonymous
         }
-        // A registry that demands credentials refuses the first request, which is then the error.
+        // A registry that demands credentials refuses the request, which is then the error.
         Err(_) => RegistryAuth::Anonymous,
     }
 }

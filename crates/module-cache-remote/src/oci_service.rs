@@ -24,8 +24,8 @@ use crate::oci_registry::Registry;
 /// A list of more tags does not end.
 const MOST_TAGS: usize = 1_000_000;
 
-/// How many manifests a list of a signer's folders reads: each folder takes one.
-const MOST_MANIFESTS: usize = 1000;
+/// How many manifests a list of a signer's folders reads: each folder takes one, also those of other signers.
+const MOST_MANIFESTS: usize = 10_000;
 
 /// An operator on the repository that `uri` names.
 pub(crate) fn operator(uri: &OperatorUri) -> Result<Operator> {
@@ -239,7 +239,7 @@ struct Tags {
 struct Seen {
     tags: usize,
     manifests: usize,
-    /// The hashes of the folders that are known.
+    /// The hashes of the folders that were looked at.
     folders: HashSet<String>,
 }
 
@@ -289,10 +289,14 @@ impl Tags {
     async fn new_folder(&self, tag: &str, hash: &str) -> Result<Option<String>> {
         {
             let mut seen = self.seen.lock();
-            if seen.folders.contains(hash) || seen.manifests >= MOST_MANIFESTS {
+            if !seen.folders.insert(hash.to_owned()) {
                 return Ok(None);
             }
             seen.manifests += 1;
+            if seen.manifests > MOST_MANIFESTS {
+                let reason = "the repository has too many folders to be listed";
+                return Err(Error::new(ErrorKind::Unexpected, reason));
+            }
         }
         let manifest = match self.registry.manifest(&self.context, tag).await {
             Ok(manifest) => manifest,
@@ -305,7 +309,6 @@ impl Tags {
         };
         match oci_artifact::split(&path) {
             Some((folder, _)) if oci_artifact::tag(&path) == tag => {
-                self.seen.lock().folders.insert(hash.to_owned());
                 let is_here = folder.starts_with(&self.folder);
                 Ok(is_here.then(|| format!("{folder}/")))
             }

@@ -14,8 +14,13 @@ const SECRETS: [&str; 6] = [
     "authorization",
 ];
 
-/// The text without the user and the query of any URL in it, and without the value of what is called a secret.
+/// What is behind so much of an error tells nobody anything.
+const LONGEST: usize = 4 << 10;
+
+/// The text without the user and the query of any URL in it, and without the value of what is called a secret; cut where it is
+/// long, and on one line, as a server may have written it.
 pub(crate) fn redact(text: &str) -> String {
+    let text = &text[..text.floor_char_boundary(LONGEST)];
     let mut redacted = String::with_capacity(text.len());
     let (mut hides_next, mut last_is_secret) = (false, false);
     for word in text.split_inclusive(ENDS) {
@@ -29,6 +34,8 @@ pub(crate) fn redact(text: &str) -> String {
             hides_next = ["bearer", "basic"].contains(&word.to_ascii_lowercase().as_str());
         } else {
             push_word(&mut redacted, word);
+            let bare = word.to_ascii_lowercase();
+            hides_next |= ["bearer", "basic", "token"].contains(&bare.as_str());
             // A header, a field of JSON or an element of XML: its name, and its value behind a mark.
             let name = word.strip_suffix(':');
             hides_next |= name.is_some_and(|name| {
@@ -44,7 +51,7 @@ pub(crate) fn redact(text: &str) -> String {
         }
         redacted.push_str(end);
     }
-    redacted
+    redacted.replace(char::is_control, " ")
 }
 
 fn push_word(redacted: &mut String, word: &str) {
@@ -121,6 +128,10 @@ mod tests {
             ),
             ("AccountKey=abc== more", "AccountKey=… more"),
             ("Authorization: Bearer abc more", "Authorization: … … more"),
+            (
+                "with Basic abc and token abc\nWARN more",
+                "with Basic … and token … WARN more",
+            ),
             (
                 r#"{"access_token":"abc","a":"b"}"#,
                 r#"{"access_token":"…","a":"b"}"#,

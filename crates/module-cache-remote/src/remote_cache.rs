@@ -153,7 +153,8 @@ impl RemoteCache {
         entries.map_err(|failure| failure.into_cache_error("list the entries"))
     }
 
-    /// Hands an entry that was listed to another store, as [`promote`](EntryStore::promote) does. `None` if there is none
+    /// Hands an entry that was listed to another store, as [`promote`](EntryStore::promote) does, but does not return an entry
+    /// that the other store did not keep. `None` if there is none
     /// any more, or it is not acceptable.
     ///
     /// # Errors
@@ -166,7 +167,7 @@ impl RemoteCache {
     ) -> Result<Option<Promotion>, CacheError> {
         self.admitted("load the entry")?;
         let promoted = match list::key_of(self.shared(), listed) {
-            Ok(Some(key)) => self.shared().promote(&key, to),
+            Ok(Some(key)) => self.shared().promote_only(&key, to),
             Ok(None) => Ok(None),
             Err(failure) => Err(failure),
         };

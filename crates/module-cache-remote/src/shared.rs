@@ -4,10 +4,12 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use module_cache_core::{
     Counters, EntryKey, EntryStore, InvalidEntry, Promotion, SaveOutcome, SealedEntry, SkipReason,
 };
@@ -23,6 +25,7 @@ use crate::builder::{LeaseChoice, RemoteCacheBuilder};
 use crate::failure::Failure;
 use crate::fetch::{self, Demands, Found, Header, Refusal};
 use crate::flow::Flow;
+use crate::index::Index;
 #[cfg(feature = "redis")]
 use crate::lease::RedisRecords;
 use crate::lease::{Leases, ObjectRecords, Records};
@@ -31,7 +34,7 @@ use crate::pieces::{Pieces, Source};
 use crate::random::Random;
 use crate::stats::{RemoteCounters, RemoteStats};
 use crate::uploads::{Admitted, Ticket, Uploads};
-use crate::{codec, io_thread, layout};
+use crate::{codec, error_bodies, io_thread, layout};
 
 /// Uploads that run at a time, so that one large entry does not hold up the rest.
 const CONCURRENT_UPLOADS: usize = 4;
@@ -42,7 +45,7 @@ const SLOWEST_UPLOAD: u64 = 1 << 20;
 /// For so long nothing is written to a storage that refused it: rights and credentials change.
 const REFUSAL_BACKOFF: Duration = Duration::from_mins(1);
 
-/// How many time limits an upload is tried for, where the storage has too much to do.
+/// For how many time limits an upload is tried again, where the storage has too much to do.
 const UPLOAD_LIMITS: u32 = 6;
 
 /// Entries found bad that are remembered, so that a save replaces them.
@@ -55,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) local_locks: LocalLocks,
     pub(crate) uploads: Uploads,
     pub(crate) backfill: Backfill,
+    pub(crate) index: Index,
     pub(crate) breaker: Breaker,
     pub(crate) counters: Counters,
     pub(crate) remote: Arc<RemoteCounters>,
@@ -77,7 +81,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(options: RemoteCacheBuilder) -> Self {
         let remote = Arc::new(RemoteCounters::default());
-        let operator = options.operator;
+        let operator = error_bodies::shortened(options.operator);
         let random = options
             .seed
             .map_or_else(Random::from_system, Random::from_seed);
@@ -103,6 +107,7 @@ impl Shared {
             local_locks: LocalLocks::default(),
             uploads: Uploads::new(options.queue_count, options.queue_bytes),
             backfill: Backfill::new(options.backfill),
+            index: Index::default(),
             breaker: Breaker::new(),
             counters: Counters::default(),
             remote,
@@ -185,11 +190,34 @@ impl Shared {
         key: &EntryKey,
         to: &dyn EntryStore,
     ) -> Result<Option<Promotion>, Failure> {
+        self.promote_or_get(key, to, true)
+    }
+
+    /// The same; where the other store does not keep it, without the entry.
+    pub(crate) fn promote_only(
+        self: &Arc<Self>,
+        key: &EntryKey,
+        to: &dyn EntryStore,
+    ) -> Result<Option<Promotion>, Failure> {
+        self.promote_or_get(key, to, false)
+    }
+
+    fn promote_or_get(
+        self: &Arc<Self>,
+        key: &EntryKey,
+        to: &dyn EntryStore,
+        gets: bool,
+    ) -> Result<Option<Promotion>, Failure> {
         let Some(pieces) = self.find(key)? else {
             return Ok(None);
         };
         let entry = SealedEntry::incoming(pieces.header().seal.clone(), &pieces);
         let outcome = tracing::debug_span!("fetch", %key).in_scope(|| to.put(key, &entry));
+        if !gets {
+            let entry = None;
+            let fetched = self.fetched(key, pieces)?;
+            return Ok(fetched.then_some(Promotion { outcome, entry }));
+        }
         if let Ok(SaveOutcome::Stored { .. }) = outcome {
             let stored = self.fetched(key, pieces)?;
             let entry = None;
@@ -231,8 +259,17 @@ impl Shared {
         let began = Instant::now();
         let mut refused = Found::Nothing;
         for path in layout::entries(key, &self.demands.trust) {
-            let open = || fetch::open(&self.operator, path.clone(), key, &self.demands, &self.flow);
-            match self.request(open).await? {
+            let open = || async {
+                // What is sent at once comes late.
+                let _turn = self.flow.turn().await?;
+                let open =
+                    fetch::open(&self.operator, path.clone(), key, &self.demands, &self.flow);
+                self.flow.within_limit(open).await
+            };
+            let found = Attempts::new(&self.remote, &self.random, self.time_limit)
+                .at(open)
+                .await;
+            match found? {
                 Found::Nothing => {}
                 found @ Found::Entry(_) => {
                     if let Found::Refused(refusal) = &refused {
@@ -310,6 +347,9 @@ impl Shared {
     }
 
     pub(crate) fn remove(self: &Arc<Self>, key: &EntryKey) -> Result<bool, Failure> {
+        if !self.is_writable() {
+            return Err(Failure::Skipped(SkipReason::ReadOnly));
+        }
         let key = *key;
         let shared = Arc::clone(self);
         // What is on its way would be there again.
@@ -398,7 +438,14 @@ impl Shared {
 
     async fn upload(self: Arc<Self>, entry: SealedEntry<'static>, ticket: Ticket) {
         let key = *entry.key();
-        match self.store(entry).await {
+        // A panic in a client would otherwise pass for an upload.
+        let stored = AssertUnwindSafe(self.store(entry)).catch_unwind().await;
+        let stored = stored.unwrap_or_else(|_| {
+            self.remote.failed_uploads.add(1);
+            self.counters.error();
+            Err(Failure::NoThread)
+        });
+        match stored {
             Ok(SaveOutcome::Stored { bytes }) => tracing::debug!(%key, bytes, "uploaded"),
             // It is noted why.
             Ok(SaveOutcome::Skipped(_)) => {}
@@ -469,19 +516,23 @@ impl Shared {
         if len > self.demands.max_entry_size {
             return Ok(self.skipped(key, SkipReason::TooLarge));
         }
-        let limit = self.time_limit * UPLOAD_LIMITS + Duration::from_secs(len / SLOWEST_UPLOAD);
-        io_thread::in_time(limit, self.write(path, bytes.into())).await?;
+        self.write(path, bytes.into()).await?;
         self.suspects.lock().remove(key);
         self.counters.saved(len);
         self.remote.bytes_uploaded.add(len);
         Ok(SaveOutcome::Stored { bytes: len })
     }
 
-    async fn write(&self, path: &str, bytes: opendal::Buffer) -> Result<(), Failure> {
-        // Nobody waits for it.
-        let limit = self.time_limit * UPLOAD_LIMITS;
-        Attempts::new(&self.remote, &self.random, limit)
-            .at(async || Ok(self.operator.write(path, bytes.clone()).await.map(drop)?))
+    /// Writes an object, within a time limit and a second for each mebibyte, and again for a while if the storage has too much to do.
+    pub(crate) async fn write(&self, path: &str, bytes: opendal::Buffer) -> Result<(), Failure> {
+        let one = self.time_limit + Duration::from_secs(bytes.len() as u64 / SLOWEST_UPLOAD);
+        // Nobody waits for it, so where the storage has too much to do there is more time than for a load.
+        Attempts::new(&self.remote, &self.random, self.time_limit * UPLOAD_LIMITS)
+            .at(|| {
+                io_thread::in_time(one, async {
+                    Ok(self.operator.write(path, bytes.clone()).await.map(drop)?)
+                })
+            })
             .await
     }
 
@@ -542,9 +593,10 @@ impl Shared {
     /// A storage that refuses to be written to can still be read, and so may be one that fails at it: that it does not work at
     /// all shows when it is looked for the entry before.
     fn write_failed(&self, operation: &'static str, failure: &Failure) {
-        if failure.is_refusal() {
+        // One that does not answer would hold up all that wait behind it.
+        if failure.is_refusal() || matches!(failure, Failure::TimedOut(_)) {
             let refused = self.write_refused.lock().replace(Instant::now());
-            let follows = "the remote storage is used read-only";
+            let follows = "the remote storage is used read-only for a while";
             self.count(operation, failure, refused.is_none().then_some(follows));
         } else {
             self.count(operation, failure, None);
@@ -610,6 +662,7 @@ impl Shared {
             takeovers: self.remote.takeovers.get(),
             lease_waits: self.remote.lease_waits.get(),
             failed_leases: self.remote.failed_leases.get(),
+            answers: self.remote.answers.get(),
             answer_micros: self.remote.answer_micros.get(),
             is_out: self.breaker.is_open(),
         }

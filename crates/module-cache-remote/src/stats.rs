@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RemoteStats {
-    /// Bytes of entries that were fetched, compressed.
+    /// Bytes of the content of entries that were fetched, compressed.
     pub bytes_fetched: u64,
     /// Bytes of entries that were uploaded, compressed.
     pub bytes_uploaded: u64,
@@ -30,8 +30,9 @@ pub struct RemoteStats {
     pub lease_waits: u64,
     /// Leases that could not be asked for or watched.
     pub failed_leases: u64,
-    /// How long loads waited for their first answer together, in microseconds; there were `hits + misses - short_circuited` of
-    /// them, or a few more.
+    /// Loads that got a first answer from the storage.
+    pub answers: u64,
+    /// How long they waited for it together, in microseconds.
     pub answer_micros: u64,
     /// Whether the storage is left alone at the moment, because it did not work.
     pub is_out: bool,
@@ -49,12 +50,14 @@ pub(crate) struct RemoteCounters {
     pub(crate) takeovers: Count,
     pub(crate) lease_waits: Count,
     pub(crate) failed_leases: Count,
+    pub(crate) answers: Count,
     pub(crate) answer_micros: Count,
 }
 
 impl RemoteCounters {
     pub(crate) fn answered(&self, after: Duration) {
         let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+        self.answers.add(1);
         self.answer_micros.add(micros);
     }
 }

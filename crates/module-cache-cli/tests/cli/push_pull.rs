@@ -1,6 +1,7 @@
 //! `module-cache push` and `pull`: what goes to a storage and comes from it, and what does not.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use module_cache::backend::strip_footer;
@@ -53,6 +54,19 @@ fn what_is_pushed_is_stored_where_it_is_pulled() {
     assert!(text.starts_with("pulled 4 entries ("), "{text}");
     let text = other.run(&["pull"]).quiet();
     assert_eq!(text, "pulled 0 entries (0 B); 4 present before, 0 failed\n");
+    // What is there and cannot be used is pulled.
+    let damaged = other
+        .place
+        .v1()
+        .join(&entries[0].engine)
+        .join(&entries[0].hash);
+    fs::set_permissions(&damaged, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&damaged, b"no entry").unwrap();
+    let ran = other.run(&["pull"]).ok();
+    assert!(
+        ran.stdout.contains("; 3 present before, 0 failed"),
+        "{ran:?}"
+    );
     for (code, name) in ["0.wat", "1.wat", "2.wat"].iter().enumerate() {
         let program = fs::read(host.place.path().join(name)).unwrap();
         other.place.file(name, program);

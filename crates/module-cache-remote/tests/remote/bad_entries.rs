@@ -321,10 +321,16 @@ fn over_http_an_index_tells_what_there_is_and_a_wrong_one_costs_nothing_but_miss
     // One that was torn, or written by somebody else.
     let absent = Scene::new(9, 10).hash;
     let path = format!("v1/{}/index", key_of(1).id());
-    let text = format!(
-        "\n\0\n../../x/{absent} 1\n/{absent} 1\n{engine}/{absent} 99\n{engine}/{absent}\n{engine}/12"
-    );
-    block_on(async { drop(operator.write(&path, text).await.unwrap()) });
+    let write = |text: String| {
+        block_on(async { drop(operator.write(&path, text).await.unwrap()) });
+    };
+    write("<html>please log in</html>".into());
+    let error = over_http().engines().unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("none, or not all of one"), "{cause}");
+    write(format!(
+        "module-cache index 1\n../../x/{absent} 1\n/{absent} 1\n{engine}/{absent} 99\nentries: 3\n"
+    ));
     assert_eq!(over_http().engines().unwrap(), [engine.as_str()]);
     let [entry] = &listed(None)[..] else {
         panic!("one line names an entry");

@@ -16,6 +16,7 @@ use module_cache_testkit::TestEngine;
 
 use crate::operators;
 use crate::proxy::{Fault, Proxy};
+use crate::registry::Scripted;
 use crate::scene::{Scene, builder, eventually, key_of};
 use crate::servers;
 
@@ -457,4 +458,49 @@ fn a_cache_that_is_read_only_writes_nothing_and_asks_for_no_lease() {
     assert!(!saved.is_stored());
     let permit = cache.permit(&scene.key()).unwrap();
     assert!(matches!(permit, CompilePermit::Uncoordinated));
+}
+
+#[test]
+fn many_small_entries_on_a_very_slow_network_are_all_hits() {
+    let (proxy, is_redis, prefix) = proxy(false);
+    let scenes: Vec<_> = (0..40).map(|n| Scene::new(n, 50_000)).collect();
+    let cache = through(&proxy, is_redis, &prefix).build();
+    for scene in &scenes {
+        scene.store(&cache);
+    }
+    let host = through(&proxy, is_redis, &prefix).time_limit(LIMIT).build();
+    // 2 MB take five times the limit, and so does each, if all are asked for at once.
+    proxy.set(Some(Fault::Paced(400_000)));
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for scene in &scenes {
+            scope.spawn(|| assert!(scene.loads(&host)));
+        }
+    });
+    assert!(begun.elapsed() > 4 * LIMIT);
+    assert_eq!((host.stats().hits, host.stats().errors), (40, 0));
+}
+
+#[test]
+fn a_storage_whose_writes_hang_costs_one_limit_and_is_read() {
+    let storage = Scripted::new(|_, asked| {
+        if asked.line.starts_with("PUT") {
+            thread::sleep(Duration::from_mins(1));
+        }
+        ("404 Not Found".into(), Vec::new())
+    });
+    let operator = operators::s3_at(storage.address, &servers::prefix());
+    let cache = builder(&operator).time_limit(LIMIT).build();
+    let begun = Instant::now();
+    for scene in (0..12).map(|n| Scene::new(n, 1000)) {
+        let saved = cache.save(scene.hash, &scene.engine, &scene.module());
+        assert!(saved.is_ok());
+    }
+    assert!(ModuleCache::<TestEngine>::flush(&cache).is_err());
+    // Four are written at a time.
+    assert!(begun.elapsed() < 4 * LIMIT, "{:?}", begun.elapsed());
+    let stats = cache.remote_stats();
+    assert_eq!((stats.failed_uploads, stats.outages), (4, 0));
+    assert!(!Scene::new(99, 1000).loads(&cache));
+    assert_eq!(cache.stats().misses, 1);
 }

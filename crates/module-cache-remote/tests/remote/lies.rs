@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -187,4 +188,33 @@ fn a_server_that_does_not_know_ranges_is_an_error_that_says_so() {
     let cause = error.source().unwrap().to_string();
     assert!(cause.contains("range requests"), "{cause}");
     assert_eq!(cache.remote_stats().outages, 1);
+}
+
+#[test]
+fn of_an_endless_error_little_is_read() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let _ = client.read(&mut [0; 4096]);
+            let head = "HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let _ = client.write_all(head.as_bytes());
+            let chunk = [b"10000\r\n", &[b'x'; 65536][..], b"\r\n"].concat();
+            while client.write_all(&chunk).is_ok() {
+                count.fetch_add(chunk.len(), Ordering::SeqCst);
+            }
+        }
+    });
+    let scene = Scene::new(1, 1000);
+    for uri in [format!("http://{address}"), format!("oci://{address}/a/b")] {
+        let cache = RemoteCache::from_uri(&uri, Trust::shared(key_of(1)));
+        let cache = cache.unwrap().time_limit(TIME_LIMIT).build();
+        let begun = Instant::now();
+        let error = cache.try_get(&scene.key()).unwrap_err();
+        assert!(begun.elapsed() < TIME_LIMIT, "{uri}");
+        assert!(error.source().unwrap().to_string().len() < 5000, "{uri}");
+    }
+    assert!(sent.load(Ordering::SeqCst) < 64 << 20);
 }

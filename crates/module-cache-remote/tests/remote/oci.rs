@@ -538,3 +538,19 @@ fn a_uri_of_no_repository_is_an_error() {
         let _ = options(uri);
     }
 }
+
+#[test]
+fn an_upload_that_panics_in_the_client_is_not_taken_for_one() {
+    let registry = Scripted::new(|_, asked| {
+        if asked.line.starts_with("POST") {
+            return ("202 Accepted\r\nLocation: http://[".into(), Vec::new());
+        }
+        ("404 Not Found".into(), b"{}".to_vec())
+    });
+    let host = cache(&registry.uri());
+    let scene = Scene::new(1, 1000);
+    let saved = host.save(scene.hash, &scene.engine, &scene.module());
+    assert!(saved.unwrap().is_stored());
+    assert!(ModuleCache::<TestEngine>::flush(&host).is_err());
+    assert_eq!(host.remote_stats().failed_uploads, 1);
+}

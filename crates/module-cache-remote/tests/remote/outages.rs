@@ -7,6 +7,7 @@ use crate::proxy::{FORBIDDEN, Fault, Proxy};
 use crate::scene::{Scene, TIME_LIMIT, builder, eventually, key_of};
 use crate::servers;
 use module_cache_core::{CompilePermit, EntryStore, ModuleCache, SaveOutcome, SkipReason, Trust};
+use module_cache_remote::opendal::{Operator, services};
 use module_cache_remote::{RemoteCache, RemoteCacheBuilder};
 
 /// The time limit, and what a busy machine adds.
@@ -271,4 +272,15 @@ fn a_flush_tells_that_an_upload_failed() {
     assert!(begun.elapsed() < BOUND);
     assert_eq!(cache.remote_stats().failed_uploads, 1);
     assert!(cache.sync().is_ok(), "it was told once");
+}
+
+#[test]
+fn who_only_reads_removes_nothing() {
+    let operator = Operator::new(services::Memory::default()).unwrap();
+    let scene = Scene::new(1, 1000);
+    scene.store(&builder(&operator).build());
+    let reader = builder(&operator).read_only().build();
+    assert!(reader.delete(&scene.key()).is_err());
+    assert!(scene.loads(&reader));
+    assert!(builder(&operator).build().delete(&scene.key()).unwrap());
 }
