@@ -23,6 +23,14 @@ pub trait Engine {
     /// What compiled code depends on. Equal ids mean interchangeable stored code.
     fn id(&self) -> &EngineId;
 
+    /// Other ids whose stored code this engine can run, the best first; it saves none under them. The default has none.
+    ///
+    /// A load looks for its own id's code first, then for these in their order. Like the id, they stay as they are during
+    /// the life of an engine, and cost nothing. What they promise is said in [`ArtifactEngine`].
+    fn accepted_ids(&self) -> &[EngineId] {
+        &[]
+    }
+
     /// This engine object in this process, shared by its clones.
     ///
     /// A module holds no clone of it, or caches would never learn that the engine is gone.
@@ -61,9 +69,14 @@ pub trait Compile: Engine {
 ///
 /// - Engines of equal [`id`](Engine::id) can load each other's artifacts: all that machine code and its
 ///   metadata depend on is in the id.
-/// - [`serialize`](Self::serialize) returns only code that this engine compiled, or that it loaded under
-///   the contract of [`deserialize`](Self::deserialize). It refuses a module of another engine whose code this one could
-///   not run; where the runtime does not tell engines apart, as wasmer, the adapter says so.
+/// - On this machine, this engine can load the artifacts of engines with one of its
+///   [`accepted_ids`](Engine::accepted_ids), or refuses them in [`deserialize`](Self::deserialize). That is said of this
+///   engine alone: another one of equal id, on another machine, may accept other ids.
+/// - [`serialize`](Self::serialize) returns only code of its own id: code that this engine compiled, or that it loaded
+///   under the contract of [`deserialize`](Self::deserialize) from an artifact of an engine with an equal id. It refuses
+///   a module of another engine where the runtime tells engines apart (the adapter says where it does not, as of wasmer),
+///   and one that it loaded under an accepted id: stored under its own, that would reach
+///   engines that do not accept it.
 pub unsafe trait ArtifactEngine: Engine {
     /// Turns a module into bytes from which [`deserialize`](Self::deserialize) makes it again.
     ///
@@ -71,15 +84,15 @@ pub unsafe trait ArtifactEngine: Engine {
     ///
     /// # Errors
     ///
-    /// When the module belongs to another engine, or its code cannot be stored.
+    /// When the module belongs to another engine or was loaded under an accepted id, or its code cannot be stored.
     fn serialize<'m>(&self, module: &'m Self::Module) -> Result<Cow<'m, [u8]>, EngineError>;
 
     /// Makes a module from stored code.
     ///
     /// # Safety
     ///
-    /// The artifact was made by [`serialize`](Self::serialize) on an engine with an equal id and is
-    /// unchanged. If it is a file, it stays unchanged while the module lives.
+    /// The artifact was made by [`serialize`](Self::serialize) on an engine whose id is this one's or one of its
+    /// [`accepted_ids`](Engine::accepted_ids), and is unchanged. If it is a file, it stays unchanged while the module lives.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::Debug;
 
-use crate::{CacheError, CompilePermit, EntryKey, Promotion, SaveOutcome, SealedEntry};
+use crate::{CacheError, CompilePermit, EngineId, EntryKey, Promotion, SaveOutcome, SealedEntry};
 
 /// A storage of [`SealedEntry`]s, which knows nothing of engines.
 ///
@@ -26,8 +26,31 @@ pub trait EntryStore: Debug {
     /// When the storage cannot work; never because of one bad entry.
     fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError>;
 
-    /// Looks up an entry and hands it to `to`, a faster store. The default is a [`get`](Self::get) and a
-    /// [`put`](Self::put); a store that is far away hands it on while it comes.
+    /// Looks up the entry of `key`, or else that of the same module for the first of the `accepted` ids that has one.
+    /// The default is one [`get`](Self::get) after the other; a store that is far away asks for all at once.
+    ///
+    /// # Errors
+    ///
+    /// As for [`get`](Self::get).
+    fn get_first(
+        &self,
+        key: &EntryKey,
+        accepted: &[EngineId],
+    ) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        if let Some(entry) = self.get(key)? {
+            return Ok(Some(entry));
+        }
+        for id in accepted {
+            if let Some(entry) = self.get(&EntryKey::new(key.hash(), *id))? {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks up an entry as [`get_first`](Self::get_first) does and hands it to `to`, a faster store, which keeps it
+    /// under the id that it was found under. The default does one after the other; a store that is far away hands it on
+    /// while it comes.
     ///
     /// # Errors
     ///
@@ -35,14 +58,20 @@ pub trait EntryStore: Debug {
     fn promote(
         &self,
         key: &EntryKey,
+        accepted: &[EngineId],
         to: &dyn EntryStore,
     ) -> Result<Option<Promotion>, CacheError> {
-        let Some(entry) = self.get(key)? else {
+        let Some(entry) = self.get_first(key, accepted)? else {
             return Ok(None);
         };
-        let outcome = to.put(key, &entry);
+        let key = *entry.key();
+        let outcome = to.put(&key, &entry);
         let entry = (!matches!(outcome, Ok(SaveOutcome::Stored { .. }))).then_some(entry);
-        Ok(Some(Promotion { outcome, entry }))
+        Ok(Some(Promotion {
+            key,
+            outcome,
+            entry,
+        }))
     }
 
     /// Stores an entry, in whole or not at all, in place of any that cannot be used.

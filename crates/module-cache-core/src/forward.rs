@@ -4,8 +4,8 @@ use std::error::Error;
 use std::sync::Arc;
 
 use crate::{
-    CacheError, CompilePermit, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, Promotion,
-    SaveOutcome, SealedEntry,
+    CacheError, CompilePermit, Engine, EngineId, EntryKey, EntryStore, FoundModule, ModuleCache,
+    ModuleHash, Promotion, SaveOutcome, SealedEntry,
 };
 
 macro_rules! forward {
@@ -15,6 +15,14 @@ macro_rules! forward {
         impl<E: Engine, C: ModuleCache<E> + ?Sized> ModuleCache<E> for $pointer {
             fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
                 (**self).load(hash, engine)
+            }
+
+            fn find(
+                &self,
+                hash: ModuleHash,
+                engine: &E,
+            ) -> Result<Option<FoundModule<E::Module>>, CacheError> {
+                (**self).find(hash, engine)
             }
 
             fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
@@ -66,8 +74,21 @@ macro_rules! forward {
                 (**self).get(key)
             }
 
-            fn promote(&self, key: &EntryKey, to: &dyn EntryStore) -> Result<Option<Promotion>, CacheError> {
-                (**self).promote(key, to)
+            fn get_first(
+                &self,
+                key: &EntryKey,
+                accepted: &[EngineId],
+            ) -> Result<Option<SealedEntry<'static>>, CacheError> {
+                (**self).get_first(key, accepted)
+            }
+
+            fn promote(
+                &self,
+                key: &EntryKey,
+                accepted: &[EngineId],
+                to: &dyn EntryStore,
+            ) -> Result<Option<Promotion>, CacheError> {
+                (**self).promote(key, accepted, to)
             }
 
             fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {

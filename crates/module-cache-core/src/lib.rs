@@ -18,6 +18,7 @@ mod entry_store;
 mod error;
 mod footer;
 mod forward;
+mod found_module;
 mod hashed_module;
 mod incoming;
 #[cfg(feature = "ed25519")]
@@ -49,12 +50,13 @@ pub use entry_key::EntryKey;
 pub use entry_store::EntryStore;
 pub use error::{CacheError, EngineError, InvalidEntry, panic_message};
 pub use footer::{Encoding, FOOTER_LEN, Footer, strip_footer};
+pub use found_module::FoundModule;
 pub use hashed_module::HashedModule;
 pub use incoming::Incoming;
 #[cfg(feature = "ed25519")]
 pub use key_pair::{SigningKey, VerifyingKey};
 pub use listed_entry::ListedEntry;
-pub use load_entry::{load_entry, open_entry, put_entry, save_entry};
+pub use load_entry::{has_entry, load_entry, next_accepted, open_entry, put_entry, save_entry};
 pub use manifest::{FRAME_LEN, Frame};
 pub use module_cache::ModuleCache;
 pub use module_hash::{ModuleHash, ParseHashError};

@@ -1,13 +1,16 @@
 //! From stored entry to module and back: the only place where stored bytes reach an engine.
 
+use std::iter;
+
 use crate::{
-    ArtifactEngine, CacheError, EngineError, EntryKey, EntryStore, InvalidEntry, ModuleHash,
-    SaveOutcome, SealedEntry, SkipReason,
+    ArtifactEngine, CacheError, Engine, EngineError, EngineId, EntryKey, EntryStore, FoundModule,
+    InvalidEntry, ModuleHash, SaveOutcome, SealedEntry, SkipReason,
 };
 
-/// Loads a module from an entry of `store`. A cache over a store calls this for its `load`.
+/// Loads a module from an entry of `store`: of the engine's own id, or else of the first of its accepted ids that has one.
+/// A cache over a store calls this for its [`find`](crate::ModuleCache::find).
 ///
-/// An entry that the engine refuses is reported to [`EntryStore::rejected`] and is a miss.
+/// An entry that the engine refuses is reported to [`EntryStore::rejected`], and the next id is looked for.
 ///
 /// # Errors
 ///
@@ -16,18 +19,57 @@ pub fn load_entry<E: ArtifactEngine>(
     store: &(impl EntryStore + ?Sized),
     hash: ModuleHash,
     engine: &E,
-) -> Result<Option<E::Module>, CacheError> {
-    let key = EntryKey::new(hash, *engine.id());
-    let Some(entry) = store.get(&key)? else {
-        return Ok(None);
+) -> Result<Option<FoundModule<E::Module>>, CacheError> {
+    let mut key = EntryKey::new(hash, *engine.id());
+    let mut accepted = engine.accepted_ids();
+    while let Some(entry) = store.get_first(&key, accepted)? {
+        let found = *entry.key();
+        match open_entry(hash, engine, entry) {
+            Ok(module) => return Ok(Some(FoundModule::of_entry(module, &found, engine))),
+            Err(error) => store.rejected(&found, &error),
+        }
+        let Some(rest) = next_accepted(&found, &key, accepted) else {
+            break;
+        };
+        (key, accepted) = rest;
+    }
+    Ok(None)
+}
+
+/// What is left to be looked for when the engine refused what [`EntryStore::get_first`] found, be it of `key` or of one of
+/// the `accepted` ids behind it: the key of the next id, and the ids behind that.
+pub fn next_accepted<'a>(
+    found: &EntryKey,
+    key: &EntryKey,
+    accepted: &'a [EngineId],
+) -> Option<(EntryKey, &'a [EngineId])> {
+    let rest = if found == key {
+        accepted
+    } else {
+        let at = accepted.iter().position(|id| id == found.engine())?;
+        &accepted[at + 1..]
     };
-    match open_entry(hash, engine, entry) {
-        Ok(module) => Ok(Some(module)),
-        Err(error) => {
-            store.rejected(&key, &error);
-            Ok(None)
+    let (next, rest) = rest.split_first()?;
+    Some((EntryKey::new(key.hash(), *next), rest))
+}
+
+/// Whether `store` probably has an entry that [`load_entry`] would load. A cache over a store calls this for its
+/// [`contains`](crate::ModuleCache::contains).
+///
+/// # Errors
+///
+/// When the store cannot work.
+pub fn has_entry(
+    store: &(impl EntryStore + ?Sized),
+    hash: ModuleHash,
+    engine: &impl Engine,
+) -> Result<bool, CacheError> {
+    for id in iter::once(engine.id()).chain(engine.accepted_ids()) {
+        if store.exists(&EntryKey::new(hash, *id))? {
+            return Ok(true);
         }
     }
+    Ok(false)
 }
 
 /// Makes the module of an entry in hand. A cache over a store calls this for its
@@ -35,14 +77,16 @@ pub fn load_entry<E: ArtifactEngine>(
 ///
 /// # Errors
 ///
-/// When the entry is of another module or engine, or the engine refuses it.
+/// When the entry is of another module, or of an id that is neither the engine's nor accepted, or the engine refuses it.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn open_entry<E: ArtifactEngine>(
     hash: ModuleHash,
     engine: &E,
     entry: SealedEntry<'static>,
 ) -> Result<E::Module, EngineError> {
-    if *entry.key() != EntryKey::new(hash, *engine.id()) {
+    let id = entry.key().engine();
+    let is_accepted = id == engine.id() || engine.accepted_ids().contains(id);
+    if entry.key().hash() != hash || !is_accepted {
         let mismatch = InvalidEntry::KeyMismatch(Box::new(*entry.key()));
         return Err(EngineError::new("cannot load the entry", mismatch));
     }
@@ -51,7 +95,7 @@ pub fn open_entry<E: ArtifactEngine>(
         .map_err(|error| EngineError::new("cannot load the entry", error))?;
     // SAFETY: a `SealedEntry` of this key exists only if its artifact was made by `serialize` on an engine
     // with the key's engine id and stays unchanged: that is the type's invariant, promised to or checked
-    // by every one of its constructors. The engine's own id was compared just above.
+    // by every one of its constructors. That the id is one that the engine loads was checked just above.
     unsafe { engine.deserialize(artifact) }
 }
 

@@ -2,7 +2,10 @@
 
 use std::fmt::Debug;
 
-use crate::{CacheError, CompilePermit, Engine, EntryStore, ModuleHash, SaveOutcome, SealedEntry};
+use crate::{
+    CacheError, CompilePermit, Engine, EntryStore, FoundModule, ModuleHash, SaveOutcome,
+    SealedEntry,
+};
 
 /// A cache of modules of engine `E`.
 ///
@@ -17,7 +20,8 @@ use crate::{CacheError, CompilePermit, Engine, EntryStore, ModuleHash, SaveOutco
 /// - A miss is `Ok(None)`. A corrupt, foreign or rejected entry is a miss that is counted and logged.
 ///   `Err` means that the cache itself could not work.
 /// - What [`load`](Self::load) returns was saved under the same key by an engine of equal
-///   [`id`](Engine::id); where it is a live object, by an engine of equal [`instance`](Engine::instance).
+///   [`id`](Engine::id), or by one whose id is among the engine's [`accepted_ids`](Engine::accepted_ids) where there is
+///   none of its own; where it is a live object, by an engine of equal [`instance`](Engine::instance).
 /// - A cache may forget anything at any time.
 /// - No call panics because of what is in the storage, and a failed call leaves what was stored before.
 ///
@@ -29,6 +33,20 @@ pub trait ModuleCache<E: Engine>: Debug {
     ///
     /// When the cache cannot work, as when a disk fails; never because of one bad entry.
     fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError>;
+
+    /// Like [`load`](Self::load), and says under which id the module was stored. The default is a `load`, for a cache that
+    /// stores nothing; one over a store calls [`load_entry`](crate::load_entry).
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Self::load).
+    fn find(
+        &self,
+        hash: ModuleHash,
+        engine: &E,
+    ) -> Result<Option<FoundModule<E::Module>>, CacheError> {
+        Ok(self.load(hash, engine)?.map(FoundModule::own))
+    }
 
     /// Whether a load would probably succeed. A hint: the entry may be gone or prove bad a moment later.
     ///
@@ -51,7 +69,7 @@ pub trait ModuleCache<E: Engine>: Debug {
         module: &E::Module,
     ) -> Result<SaveOutcome, CacheError>;
 
-    /// Forgets the module and says whether there was one. Modules handed out before stay usable.
+    /// Forgets the module of the engine's own id and says whether there was one. Modules handed out before stay usable.
     ///
     /// # Errors
     ///
@@ -88,7 +106,7 @@ pub trait ModuleCache<E: Engine>: Debug {
     ///
     /// # Errors
     ///
-    /// When the entry is of another module or engine, or the engine refuses it.
+    /// When the entry is of another module, or of an id that the engine does not load, or the engine refuses it.
     fn load_sealed(
         &self,
         _hash: ModuleHash,

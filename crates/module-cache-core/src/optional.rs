@@ -1,8 +1,8 @@
 //! A cache that may not be there.
 
 use crate::{
-    CacheError, CompilePermit, Engine, EntryStore, ModuleCache, ModuleHash, SaveOutcome,
-    SealedEntry, SkipReason,
+    CacheError, CompilePermit, Engine, EntryStore, FoundModule, ModuleCache, ModuleHash,
+    SaveOutcome, SealedEntry, SkipReason,
 };
 
 /// `None` is a cache that has nothing and takes nothing, so a program can go on without one that it could
@@ -12,6 +12,17 @@ impl<E: Engine, C: ModuleCache<E>> ModuleCache<E> for Option<C> {
     fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
         match self {
             Some(cache) => cache.load(hash, engine),
+            None => Ok(None),
+        }
+    }
+
+    fn find(
+        &self,
+        hash: ModuleHash,
+        engine: &E,
+    ) -> Result<Option<FoundModule<E::Module>>, CacheError> {
+        match self {
+            Some(cache) => cache.find(hash, engine),
             None => Ok(None),
         }
     }

@@ -1,8 +1,8 @@
 //! A cache over any store.
 
 use crate::{
-    ArtifactEngine, CacheError, CompilePermit, EntryKey, EntryStore, ModuleCache, ModuleHash,
-    SaveOutcome, SealedEntry, load_entry, open_entry, save_entry,
+    ArtifactEngine, CacheError, CompilePermit, EntryKey, EntryStore, FoundModule, ModuleCache,
+    ModuleHash, SaveOutcome, SealedEntry, has_entry, load_entry, open_entry, save_entry,
 };
 
 /// The plainest [`ModuleCache`] over an [`EntryStore`], which is all that most stores need. It keeps no live
@@ -24,11 +24,19 @@ pub struct StoreCache<S>(
 #[deny(clippy::missing_trait_methods)]
 impl<E: ArtifactEngine, S: EntryStore> ModuleCache<E> for StoreCache<S> {
     fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        Ok(self.find(hash, engine)?.map(|found| found.module))
+    }
+
+    fn find(
+        &self,
+        hash: ModuleHash,
+        engine: &E,
+    ) -> Result<Option<FoundModule<E::Module>>, CacheError> {
         load_entry(&self.0, hash, engine)
     }
 
     fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        self.0.exists(&EntryKey::new(hash, *engine.id()))
+        has_entry(&self.0, hash, engine)
     }
 
     fn save(

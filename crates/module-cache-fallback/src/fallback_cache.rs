@@ -1,8 +1,8 @@
 //! The combinator: which side is asked first, what moves up, and whose errors count.
 
 use module_cache_core::{
-    CacheError, CompilePermit, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, SaveOutcome,
-    SealedEntry, SkipReason,
+    CacheError, CompilePermit, Engine, EntryKey, EntryStore, FoundModule, ModuleCache, ModuleHash,
+    Promotion, SaveOutcome, SealedEntry, SkipReason, next_accepted,
 };
 
 /// Puts a cache behind this one.
@@ -24,8 +24,9 @@ impl<C> FallbackExt for C {}
 ///
 /// - **Promotion**: a hit in the fallback is saved in the primary. Where both keep sealed entries
 ///   ([`ModuleCache::entries`]), the bytes move up and are loaded from there, so that an entry is fetched
-///   once and no module is serialized again. A promotion that fails never fails the hit: the module is then
-///   made of the bytes that were fetched.
+///   once and no module is serialized again; what was found under an
+///   [accepted id](module_cache_core::Engine::accepted_ids) stays under that. A promotion that fails never fails the
+///   hit: the module is then made of the bytes that were fetched.
 /// - **Backfill**: a hit in the primary that is not resident is offered to the fallback where both keep sealed entries
 ///   ([`EntryStore::offer`]), which may have lost it.
 /// - **Errors**: one side's error does not hide what the other has. It is returned when the other has
@@ -54,13 +55,22 @@ impl<P, F> FallbackCache<P, F> {
 #[deny(clippy::missing_trait_methods)]
 impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for FallbackCache<P, F> {
     fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        Ok(self.find(hash, engine)?.map(|found| found.module))
+    }
+
+    fn find(
+        &self,
+        hash: ModuleHash,
+        engine: &E,
+    ) -> Result<Option<FoundModule<E::Module>>, CacheError> {
         if let Some(module) = self.primary.load_resident(hash, engine) {
-            return Ok(Some(module));
+            return Ok(Some(FoundModule::own(module)));
         }
-        let above = self.primary.load(hash, engine);
-        if let Ok(Some(_)) = above {
+        let above = self.primary.find(hash, engine);
+        if let Ok(Some(found)) = &above {
             if let (Some(from), Some(to)) = (self.primary.entries(), self.fallback.entries()) {
-                to.offer(&EntryKey::new(hash, *engine.id()), from);
+                let id = found.accepted_id.as_ref().unwrap_or(engine.id());
+                to.offer(&EntryKey::new(hash, *id), from);
             }
             return above;
         }
@@ -170,16 +180,37 @@ impl<P, F> FallbackCache<P, F> {
         engine: &E,
         to: &dyn EntryStore,
         from: &dyn EntryStore,
-    ) -> Result<Option<E::Module>, CacheError>
+    ) -> Result<Option<FoundModule<E::Module>>, CacheError>
     where
         P: ModuleCache<E>,
         F: ModuleCache<E>,
     {
-        let key = EntryKey::new(hash, *engine.id());
-        let Some(promotion) = from.promote(&key, to)? else {
-            return Ok(None);
-        };
-        let promoted = promotion.outcome;
+        let mut next = Some((EntryKey::new(hash, *engine.id()), engine.accepted_ids()));
+        while let Some((key, accepted)) = next
+            && let Some(promotion) = from.promote(&key, accepted, to)?
+        {
+            next = next_accepted(&promotion.key, &key, accepted);
+            let loaded = self.load_promoted(engine, from, promotion)?;
+            if loaded.is_some() {
+                return Ok(loaded);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Loads what was moved up.
+    fn load_promoted<E: Engine>(
+        &self,
+        engine: &E,
+        from: &dyn EntryStore,
+        promotion: Promotion,
+    ) -> Result<Option<FoundModule<E::Module>>, CacheError>
+    where
+        P: ModuleCache<E>,
+        F: ModuleCache<E>,
+    {
+        let (key, promoted) = (promotion.key, promotion.outcome);
+        let hash = key.hash();
         log_promotion(hash, &promoted);
         if let Ok(SaveOutcome::Skipped(
             reason @ (SkipReason::NoSpace | SkipReason::TooLarge | SkipReason::Occupied),
@@ -190,8 +221,8 @@ impl<P, F> FallbackCache<P, F> {
         if let Ok(SaveOutcome::Stored { .. } | SaveOutcome::Skipped(SkipReason::AlreadyStored)) =
             promoted
         {
-            match self.primary.load(hash, engine) {
-                Ok(Some(module)) => return Ok(Some(module)),
+            match self.primary.find(hash, engine) {
+                Ok(Some(found)) => return Ok(Some(found)),
                 Ok(None) => {}
                 Err(error) => {
                     tracing::debug!(%hash, %error, "cannot load what was just promoted");
@@ -206,27 +237,29 @@ impl<P, F> FallbackCache<P, F> {
         let Some(entry) = entry else {
             return Ok(None);
         };
-        self.primary
-            .load_sealed(hash, engine, entry)
-            .or_else(|error| {
+        match self.primary.load_sealed(hash, engine, entry) {
+            Ok(module) => Ok(module.map(|module| FoundModule::of_entry(module, &key, engine))),
+            Err(error) => {
                 from.rejected(&key, &error);
                 Ok(None)
-            })
+            }
+        }
     }
 
-    /// Loads from below and saves the module above.
+    /// Loads from below and saves the module above. Memory keeps it; a storage refuses what was found under an accepted
+    /// id, as the engine does not serialize that.
     fn load_through_module<E: Engine>(
         &self,
         hash: ModuleHash,
         engine: &E,
-    ) -> Result<Option<E::Module>, CacheError>
+    ) -> Result<Option<FoundModule<E::Module>>, CacheError>
     where
         P: ModuleCache<E>,
         F: ModuleCache<E>,
     {
-        let found = self.fallback.load(hash, engine)?;
-        if let Some(module) = &found {
-            log_promotion(hash, &self.primary.save(hash, engine, module));
+        let found = self.fallback.find(hash, engine)?;
+        if let Some(found) = &found {
+            log_promotion(hash, &self.primary.save(hash, engine, &found.module));
         }
         Ok(found)
     }

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use module_cache_core::{
-    CacheError, Compile, CompilePermit, EntryKey, EntryStore, ModuleCache, ModuleHash, SaveOutcome,
-    SealedEntry, SkipReason, StoreCache,
+    CacheError, Compile, CompilePermit, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash,
+    SaveOutcome, SealedEntry, SkipReason, StoreCache,
 };
 use module_cache_fallback::{FallbackCache, FallbackExt};
 use module_cache_testkit::{
@@ -128,11 +128,7 @@ fn between_stores_bytes_move_up_and_no_module_is_serialized() {
     }
     assert_eq!(below.calls(Method::Load), 1, "fetched once");
     assert_eq!(engine.serializes(), serialized);
-    assert!(
-        above
-            .exists(&EntryKey::new(key, *module_cache_core::Engine::id(&engine)))
-            .unwrap()
-    );
+    assert!(above.exists(&EntryKey::new(key, *engine.id())).unwrap());
 }
 
 #[test]
@@ -429,4 +425,106 @@ fn of_memory_in_front_of_a_storage_the_outcome_is_the_storages() {
     let (cache, engine, key, module) =
         scene(Memory::new().with_fallback(disk()), StoreCache(ReadOnly));
     assert!(cache.save(key, &engine, &module).unwrap().is_stored());
+}
+
+/// An engine, one that accepts its code, and the wasm of a module.
+fn compiler_and_host() -> (TestEngine, TestEngine, Vec<u8>) {
+    let compiler = TestEngine::new("compiler");
+    let other = TestEngine::new("other");
+    let host = TestEngine::accepting("host", &[&other, &compiler]);
+    (compiler, host, wasm(1, 1000))
+}
+
+#[test]
+fn what_is_found_under_an_accepted_id_moves_up_under_that() {
+    let (compiler, host, wasm) = compiler_and_host();
+    let (hash, module) = (ModuleHash::of(&wasm), compiler.compile(&wasm).unwrap());
+    let (above, below) = (
+        ReferenceStore::new(),
+        Arc::new(Observed::new(ReferenceStore::new())),
+    );
+    let cache = Memory::new()
+        .with_fallback(StoreCache(above.clone()))
+        .with_fallback(StoreCache(Arc::clone(&below)));
+    let _ = cache.fallback().save(hash, &compiler, &module).unwrap();
+
+    let found = cache.find(hash, &host).unwrap().unwrap();
+    assert_eq!(found.accepted_id.as_ref(), Some(compiler.id()));
+    assert_eq!(below.calls(Method::Load), 1, "asked once for all ids");
+    assert!(above.exists(&EntryKey::new(hash, *compiler.id())).unwrap());
+    assert_eq!(above.len(), 1);
+    assert_eq!(host.serializes(), 0);
+
+    // From there for another process, and from memory for this one.
+    for host in [&host.same_id(), &host] {
+        assert!(cache.load(hash, host).unwrap().is_some());
+    }
+    assert_eq!(below.calls(Method::Load), 1);
+}
+
+#[test]
+fn of_two_accepted_entries_below_the_one_that_the_engine_loads_counts() {
+    // Refused as damaged goods would be: it is listed, and is not what it says.
+    let (compiler, _, wasm) = compiler_and_host();
+    let refused = TestEngine::new("refused");
+    let host = TestEngine::accepting("host", &[&refused, &compiler]);
+    host.reject_artifacts_of(&refused);
+    let (hash, below) = (ModuleHash::of(&wasm), ReferenceStore::new());
+    for engine in [&refused, &compiler] {
+        let module = engine.compile(&wasm).unwrap();
+        let _ = StoreCache(below.clone())
+            .save(hash, engine, &module)
+            .unwrap();
+    }
+    for above in [StoreCache(ReferenceStore::new()), StoreCache(below.clone())] {
+        let cache = above.with_fallback(StoreCache(below.clone()));
+        let found = cache.find(hash, &host).unwrap().unwrap();
+        assert_eq!(found.accepted_id.as_ref(), Some(compiler.id()));
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_above_is_loaded_and_named_all_the_same() {
+    let (compiler, host, wasm) = compiler_and_host();
+    let (hash, module) = (ModuleHash::of(&wasm), compiler.compile(&wasm).unwrap());
+    let cache = StoreCache(READ_ONLY).with_fallback(disk());
+    let _ = cache.fallback().save(hash, &compiler, &module).unwrap();
+    let found = cache.find(hash, &host).unwrap().unwrap();
+    assert_eq!(found.accepted_id.as_ref(), Some(compiler.id()));
+}
+
+#[test]
+fn a_hit_above_is_offered_below_under_the_id_that_it_has() {
+    #[derive(Debug, Default)]
+    struct Offered(ReferenceStore, std::sync::Mutex<Vec<EntryKey>>);
+
+    impl EntryStore for Offered {
+        fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
+            self.0.get(key)
+        }
+
+        fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+            self.0.put(key, entry)
+        }
+
+        fn exists(&self, key: &EntryKey) -> Result<bool, CacheError> {
+            self.0.exists(key)
+        }
+
+        fn delete(&self, key: &EntryKey) -> Result<bool, CacheError> {
+            self.0.delete(key)
+        }
+
+        fn offer(&self, key: &EntryKey, _: &dyn EntryStore) {
+            self.1.lock().unwrap().push(*key);
+        }
+    }
+
+    let (compiler, host, wasm) = compiler_and_host();
+    let (hash, module) = (ModuleHash::of(&wasm), compiler.compile(&wasm).unwrap());
+    let cache = disk().with_fallback(StoreCache(Offered::default()));
+    let _ = cache.primary().save(hash, &compiler, &module).unwrap();
+    assert!(cache.load(hash, &host).unwrap().is_some());
+    let offered = cache.fallback().0.1.lock().unwrap();
+    assert_eq!(*offered, [EntryKey::new(hash, *compiler.id())]);
 }

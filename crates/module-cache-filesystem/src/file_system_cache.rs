@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use module_cache_core::{
-    ArtifactEngine, CacheError, CacheStats, CompilePermit, EntryKey, EntryStore, ModuleCache,
-    ModuleHash, SaveOutcome, SealedEntry, load_entry, open_entry, save_entry,
+    ArtifactEngine, CacheError, CacheStats, CompilePermit, EntryKey, EntryStore, FoundModule,
+    ModuleCache, ModuleHash, SaveOutcome, SealedEntry, has_entry, load_entry, open_entry,
+    save_entry,
 };
 
 use crate::folder::Folder;
@@ -21,7 +22,8 @@ use crate::{layout, limit, permit, publish};
 ///
 /// - **Load**: `openat`, `fstat`, a `pread` of the footer and one of the hints, then the engine maps that
 ///   same descriptor. An entry of 64 KiB or less is read with its footer instead, in one call. The first load since the
-///   machine started hashes the entry, too.
+///   machine started hashes the entry, too. On a miss, that is done again for each id that the engine
+///   [accepts](module_cache_core::Engine::accepted_ids).
 /// - **Save**: a temporary file is written, synced and renamed into place. A save where there is no room
 ///   or no right to write is [`Skipped`](SaveOutcome::Skipped).
 /// - **Bad entries**: one that is damaged is deleted. One that is whole and cannot be used here (of another
@@ -91,17 +93,25 @@ impl FileSystemCache {
 
 impl<E: ArtifactEngine> ModuleCache<E> for FileSystemCache {
     fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
-        let loaded = load_entry(self, hash, engine);
-        match &loaded {
+        Ok(self.find(hash, engine)?.map(|found| found.module))
+    }
+
+    fn find(
+        &self,
+        hash: ModuleHash,
+        engine: &E,
+    ) -> Result<Option<FoundModule<E::Module>>, CacheError> {
+        let found = load_entry(self, hash, engine);
+        match &found {
             Ok(Some(_)) => self.folder.counters.hit(),
             Ok(None) => self.folder.counters.miss(),
             Err(_) => {}
         }
-        loaded
+        found
     }
 
     fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        self.exists(&EntryKey::new(hash, *engine.id()))
+        has_entry(self, hash, engine)
     }
 
     fn save(

@@ -13,10 +13,12 @@ use std::thread::{self, ThreadId};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use module_cache_core::FoundModule;
+
 use crate::{LoadError, Source};
 
 /// What a load ends with.
-pub(crate) type Outcome<M> = Result<(M, Source), LoadError>;
+pub(crate) type Outcome<M> = Result<(FoundModule<M>, Source), LoadError>;
 
 /// A load that any number of threads and tasks have joined. It is completed once, with an outcome that each of them
 /// gets a clone of.

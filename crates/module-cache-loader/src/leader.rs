@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use module_cache_core::{
-    CacheError, Compile, CompilePermit, ModuleCache, ModuleHash, PermitGuard, PermitOutcome,
-    PermitWait, SaveOutcome, SkipReason,
+    CacheError, Compile, CompilePermit, FoundModule, ModuleCache, ModuleHash, PermitGuard,
+    PermitOutcome, PermitWait, SaveOutcome, SkipReason,
 };
 use tracing::field::Empty;
 use tracing::{Span, debug, debug_span, error, field, warn};
@@ -24,14 +24,14 @@ type Saved = Result<SaveOutcome, CacheError>;
 
 /// What a leader hands out.
 pub(crate) struct Found<M> {
-    module: M,
+    module: FoundModule<M>,
     source: Source,
     /// Held until the module is saved.
     permit: Option<PermitGuard>,
 }
 
 impl<M> Found<M> {
-    pub(crate) fn stored(module: M) -> Self {
+    pub(crate) fn stored(module: FoundModule<M>) -> Self {
         Self {
             module,
             source: Source::Stored,
@@ -149,20 +149,21 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         saved: &mut Option<Saved>,
     ) {
         match outcome {
-            Ok((module, source)) => {
+            Ok((found, source)) => {
                 span.record("source", field::display(source));
-                debug!(%hash, %source, "loaded");
+                let accepted_id = found.accepted_id.map(field::display);
+                debug!(%hash, %source, accepted_id, "loaded");
                 if *source == Source::Compiled {
-                    self.save(hash, module, saved);
+                    self.save(hash, &found.module, saved);
                 }
             }
             Err(error) => debug!(%hash, error = error as &dyn Error, "not loaded"),
         }
     }
 
-    pub(crate) fn look_up(&self, hash: ModuleHash) -> Option<E::Module> {
+    pub(crate) fn look_up(&self, hash: ModuleHash) -> Option<FoundModule<E::Module>> {
         let loaded = in_span(debug_span!("look_up"), || {
-            self.cache.load(hash, &self.engine)
+            self.cache.find(hash, &self.engine)
         });
         loaded.unwrap_or_else(|error| {
             self.cache_error(hash, &error);
@@ -228,13 +229,13 @@ struct Load<'a, E: Compile, C> {
 }
 
 impl<'a, E: Compile, C: ModuleCache<E>> Steps for Load<'a, E, C> {
-    type Module = E::Module;
+    type Module = FoundModule<E::Module>;
     type Error = LoadError;
     type Slot = Slot<'a>;
     type Guard = PermitGuard;
     type Wait = PermitWait;
 
-    async fn look_up(&self) -> Option<E::Module> {
+    async fn look_up(&self) -> Option<FoundModule<E::Module>> {
         self.loader.look_up(self.hash)
     }
 
@@ -254,12 +255,12 @@ impl<'a, E: Compile, C: ModuleCache<E>> Steps for Load<'a, E, C> {
         outlast(wait, self.loader.pace.of_bytes(self.wasm.len()))
     }
 
-    async fn compile(&self) -> Result<E::Module, LoadError> {
+    async fn compile(&self) -> Result<FoundModule<E::Module>, LoadError> {
         let compiled = self.loader.compile(self.wasm);
         if let Err(LoadError::Compile(error)) = &compiled {
             self.loader.invalid.add(self.hash, error);
         }
-        compiled
+        compiled.map(FoundModule::own)
     }
 
     fn release(&self, guard: PermitGuard, outcome: PermitOutcome) {

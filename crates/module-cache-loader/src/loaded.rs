@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use module_cache_core::{CacheError, SaveOutcome};
+use module_cache_core::{CacheError, EngineId, SaveOutcome};
 
 /// The answer to a load.
 #[derive(Debug, Clone)]
@@ -13,6 +13,9 @@ pub struct Loaded<M> {
     pub module: M,
     /// Where it came from.
     pub source: Source,
+    /// Which of the engine's [accepted ids](module_cache_core::Engine::accepted_ids) it was stored under; `None` if it is
+    /// code of the engine's own id, or was resident.
+    pub accepted_id: Option<EngineId>,
     /// From the miss in memory to the answer, waiting included. Zero for a resident module: reading the clock twice would take
     /// longer than the load.
     pub elapsed: Duration,
@@ -23,11 +26,12 @@ pub struct Loaded<M> {
 }
 
 impl<M> Loaded<M> {
-    /// A module that this call did not save.
+    /// A module of the engine's own id that this call did not save.
     pub const fn new(module: M, source: Source, elapsed: Duration) -> Self {
         Self {
             module,
             source,
+            accepted_id: None,
             elapsed,
             saved: None,
         }
@@ -46,6 +50,7 @@ impl<M> Loaded<M> {
         Loaded {
             module: make(self.module),
             source: self.source,
+            accepted_id: self.accepted_id,
             elapsed: self.elapsed,
             saved: self.saved,
         }

@@ -195,11 +195,13 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         outcome: Outcome<E::Module>,
     ) -> Result<Loaded<E::Module>, LoadError> {
         match outcome {
-            Ok((module, source)) => {
+            Ok((found, source)) => {
                 let elapsed = started.elapsed();
                 #[cfg(feature = "metrics")]
                 crate::metrics_export::load_took(source, elapsed);
-                Ok(Loaded::new(module, source, elapsed))
+                let mut loaded = Loaded::new(found.module, source, elapsed);
+                loaded.accepted_id = found.accepted_id;
+                Ok(loaded)
             }
             Err(error) => {
                 self.counters.failed();

@@ -324,3 +324,54 @@ fn what_may_pass_is_tried_again() {
     assert!(loader.load(&module()).is_ok());
     assert_eq!(loader.stats().known_invalid, 0);
 }
+
+#[test]
+fn what_is_stored_under_an_accepted_id_is_not_compiled_and_says_which() {
+    let store = ReferenceStore::new();
+    let compiler = ModuleLoader::new(TestEngine::new("v2"), StoreCache(store.clone()));
+    let compiled = compiler.load(&module()).unwrap();
+    assert_eq!(compiled.accepted_id, None);
+    let v2 = *compiler.engine().id();
+
+    let engine = TestEngine::accepting("native", &[compiler.engine()]);
+    let host = ModuleLoader::new(engine, StoreCache(Observed::new(store.clone())));
+    let loaded = host.load(&module()).unwrap();
+    assert_eq!(loaded.source, Source::Stored);
+    assert_eq!(loaded.accepted_id, Some(v2));
+    assert_eq!(loaded.map(drop).accepted_id, Some(v2));
+    assert_eq!(host.engine().compiles(), 0);
+    assert_eq!(host.cache().0.calls(Method::Save), 0, "it stays as it is");
+    assert_eq!(host.cache().0.calls(Method::CompilePermit), 0);
+
+    // What is not there is compiled, and stored, under the engine's own id.
+    let other = HashedModule::new(wasm(2, 1000));
+    let compiled = host.load(&other).unwrap();
+    assert_eq!(
+        (compiled.source, compiled.accepted_id),
+        (Source::Compiled, None)
+    );
+    let loaded = host.load(&other).unwrap();
+    assert_eq!((loaded.source, loaded.accepted_id), (Source::Stored, None));
+    assert_eq!(compiler.load(&other).unwrap().source, Source::Compiled);
+}
+
+#[test]
+fn those_who_wait_for_a_load_hear_of_the_id_too() {
+    let store = ReferenceStore::new();
+    let compiler = ModuleLoader::new(TestEngine::new("v2"), StoreCache(store.clone()));
+    compiler.load(&module()).unwrap();
+    let engine = TestEngine::accepting("native", &[compiler.engine()]);
+    let host = ModuleLoader::new(engine, StoreCache(Observed::new(store)));
+    let held = host.cache().0.hold(Method::Load);
+    thread::scope(|scope| {
+        let loads = [0; 2].map(|_| scope.spawn(|| host.load(&module()).unwrap()));
+        held.wait_for(1);
+        sleep_a_little();
+        drop(held);
+        for load in loads {
+            let accepted_id = load.join().unwrap().accepted_id;
+            assert_eq!(accepted_id, Some(*compiler.engine().id()));
+        }
+    });
+    assert_eq!(host.stats().coalesced, 1);
+}

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use module_cache_core::{
-    ArtifactEngine, CacheError, CacheStats, CompilePermit, EntryKey, EntryStore, ListedEntry,
-    ModuleCache, ModuleHash, Promotion, SaveOutcome, SealedEntry, Trust, load_entry, open_entry,
-    put_entry,
+    ArtifactEngine, CacheError, CacheStats, CompilePermit, EngineId, EntryKey, EntryStore,
+    FoundModule, ListedEntry, ModuleCache, ModuleHash, Promotion, SaveOutcome, SealedEntry, Trust,
+    has_entry, load_entry, open_entry, put_entry,
 };
 use opendal::Operator;
 
@@ -26,7 +26,8 @@ use crate::{backfill, index, io_thread, layout, list};
 ///
 /// - **Load**: the end of the entry is fetched first, and refused if it is not what is wanted or nobody vouches for it; then
 ///   the rest, several pieces at a time. Each frame is verified when it comes, then decompressed, on all cores, and put
-///   where it belongs: in memory, or in the file of a folder in front of this cache.
+///   where it belongs: in memory, or in the file of a folder in front of this cache. What the engine
+///   [accepts](module_cache_core::Engine::accepted_ids) beside its own is asked for at the same time.
 /// - **Save**: the entry is put in a bounded queue and uploaded in the background.
 ///   [`flush`](ModuleCache::flush) waits for it, and so does dropping the last handle, up to a limit.
 /// - **Failures**: every call has a time limit, in which what is transient is tried again. A storage that
@@ -96,7 +97,7 @@ impl RemoteCache {
     pub fn try_get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
         self.admitted("load the entry")?;
         self.shared()
-            .get(key)
+            .get(key, &[])
             .map_err(|failure| failure.into_cache_error("load the entry"))
     }
 
@@ -223,11 +224,19 @@ impl RemoteCache {
 
 impl<E: ArtifactEngine> ModuleCache<E> for RemoteCache {
     fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {
+        Ok(self.find(hash, engine)?.map(|found| found.module))
+    }
+
+    fn find(
+        &self,
+        hash: ModuleHash,
+        engine: &E,
+    ) -> Result<Option<FoundModule<E::Module>>, CacheError> {
         load_entry(self, hash, engine)
     }
 
     fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
-        self.exists(&EntryKey::new(hash, *engine.id()))
+        has_entry(self, hash, engine)
     }
 
     /// Does not ask whether the module is there: the upload does, later.
@@ -268,15 +277,24 @@ impl<E: ArtifactEngine> ModuleCache<E> for RemoteCache {
 
 impl EntryStore for RemoteCache {
     fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
-        Ok(self.counted(|shared| shared.get(key)))
+        self.get_first(key, &[])
+    }
+
+    fn get_first(
+        &self,
+        key: &EntryKey,
+        accepted: &[EngineId],
+    ) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        Ok(self.counted(|shared| shared.get(key, accepted)))
     }
 
     fn promote(
         &self,
         key: &EntryKey,
+        accepted: &[EngineId],
         to: &dyn EntryStore,
     ) -> Result<Option<Promotion>, CacheError> {
-        Ok(self.counted(|shared| shared.promote(key, to)))
+        Ok(self.counted(|shared| shared.promote(key, accepted, to)))
     }
 
     fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {

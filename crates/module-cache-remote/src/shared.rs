@@ -4,14 +4,17 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
+use std::iter;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt as _, StreamExt};
 use module_cache_core::{
-    Counters, EntryKey, EntryStore, InvalidEntry, Promotion, SaveOutcome, SealedEntry, SkipReason,
+    Counters, EngineId, EntryKey, EntryStore, InvalidEntry, Promotion, SaveOutcome, SealedEntry,
+    SkipReason,
 };
 use opendal::{ErrorKind, Operator};
 use parking_lot::Mutex;
@@ -167,14 +170,17 @@ impl Shared {
             .await
     }
 
-    /// Fetches an entry into memory: each of its frames is verified, and only then decompressed.
+    /// Fetches the entry of `key`, or of the first of the `accepted` ids that has one, into memory: each of its frames is
+    /// verified, and only then decompressed.
     pub(crate) fn get(
         self: &Arc<Self>,
         key: &EntryKey,
+        accepted: &[EngineId],
     ) -> Result<Option<SealedEntry<'static>>, Failure> {
-        let Some(pieces) = self.find(key)? else {
+        let Some((key, pieces)) = self.find(key, accepted)? else {
             return Ok(None);
         };
+        let key = &key;
         let entry = SealedEntry::incoming(pieces.header().seal.clone(), &pieces);
         let taken = tracing::debug_span!("fetch", %key).in_scope(|| entry.to_memory());
         // What is gone or no entry is none, whatever became of taking it.
@@ -188,9 +194,10 @@ impl Shared {
     pub(crate) fn promote(
         self: &Arc<Self>,
         key: &EntryKey,
+        accepted: &[EngineId],
         to: &dyn EntryStore,
     ) -> Result<Option<Promotion>, Failure> {
-        self.promote_or_get(key, to, true)
+        self.promote_or_get(key, accepted, to, true)
     }
 
     /// The same; where the other store does not keep it, without the entry.
@@ -199,62 +206,83 @@ impl Shared {
         key: &EntryKey,
         to: &dyn EntryStore,
     ) -> Result<Option<Promotion>, Failure> {
-        self.promote_or_get(key, to, false)
+        self.promote_or_get(key, &[], to, false)
     }
 
     fn promote_or_get(
         self: &Arc<Self>,
         key: &EntryKey,
+        accepted: &[EngineId],
         to: &dyn EntryStore,
         gets: bool,
     ) -> Result<Option<Promotion>, Failure> {
-        let Some(pieces) = self.find(key)? else {
+        let Some((key, pieces)) = self.find(key, accepted)? else {
             return Ok(None);
         };
         let entry = SealedEntry::incoming(pieces.header().seal.clone(), &pieces);
-        let outcome = tracing::debug_span!("fetch", %key).in_scope(|| to.put(key, &entry));
+        let outcome = tracing::debug_span!("fetch", %key).in_scope(|| to.put(&key, &entry));
         if !gets {
-            let entry = None;
-            let fetched = self.fetched(key, pieces)?;
-            return Ok(fetched.then_some(Promotion { outcome, entry }));
+            let fetched = self.fetched(&key, pieces)?;
+            return Ok(fetched.then_some(Promotion {
+                key,
+                outcome,
+                entry: None,
+            }));
         }
         if let Ok(SaveOutcome::Stored { .. }) = outcome {
-            let stored = self.fetched(key, pieces)?;
+            let stored = self.fetched(&key, pieces)?;
             let entry = None;
-            return Ok(stored.then_some(Promotion { outcome, entry }));
+            return Ok(stored.then_some(Promotion {
+                key,
+                outcome,
+                entry,
+            }));
         }
         let entry = if pieces.is_started() {
             // What it took is gone with it.
-            if !self.fetched(key, pieces)? {
+            if !self.fetched(&key, pieces)? {
                 return Ok(None);
             }
-            self.get(key)?
+            self.get(&key, &[])?
         } else {
             let taken = tracing::debug_span!("fetch", %key).in_scope(|| entry.to_memory());
-            if !self.fetched(key, pieces)? {
+            if !self.fetched(&key, pieces)? {
                 return Ok(None);
             }
             Some(taken?)
         };
         Ok(entry.map(|entry| Promotion {
+            key,
             outcome,
             entry: Some(entry),
         }))
     }
 
-    /// Looks for an entry under the names of all accepted keys, that which signs first.
-    fn find(self: &Arc<Self>, key: &EntryKey) -> Result<Option<Pieces>, Failure> {
-        let wanted = *key;
+    /// Looks for the entry of `key` and for those of the `accepted` ids, all at once: the first one in that order counts.
+    fn find(
+        self: &Arc<Self>,
+        key: &EntryKey,
+        accepted: &[EngineId],
+    ) -> Result<Option<(EntryKey, Pieces)>, Failure> {
+        let others = accepted.iter().map(|id| EntryKey::new(key.hash(), *id));
+        let keys: Vec<_> = iter::once(*key).chain(others).collect();
         let found = tracing::debug_span!("find", %key).in_scope(|| {
             self.ask("load an entry", async move |shared| {
-                shared.open(&wanted).await
+                let open = async |key: EntryKey| (key, shared.open(&key).await);
+                let mut answers: FuturesOrdered<_> = keys.into_iter().map(open).collect();
+                while let Some((key, found)) = answers.next().await {
+                    if let Some(header) = shared.found(&key, found?) {
+                        return Ok(Some((key, header)));
+                    }
+                }
+                Ok(None)
             })
         })?;
-        let header = self.found(key, found);
-        Ok(header.map(|header| Pieces::new(self.source(), *header)))
+        Ok(found.map(|(key, header)| (key, Pieces::new(self.source(), *header))))
     }
 
-    /// The same without blocking; on the thread of remote storage.
+    /// Looks for an entry under the names of all keys that may have signed it, that which signs first; on the thread of
+    /// remote storage.
     pub(crate) async fn open(&self, key: &EntryKey) -> Result<Found, Failure> {
         let began = Instant::now();
         let mut refused = Found::Nothing;

@@ -106,6 +106,8 @@ macro_rules! __cache_cases {
             what_was_saved_loads
             another_key_misses
             each_engine_id_has_its_own_module
+            code_of_accepted_ids_loads_in_their_order_and_is_named
+            code_of_an_accepted_id_is_not_stored_under_the_own
             a_live_module_stays_with_its_engine_instance
             saving_twice_is_harmless
             a_removed_module_is_forgotten
@@ -153,6 +155,7 @@ macro_rules! __store_cases {
             an_entry_in_hand_survives_its_removal
             contains_agrees_with_get
             modules_and_engines_do_not_mix
+            the_first_id_that_has_an_entry_counts
             flush_succeeds
             a_large_entry_comes_back
             the_smallest_entry_comes_back

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use module_cache_core::{
-    CacheError, CompilePermit, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, Promotion,
-    SaveOutcome, SealedEntry,
+    CacheError, CompilePermit, Engine, EngineId, EntryKey, EntryStore, FoundModule, ModuleCache,
+    ModuleHash, Promotion, SaveOutcome, SealedEntry,
 };
 use parking_lot::Mutex;
 
@@ -39,7 +39,8 @@ pub struct Observed<C> {
 /// A method of [`ModuleCache`] or [`EntryStore`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// [`ModuleCache::load`] and [`EntryStore::get`].
+    /// [`ModuleCache::load`] and [`find`](ModuleCache::find), [`EntryStore::get`],
+    /// [`get_first`](EntryStore::get_first) and [`promote`](EntryStore::promote).
     Load,
     /// [`ModuleCache::load_resident`]. Broken by an error, it answers `None`.
     LoadResident,
@@ -139,6 +140,15 @@ impl<E: Engine, C: ModuleCache<E>> ModuleCache<E> for Observed<C> {
         self.inner.load(hash, engine)
     }
 
+    fn find(
+        &self,
+        hash: ModuleHash,
+        engine: &E,
+    ) -> Result<Option<FoundModule<E::Module>>, CacheError> {
+        self.enter(Method::Load)?;
+        self.inner.find(hash, engine)
+    }
+
     fn contains(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError> {
         self.enter(Method::Contains)?;
         self.inner.contains(hash, engine)
@@ -195,13 +205,23 @@ impl<S: EntryStore> EntryStore for Observed<S> {
         self.inner.get(key)
     }
 
+    fn get_first(
+        &self,
+        key: &EntryKey,
+        accepted: &[EngineId],
+    ) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        self.enter(Method::Load)?;
+        self.inner.get_first(key, accepted)
+    }
+
     fn promote(
         &self,
         key: &EntryKey,
+        accepted: &[EngineId],
         to: &dyn EntryStore,
     ) -> Result<Option<Promotion>, CacheError> {
         self.enter(Method::Load)?;
-        self.inner.promote(key, to)
+        self.inner.promote(key, accepted, to)
     }
 
     fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {

@@ -1,6 +1,7 @@
 //! An engine that counts what it is asked to do, and proves what it is given to load.
 
 use std::borrow::Cow;
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -42,6 +43,7 @@ pub struct TestEngine(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     id: EngineId,
+    accepted_ids: Vec<EngineId>,
     instance: EngineInstance,
     compiles: AtomicU64,
     serializes: AtomicU64,
@@ -52,22 +54,25 @@ struct Shared {
     panics_in_compile: AtomicBool,
     refuses_to_serialize: AtomicBool,
     rejects_artifacts: AtomicBool,
+    rejects_of: Mutex<Option<EngineId>>,
 }
 
 impl TestEngine {
     /// An engine whose id depends on the label.
     pub fn new(label: &str) -> Self {
-        Self::with_id(
-            EngineId::builder(label)
-                .field("kind", "test engine")
-                .build(),
-        )
+        Self::accepting(label, &[])
     }
 
-    /// Another engine object of the same id, with counters and settings of its own.
+    /// The same, with the ids of `others` as its [`accepted_ids`](Engine::accepted_ids).
+    pub fn accepting(label: &str, others: &[&Self]) -> Self {
+        let id = EngineId::builder(label).field("kind", "test engine");
+        Self::with_ids(id.build(), others.iter().map(|other| other.0.id).collect())
+    }
+
+    /// Another engine object of the same ids, with counters and settings of its own.
     #[must_use]
     pub fn same_id(&self) -> Self {
-        Self::with_id(self.0.id)
+        Self::with_ids(self.0.id, self.0.accepted_ids.clone())
     }
 
     /// How often it was asked to compile, whatever came of it.
@@ -115,9 +120,15 @@ impl TestEngine {
         self.0.rejects_artifacts.store(rejects, Ordering::SeqCst);
     }
 
-    fn with_id(id: EngineId) -> Self {
+    /// Returns an error for every artifact of the other one, as an engine does on a CPU that lacks what it takes.
+    pub fn reject_artifacts_of(&self, other: &Self) {
+        *self.0.rejects_of.lock() = Some(other.0.id);
+    }
+
+    fn with_ids(id: EngineId, accepted_ids: Vec<EngineId>) -> Self {
         Self(Arc::new(Shared {
             id,
+            accepted_ids,
             instance: EngineInstance::new(),
             compiles: AtomicU64::new(0),
             serializes: AtomicU64::new(0),
@@ -128,6 +139,7 @@ impl TestEngine {
             panics_in_compile: AtomicBool::new(false),
             refuses_to_serialize: AtomicBool::new(false),
             rejects_artifacts: AtomicBool::new(false),
+            rejects_of: Mutex::default(),
         }))
     }
 }
@@ -137,6 +149,10 @@ impl Engine for TestEngine {
 
     fn id(&self) -> &EngineId {
         &self.0.id
+    }
+
+    fn accepted_ids(&self) -> &[EngineId] {
+        &self.0.accepted_ids
     }
 
     fn instance(&self) -> &EngineInstance {
@@ -171,11 +187,11 @@ impl Compile for TestEngine {
                 cause,
             ));
         }
-        Ok(TestModule::new(self.0.instance.id(), wasm))
+        Ok(TestModule::new(self.0.instance.id(), self.0.id, wasm))
     }
 }
 
-// SAFETY: the id covers the label, and an artifact depends on nothing else. `serialize` emits only what is
+// SAFETY: the ids cover the labels, and an artifact depends on nothing else. `serialize` emits only what is
 // in a module of this instance, which this engine compiled or loaded. Beyond that, artifacts are data here:
 // `deserialize` reads them with safe code, and nothing executes them.
 unsafe impl ArtifactEngine for TestEngine {
@@ -183,6 +199,10 @@ unsafe impl ArtifactEngine for TestEngine {
         self.0.serializes.fetch_add(1, Ordering::SeqCst);
         if module.instance() != self.0.instance.id() {
             return Err(EngineError::refused("the module is of another engine"));
+        }
+        if module.code_id() != &self.0.id {
+            let refused = "the module was loaded under an accepted id";
+            return Err(EngineError::refused(refused));
         }
         if self.0.refuses_to_serialize.load(Ordering::SeqCst) {
             return Err(EngineError::refused(
@@ -196,43 +216,47 @@ unsafe impl ArtifactEngine for TestEngine {
 
     /// # Panics
     ///
-    /// If the artifact is not one that an engine of this id made.
+    /// If the artifact is not one that an engine of this id, or of an accepted one, made.
     unsafe fn deserialize(&self, artifact: Artifact) -> Result<TestModule, EngineError> {
         self.0.deserializes.fetch_add(1, Ordering::SeqCst);
         let artifact = artifact
             .into_bytes()
             .map_err(|error| EngineError::new("cannot read the artifact", error))?;
-        let wasm = proven(&artifact, &self.0.id).unwrap_or_else(|fault| {
+        let (id, wasm) = self.proven(&artifact).unwrap_or_else(|fault| {
             panic!(
                 "UNPROVEN CODE reached the engine {}: {fault} ({} bytes)",
                 self.0.id,
                 artifact.len()
             )
         });
-        if self.0.rejects_artifacts.load(Ordering::SeqCst) {
+        let rejects = self.0.rejects_artifacts.load(Ordering::SeqCst);
+        if rejects || *self.0.rejects_of.lock() == Some(id) {
             return Err(EngineError::refused(
                 "the test engine was told to reject artifacts",
             ));
         }
-        Ok(TestModule::new(self.0.instance.id(), wasm))
+        Ok(TestModule::new(self.0.instance.id(), id, wasm))
     }
 }
 
 /// An artifact is this, the engine's digest, the hash of the wasm, and the wasm.
 const MAGIC: &[u8] = b"TESTCODE";
 
-/// The wasm in an artifact, if every byte is as an engine with this id made it.
-fn proven<'a>(artifact: &'a [u8], id: &EngineId) -> Result<&'a [u8], &'static str> {
-    let rest = artifact
-        .strip_prefix(MAGIC)
-        .ok_or("it is not an artifact of a test engine")?;
-    let (digest, rest) = rest.split_first_chunk::<32>().ok_or("it is cut short")?;
-    if digest != id.digest() {
-        return Err("it was made by an engine of another id");
+impl TestEngine {
+    /// The wasm in an artifact, and whose code it is, if every byte is as an engine made it whose code this one loads.
+    fn proven<'a>(&self, artifact: &'a [u8]) -> Result<(EngineId, &'a [u8]), &'static str> {
+        let rest = artifact
+            .strip_prefix(MAGIC)
+            .ok_or("it is not an artifact of a test engine")?;
+        let (digest, rest) = rest.split_first_chunk::<32>().ok_or("it is cut short")?;
+        let id = iter::once(&self.0.id)
+            .chain(&self.0.accepted_ids)
+            .find(|id| id.digest() == digest)
+            .ok_or("it was made by an engine of another id")?;
+        let (hash, wasm) = rest.split_first_chunk::<32>().ok_or("it is cut short")?;
+        if hash != ModuleHash::of(wasm).as_bytes() {
+            return Err("its bytes are damaged");
+        }
+        Ok((*id, wasm))
     }
-    let (hash, wasm) = rest.split_first_chunk::<32>().ok_or("it is cut short")?;
-    if hash != ModuleHash::of(wasm).as_bytes() {
-        return Err("its bytes are damaged");
-    }
-    Ok(wasm)
 }

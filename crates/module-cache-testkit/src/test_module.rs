@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use module_cache_core::{InstanceId, ModuleHash};
+use module_cache_core::{EngineId, InstanceId, ModuleHash};
 
 /// A module that knows its wasm and the engine object it belongs to, so that a test can tell whether it
 /// got the right one. Clones share one object.
@@ -12,13 +12,15 @@ pub struct TestModule(Arc<Object>);
 
 struct Object {
     instance: InstanceId,
+    code_id: EngineId,
     wasm: Vec<u8>,
 }
 
 impl TestModule {
-    pub(crate) fn new(instance: InstanceId, wasm: &[u8]) -> Self {
+    pub(crate) fn new(instance: InstanceId, code_id: EngineId, wasm: &[u8]) -> Self {
         Self(Arc::new(Object {
             instance,
+            code_id,
             wasm: wasm.to_vec(),
         }))
     }
@@ -26,6 +28,11 @@ impl TestModule {
     /// The engine object that compiled or loaded it.
     pub fn instance(&self) -> InstanceId {
         self.0.instance
+    }
+
+    /// The id of the engine that compiled it, here or elsewhere.
+    pub fn code_id(&self) -> &EngineId {
+        &self.0.code_id
     }
 
     /// The wasm it was compiled from.

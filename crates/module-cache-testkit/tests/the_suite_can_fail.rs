@@ -65,6 +65,10 @@ fn every_case_for_caches_finds_what_it_is_there_for() {
                     "a_cache_opened_again_loads_what_was_saved",
                 ],
             ),
+            (
+                Flaw::HidesAcceptedIds,
+                &["code_of_accepted_ids_loads_in_their_order_and_is_named"],
+            ),
             (Flaw::HidesEntries, &["entries_hold_what_was_saved"]),
             (
                 Flaw::OnePermitForAll,
@@ -92,6 +96,10 @@ fn every_case_for_caches_finds_what_it_is_there_for() {
             (
                 Flaw::RejectionDeletes,
                 &["an_artifact_that_its_engine_rejects_is_a_miss_and_stays"],
+            ),
+            (
+                Flaw::StoresUnderOwnId,
+                &["code_of_an_accepted_id_is_not_stored_under_the_own"],
             ),
             (
                 Flaw::RejectionIsError,
@@ -144,6 +152,10 @@ fn every_case_for_stores_finds_what_it_is_there_for() {
             (
                 Flaw::GoneWhilePut,
                 &["an_entry_that_is_put_again_stays_there_meanwhile"],
+            ),
+            (
+                Flaw::IgnoresAcceptedIds,
+                &["the_first_id_that_has_an_entry_counts"],
             ),
             (Flaw::IgnoresEngine, &["modules_and_engines_do_not_mix"]),
             (Flaw::IgnoresModule, &["another_key_has_nothing"]),

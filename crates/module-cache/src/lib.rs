@@ -114,11 +114,11 @@ pub mod backend {
     pub use module_cache_core::{
         AcceptedKey, Artifact, ArtifactEngine, CacheStats, Compile, CompilePermit, Counters,
         Encoding, EndHandler, Engine, EngineError, EngineId, EngineIdBuilder, EngineInstance,
-        EntryKey, EntryStore, FOOTER_LEN, FRAME_LEN, Footer, Frame, Incoming, InstanceId,
-        InvalidEntry, KeyId, ListedEntry, ParseHashError, ParseKeyError, PermitGuard,
+        EntryKey, EntryStore, FOOTER_LEN, FRAME_LEN, Footer, FoundModule, Frame, Incoming,
+        InstanceId, InvalidEntry, KeyId, ListedEntry, ParseHashError, ParseKeyError, PermitGuard,
         PermitOutcome, PermitWait, Promotion, SaveOutcome, Seal, SealedEntry, SharedKey,
-        SkipReason, StoreCache, ThreadCounter, ThreadSlot, Trust, WeakEngineInstance, load_entry,
-        open_entry, panic_message, put_entry, save_entry, strip_footer,
+        SkipReason, StoreCache, ThreadCounter, ThreadSlot, Trust, WeakEngineInstance, has_entry,
+        load_entry, next_accepted, open_entry, panic_message, put_entry, save_entry, strip_footer,
     };
     #[cfg(feature = "ed25519")]
     pub use module_cache_core::{SigningKey, VerifyingKey};

@@ -1,7 +1,7 @@
 //! Memory over a directory over a remote storage: each byte comes once over the network.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::operators;
 use crate::proxy::{Fault, Proxy};
@@ -196,4 +196,44 @@ fn a_damaged_entry_of_the_storage_is_not_the_folders_error() {
     assert!(!scene.loads(&cache));
     assert_eq!(cache.primary().stats().errors, 0);
     assert_eq!(cache.fallback().stats().corrupt, 1);
+}
+
+#[test]
+fn accepted_ids_are_asked_for_at_once_and_what_is_found_lies_under_its_own() {
+    let late = Duration::from_millis(300);
+    let proxy = Proxy::before(servers::s3_address());
+    let operator = operators::s3_at(proxy.address, &servers::prefix());
+    let scene = Scene::new(1, 1000);
+    scene.store(&builder(&operator).build());
+    let others = ["first", "second", "third"].map(TestEngine::new);
+    let [first, second, third] = &others;
+    let host = TestEngine::accepting("host", &[first, second, &scene.engine, third]);
+    let stranger = TestEngine::accepting("stranger", &[first, second, third]);
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FileSystemCache::open(folder.path().join("cache")).unwrap();
+    let cache = (&disk).with_fallback(builder(&operator).build());
+    // Connections are there.
+    assert!(cache.load(scene.hash, &stranger).unwrap().is_none());
+
+    proxy.set(Some(Fault::Delayed(late)));
+    let (requests, begun) = (proxy.requests(), Instant::now());
+    assert!(cache.load(scene.hash, &stranger).unwrap().is_none());
+    let took = begun.elapsed();
+    assert!(
+        (late..late * 3).contains(&took),
+        "four requests took {took:?}"
+    );
+    assert_eq!(proxy.requests() - requests, 4);
+
+    let found = cache.find(scene.hash, &host).unwrap().unwrap();
+    assert_eq!(found.accepted_id.as_ref(), Some(scene.engine.id()));
+    let entries: Vec<_> = disk.list().unwrap();
+    let engines: Vec<_> = entries.iter().map(|entry| &entry.engine).collect();
+    assert_eq!(engines, [&scene.engine.id().to_string()]);
+
+    // From now on, from the folder.
+    proxy.set(Some(Fault::Closed));
+    let found = cache.find(scene.hash, &host).unwrap().unwrap();
+    assert_eq!(found.accepted_id.as_ref(), Some(scene.engine.id()));
+    assert_eq!(cache.fallback().stats().errors, 0);
 }

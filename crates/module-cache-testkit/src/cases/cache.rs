@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread;
 
 use module_cache_core::{
-    ArtifactEngine, CacheError, Compile, ModuleCache, ModuleHash, SaveOutcome,
+    ArtifactEngine, CacheError, Compile, Engine, ModuleCache, ModuleHash, SaveOutcome,
 };
 
 use super::permit::{self, Ask};
@@ -62,6 +62,62 @@ pub fn each_engine_id_has_its_own_module<C: ModuleCache<TestEngine>>(fixture: Fi
     assert!(cache.remove(sample.key, &engine).unwrap());
     sample.assert_misses(cache, &engine);
     sample.assert_loads(cache, &other);
+}
+
+pub fn code_of_accepted_ids_loads_in_their_order_and_is_named<C: ModuleCache<TestEngine>>(
+    fixture: Fixture<C>,
+) {
+    let (cache, sample) = (&fixture.subject, Sample::small(1));
+    let (engine, other) = (engine(), other_engine());
+    let host = TestEngine::accepting("host", &[&engine, &other]);
+    let assert_finds = |expected: Option<&TestEngine>| {
+        // Of its own, so that no live module answers.
+        let host = host.same_id();
+        let expected = expected.filter(|_| fixture.capabilities.shared_between_instances);
+        assert_eq!(
+            cache.contains(sample.key, &host).unwrap(),
+            expected.is_some()
+        );
+        let found = cache.find(sample.key, &host).unwrap();
+        let id = found.map(|found| {
+            assert!(found.module.wasm() == sample.wasm, "another module");
+            assert_eq!(found.module.instance(), host.instance().id());
+            *found.module.code_id()
+        });
+        assert_eq!(id, expected.map(|engine| *engine.id()));
+        let found = cache.find(sample.key, &host.same_id()).unwrap();
+        let accepted = expected.map(Engine::id).filter(|id| *id != host.id());
+        assert_eq!(
+            found.and_then(|found| found.accepted_id),
+            accepted.copied(),
+            "the wrong id is named"
+        );
+        sample.load(cache, &host.same_id());
+    };
+    assert_finds(None);
+    sample.save(cache, &other);
+    assert_finds(Some(&other));
+    sample.save(cache, &engine);
+    assert_finds(Some(&engine));
+    assert!(
+        !cache.remove(sample.key, &host.same_id()).unwrap(),
+        "it removed another engine's module"
+    );
+    sample.save(cache, &host);
+    assert_finds(Some(&host));
+}
+
+pub fn code_of_an_accepted_id_is_not_stored_under_the_own<C: ModuleCache<TestEngine>>(
+    fixture: Fixture<C>,
+) {
+    let (cache, engine, sample) = (&fixture.subject, engine(), Sample::small(1));
+    let host = TestEngine::accepting("host", &[&engine]);
+    sample.save(cache, &engine);
+    if let Some(module) = sample.load(cache, &host) {
+        // Refused or kept alive, that is not what counts.
+        let _ = save_and_flush(cache, sample.key, &host, &module);
+    }
+    sample.assert_misses(cache, &TestEngine::accepting("host", &[]));
 }
 
 pub fn a_live_module_stays_with_its_engine_instance<C: ModuleCache<TestEngine>>(
@@ -179,6 +235,12 @@ pub fn an_entry_in_hand_loads<C: ModuleCache<TestEngine>>(fixture: Fixture<C>) {
     if !claimed {
         return;
     }
+    let host = TestEngine::accepting("host", &[&engine]);
+    let loaded = cache.load_sealed(sample.key, &host, sample.entry(&engine));
+    assert!(
+        loaded.is_ok_and(|loaded| loaded.is_some()),
+        "it is accepted"
+    );
     let rejecting = engine.same_id();
     rejecting.reject_artifacts(true);
     for (key, engine) in [

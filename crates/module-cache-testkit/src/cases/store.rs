@@ -9,12 +9,12 @@
 use std::sync::Arc;
 use std::thread;
 
-use module_cache_core::{EngineError, EntryStore};
+use module_cache_core::{Engine, EngineError, EntryKey, EntryStore};
 
 use super::permit::{self, Ask};
 use super::sample::{Sample, assert_stored};
 use crate::in_time::in_time;
-use crate::{Fixture, TestEngine};
+use crate::{Fixture, ReferenceStore, TestEngine};
 
 pub fn an_empty_store_has_nothing<S: EntryStore>(fixture: Fixture<S>) {
     let (store, engine, sample) = (&fixture.subject, engine(), Sample::small(1));
@@ -140,6 +140,34 @@ pub fn modules_and_engines_do_not_mix<S: EntryStore>(fixture: Fixture<S>) {
     samples[0].assert_has_not(store, engine);
     samples[0].assert_has(store, other);
     samples[1].assert_has(store, engine);
+}
+
+pub fn the_first_id_that_has_an_entry_counts<S: EntryStore>(fixture: Fixture<S>) {
+    let (store, sample) = (&fixture.subject, Sample::small(1));
+    let engines = [TestEngine::new("first"), engine(), other_engine()];
+    let [first, second, third] = engines.each_ref().map(|engine| *engine.id());
+    let key = sample.entry_key(&engines[0]);
+    let find = || {
+        let entry = store.get_first(&key, &[second, third]).unwrap();
+        let faster = ReferenceStore::new();
+        let promoted = store.promote(&key, &[second, third], &faster).unwrap();
+        let found = promoted.map(|promotion| promotion.key);
+        assert_eq!(found, entry.map(|entry| *entry.key()));
+        let under_it = |key: EntryKey| faster.stored_bytes(&key).is_some();
+        assert!(
+            faster.is_empty() || found.is_some_and(under_it),
+            "it moved under another key"
+        );
+        found.map(|key| *key.engine())
+    };
+    assert_eq!(find(), None);
+    for (engine, id) in engines.iter().zip([first, second, third]).rev() {
+        sample.put(store, engine);
+        assert_eq!(find(), Some(id));
+    }
+    assert!(store.get_first(&key, &[]).unwrap().is_some());
+    store.delete(&key).unwrap();
+    assert!(store.get_first(&key, &[]).unwrap().is_none());
 }
 
 pub fn flush_succeeds<S: EntryStore>(fixture: Fixture<S>) {

@@ -1,14 +1,16 @@
 //! A cache or store with one thing wrong with it.
 
 use std::error::Error;
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use module_cache_core::{
-    ArtifactEngine, CacheError, CompilePermit, Engine, EngineId, EntryKey, EntryStore, ModuleCache,
-    ModuleHash, PermitOutcome, SaveOutcome, SealedEntry, SkipReason, strip_footer,
+    ArtifactEngine, CacheError, Compile, CompilePermit, Engine, EngineId, EntryKey, EntryStore,
+    FoundModule, ModuleCache, ModuleHash, PermitOutcome, SaveOutcome, SealedEntry, SkipReason,
+    strip_footer,
 };
 use module_cache_testkit::{ReferenceStore, TestEngine, TestModule};
 
@@ -24,8 +26,10 @@ pub(crate) enum Flaw {
     FlushFails,
     ForgetsWhenReopened,
     GoneWhilePut,
+    HidesAcceptedIds,
     HidesEntries,
     HidesResident,
+    IgnoresAcceptedIds,
     IgnoresEngine,
     IgnoresInstance,
     IgnoresModule,
@@ -48,6 +52,7 @@ pub(crate) enum Flaw {
     SavesNothing,
     SavesOnce,
     SerializesNeedlessly,
+    StoresUnderOwnId,
     ThreadBound,
     TruncatesKeys,
 }
@@ -165,20 +170,29 @@ impl<C: ModuleCache<TestEngine>> ModuleCache<TestEngine> for Flawed<C> {
         hash: ModuleHash,
         engine: &TestEngine,
     ) -> Result<Option<TestModule>, CacheError> {
+        Ok(self.find(hash, engine)?.map(|found| found.module))
+    }
+
+    fn find(
+        &self,
+        hash: ModuleHash,
+        engine: &TestEngine,
+    ) -> Result<Option<FoundModule<TestModule>>, CacheError> {
         if self.has(Flaw::ThreadBound) && self.is_away() {
             return Ok(None);
         }
         let before = engine.deserializes();
-        let module = self.inner.load(self.hash(hash), self.engine(engine))?;
-        let rejected = module.is_none() && engine.deserializes() > before;
+        let found = self.inner.find(self.hash(hash), self.engine(engine))?;
+        let rejected = found.is_none() && engine.deserializes() > before;
         match self.flaw {
-            Flaw::ErrsOnMiss if module.is_none() => Err(failure()),
+            Flaw::ErrsOnMiss if found.is_none() => Err(failure()),
             Flaw::RejectionIsError if rejected => Err(failure()),
             Flaw::RejectionDeletes if rejected => {
                 self.inner.remove(hash, engine)?;
                 Ok(None)
             }
-            _ => Ok(module),
+            Flaw::HidesAcceptedIds => Ok(found.map(|found| FoundModule::own(found.module))),
+            _ => Ok(found),
         }
     }
 
@@ -198,6 +212,11 @@ impl<C: ModuleCache<TestEngine>> ModuleCache<TestEngine> for Flawed<C> {
             engine.serialize(module)?;
         }
         let bytes = module.weight();
+        if self.has(Flaw::StoresUnderOwnId) && module.code_id() != engine.id() {
+            return self
+                .inner
+                .save(hash, engine, &engine.compile(module.wasm())?);
+        }
         if let Some(outcome) = self.refuses(bytes, self.inner.contains(hash, engine)?) {
             return Ok(outcome);
         }
@@ -276,6 +295,20 @@ impl<S: EntryStore> EntryStore for Flawed<S> {
             _ => {}
         }
         Ok(Some(relabelled(*key, artifact)))
+    }
+
+    fn get_first(
+        &self,
+        key: &EntryKey,
+        accepted: &[EngineId],
+    ) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        let ids = iter::once(key.engine()).chain(accepted);
+        for id in ids.take_while(|id| *id == key.engine() || !self.has(Flaw::IgnoresAcceptedIds)) {
+            if let Some(entry) = self.get(&EntryKey::new(key.hash(), *id))? {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
     }
 
     fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
