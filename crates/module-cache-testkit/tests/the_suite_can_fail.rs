@@ -15,45 +15,7 @@ use module_cache_testkit::{
 #[test]
 fn every_case_for_caches_finds_what_it_is_there_for() {
     let mut found = BTreeSet::new();
-    found.extend(finds(
-        &cache_cases(),
-        live,
-        &[
-            (Flaw::AlwaysContains, &["contains_agrees_with_load"]),
-            (Flaw::ErrsOnMiss, &["an_empty_cache_misses"]),
-            (Flaw::FlushFails, &["flush_succeeds"]),
-            (Flaw::HidesResident, &["load_resident_agrees_with_load"]),
-            (Flaw::IgnoresEngine, &["each_engine_id_has_its_own_module"]),
-            (
-                Flaw::IgnoresInstance,
-                &["a_live_module_stays_with_its_engine_instance"],
-            ),
-            (Flaw::IgnoresModule, &["another_key_misses"]),
-            (Flaw::KeepsHundred, &["many_modules_load"]),
-            (
-                Flaw::MixesUpThreads,
-                &["threads_load_the_right_module_or_none"],
-            ),
-            (Flaw::RefusesLarge, &["a_large_module_loads"]),
-            (Flaw::RefusesSmall, &["the_smallest_module_loads"]),
-            (Flaw::RemoveSaysNo, &["a_removed_module_is_forgotten"]),
-            (Flaw::RemovesNothing, &["a_removed_module_is_forgotten"]),
-            (
-                Flaw::SavesNothing,
-                &[
-                    "what_was_saved_loads",
-                    "a_module_handed_out_survives_its_removal",
-                ],
-            ),
-            (Flaw::SavesOnce, &["saving_twice_is_harmless"]),
-            (
-                Flaw::SerializesNeedlessly,
-                &["a_module_that_cannot_be_serialized_is_never_stored"],
-            ),
-            (Flaw::ThreadBound, &["another_thread_loads_what_was_saved"]),
-            (Flaw::TruncatesKeys, &["keys_may_be_any_bytes"]),
-        ],
-    ));
+    found.extend(finds(&cache_cases(), live, OF_LIVE_CACHES));
     found.extend(finds(
         &cache_cases(),
         stored,
@@ -122,6 +84,43 @@ fn every_case_for_caches_finds_what_it_is_there_for() {
         names(&cache_cases::<Flawed<StoreCache<ReferenceStore>>>()).collect()
     );
 }
+
+/// What a cache of live modules can do wrong.
+const OF_LIVE_CACHES: &[(Flaw, &[&str])] = &[
+    (Flaw::AlwaysContains, &["contains_agrees_with_load"]),
+    (Flaw::ErrsOnMiss, &["an_empty_cache_misses"]),
+    (Flaw::FlushFails, &["flush_succeeds"]),
+    (Flaw::HidesResident, &["load_resident_agrees_with_load"]),
+    (Flaw::IgnoresEngine, &["each_engine_id_has_its_own_module"]),
+    (
+        Flaw::IgnoresInstance,
+        &["a_live_module_stays_with_its_engine_instance"],
+    ),
+    (Flaw::IgnoresModule, &["another_key_misses"]),
+    (Flaw::KeepsHundred, &["many_modules_load"]),
+    (
+        Flaw::MixesUpThreads,
+        &["threads_load_the_right_module_or_none"],
+    ),
+    (Flaw::RefusesLarge, &["a_large_module_loads"]),
+    (Flaw::RefusesSmall, &["the_smallest_module_loads"]),
+    (Flaw::RemoveSaysNo, &["a_removed_module_is_forgotten"]),
+    (Flaw::RemovesNothing, &["a_removed_module_is_forgotten"]),
+    (
+        Flaw::SavesNothing,
+        &[
+            "what_was_saved_loads",
+            "a_module_handed_out_survives_its_removal",
+        ],
+    ),
+    (Flaw::SavesOnce, &["saving_twice_is_harmless"]),
+    (
+        Flaw::SerializesNeedlessly,
+        &["a_module_that_cannot_be_serialized_is_never_stored"],
+    ),
+    (Flaw::ThreadBound, &["another_thread_loads_what_was_saved"]),
+    (Flaw::TruncatesKeys, &["keys_may_be_any_bytes"]),
+];
 
 #[test]
 fn every_case_for_stores_finds_what_it_is_there_for() {

@@ -7,7 +7,8 @@ use wasmtime::ModuleVersionStrategy;
 
 use crate::compile_pool;
 
-/// The id for artifacts of `kind` that `engine` compiles.
+/// The id for artifacts of `kind` that `engine` compiles. `machine` tells people for which machines it does, where that is
+/// not the one that it runs on.
 ///
 /// # Errors
 ///
@@ -15,6 +16,7 @@ use crate::compile_pool;
 pub(crate) fn engine_id(
     engine: &wasmtime::Engine,
     kind: &str,
+    machine: &str,
     salt: &str,
 ) -> Result<EngineId, EngineError> {
     let compatibility = hashed_bytes(&engine.precompile_compatibility_hash());
@@ -36,7 +38,7 @@ pub(crate) fn engine_id(
     }
     // The label counts as a field. It brings the version in, which is not in the hash when a module
     // version of the embedder's own is; and the kind, for which wasmtime has no different hash.
-    let label = format!("wasmtime-{}-{kind}", wasmtime_version());
+    let label = format!("wasmtime-{}-{kind}{machine}", wasmtime_version());
     let fields = [
         ("compatibility", compatibility.escape_ascii().to_string()),
         ("salt", salt.to_owned()),
@@ -48,7 +50,7 @@ pub(crate) fn engine_id(
         .build())
 }
 
-const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
+pub(crate) const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
 /// The version of the wasmtime that this is built with, which it tells only to a hasher.
 fn wasmtime_version() -> String {
@@ -85,7 +87,7 @@ mod tests {
     fn versioned(strategy: ModuleVersionStrategy) -> Result<EngineId, EngineError> {
         let mut config = Config::new();
         config.module_version(strategy).unwrap();
-        engine_id(&Engine::new(&config).unwrap(), "module", "")
+        engine_id(&Engine::new(&config).unwrap(), "module", "", "")
     }
 
     #[test]

@@ -22,16 +22,29 @@
 #![doc = include_str!("identity.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod accepted;
 #[cfg(feature = "cranelift")]
 mod compile_pool;
 #[cfg(feature = "cranelift")]
+mod cpu_level;
+#[cfg(feature = "cranelift")]
+mod engine_builder;
+#[cfg(feature = "cranelift")]
 mod engine_id;
 mod load_artifact;
+#[cfg(feature = "cranelift")]
+mod precompiler;
 #[cfg(feature = "component-model")]
 mod wasmtime_component_engine;
 mod wasmtime_engine;
 mod weight;
 
+#[cfg(feature = "cranelift")]
+pub use cpu_level::CpuLevel;
+#[cfg(feature = "cranelift")]
+pub use engine_builder::EngineBuilder;
+#[cfg(feature = "cranelift")]
+pub use precompiler::{PrecompiledCode, WasmtimePrecompiler};
 #[cfg(feature = "component-model")]
 pub use wasmtime_component_engine::WasmtimeComponentEngine;
 pub use wasmtime_engine::WasmtimeEngine;

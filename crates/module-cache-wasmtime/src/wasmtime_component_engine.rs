@@ -11,6 +11,7 @@ use module_cache_core::{
 };
 use wasmtime::component::Component;
 
+use crate::accepted::Accepted;
 use crate::load_artifact::load_artifact;
 use crate::weight;
 #[cfg(feature = "cranelift")]
@@ -24,6 +25,7 @@ pub struct WasmtimeComponentEngine {
     engine: wasmtime::Engine,
     id: EngineId,
     instance: EngineInstance,
+    accepted: Accepted,
 }
 
 impl WasmtimeComponentEngine {
@@ -50,9 +52,8 @@ impl WasmtimeComponentEngine {
     /// As for [`new`](Self::new).
     #[cfg(feature = "cranelift")]
     pub fn salted(engine: &wasmtime::Engine, salt: &str) -> Result<Self, EngineError> {
-        let id = engine_id(engine, "component", salt)?;
-        // SAFETY: the id was computed from this very engine.
-        Ok(unsafe { Self::with_id(engine, id) })
+        let id = engine_id(engine, "component", "", salt)?;
+        Ok(Self::with_accepted(engine, id, Accepted::default()))
     }
 
     /// Takes an engine whose id is known, for hosts that load only: an id cannot be computed without a
@@ -64,10 +65,20 @@ impl WasmtimeComponentEngine {
     /// or another one, from an engine with the same version of wasmtime, for the same target and CPU
     /// features, and with the same configuration.
     pub unsafe fn with_id(engine: &wasmtime::Engine, id: EngineId) -> Self {
+        Self::with_accepted(engine, id, Accepted::default())
+    }
+
+    /// The id is that of the engine, and wasmtime loads code of the accepted ones into it.
+    pub(crate) fn with_accepted(
+        engine: &wasmtime::Engine,
+        id: EngineId,
+        accepted: Accepted,
+    ) -> Self {
         Self {
             engine: engine.clone(),
             id,
             instance: EngineInstance::new(),
+            accepted,
         }
     }
 
@@ -88,6 +99,10 @@ impl Engine for WasmtimeComponentEngine {
 
     fn id(&self) -> &EngineId {
         &self.id
+    }
+
+    fn accepted_ids(&self) -> &[EngineId] {
+        &self.accepted.ids
     }
 
     fn instance(&self) -> &EngineInstance {
@@ -127,9 +142,11 @@ fn compile_error(error: wasmtime::Error) -> EngineError {
 }
 
 // SAFETY: wasmtime documents of `precompile_compatibility_hash`, all of which is in the id, that artifacts
-// of one engine load in every other with an equal hash; `with_id` makes its caller promise the same.
+// of one engine load in every other with an equal hash; `with_id` makes its caller promise the same. An
+// id is accepted only if wasmtime has loaded code of that id into this very engine.
 // `serialize` emits what wasmtime made of a component of this engine, which was compiled by it or loaded
-// under the contract of wasmtime's `deserialize`, without the footer that may follow it in a file.
+// under the contract of wasmtime's `deserialize`, without the footer that may follow it in a file. It refuses
+// what was loaded under an accepted id, which shows in what wasmtime writes into each artifact.
 unsafe impl ArtifactEngine for WasmtimeComponentEngine {
     fn serialize<'m>(&self, component: &'m Component) -> Result<Cow<'m, [u8]>, EngineError> {
         if !wasmtime::Engine::same(component.engine(), &self.engine) {
@@ -142,6 +159,7 @@ unsafe impl ArtifactEngine for WasmtimeComponentEngine {
             .map_err(|error| EngineError::new("cannot serialize the component", error))?;
         // Of a component that is mapped from an entry, wasmtime returns the whole file.
         bytes.truncate(strip_footer(&bytes).len());
+        self.accepted.check_own(&bytes)?;
         Ok(bytes.into())
     }
 

@@ -8,6 +8,7 @@ use module_cache_core::{Artifact, ArtifactEngine, Engine, EngineError, EngineId,
 use module_cache_core::{Compile, strip_footer};
 use wasmtime::Module;
 
+use crate::accepted::Accepted;
 use crate::load_artifact::load_artifact;
 use crate::weight;
 #[cfg(feature = "cranelift")]
@@ -21,6 +22,7 @@ pub struct WasmtimeEngine {
     engine: wasmtime::Engine,
     id: EngineId,
     instance: EngineInstance,
+    accepted: Accepted,
 }
 
 impl WasmtimeEngine {
@@ -47,9 +49,8 @@ impl WasmtimeEngine {
     /// As for [`new`](Self::new).
     #[cfg(feature = "cranelift")]
     pub fn salted(engine: &wasmtime::Engine, salt: &str) -> Result<Self, EngineError> {
-        let id = engine_id(engine, "module", salt)?;
-        // SAFETY: the id was computed from this very engine.
-        Ok(unsafe { Self::with_id(engine, id) })
+        let id = engine_id(engine, "module", "", salt)?;
+        Ok(Self::with_accepted(engine, id, Accepted::default()))
     }
 
     /// Takes an engine whose id is known, for hosts that load only: an id cannot be computed without a
@@ -61,10 +62,20 @@ impl WasmtimeEngine {
     /// or another one, from an engine with the same version of wasmtime, for the same target and CPU
     /// features, and with the same configuration.
     pub unsafe fn with_id(engine: &wasmtime::Engine, id: EngineId) -> Self {
+        Self::with_accepted(engine, id, Accepted::default())
+    }
+
+    /// The id is that of the engine, and wasmtime loads code of the accepted ones into it.
+    pub(crate) fn with_accepted(
+        engine: &wasmtime::Engine,
+        id: EngineId,
+        accepted: Accepted,
+    ) -> Self {
         Self {
             engine: engine.clone(),
             id,
             instance: EngineInstance::new(),
+            accepted,
         }
     }
 
@@ -85,6 +96,10 @@ impl Engine for WasmtimeEngine {
 
     fn id(&self) -> &EngineId {
         &self.id
+    }
+
+    fn accepted_ids(&self) -> &[EngineId] {
+        &self.accepted.ids
     }
 
     fn instance(&self) -> &EngineInstance {
@@ -122,9 +137,11 @@ impl Compile for WasmtimeEngine {
 }
 
 // SAFETY: wasmtime documents of `precompile_compatibility_hash`, all of which is in the id, that artifacts
-// of one engine load in every other with an equal hash; `with_id` makes its caller promise the same.
+// of one engine load in every other with an equal hash; `with_id` makes its caller promise the same. An
+// id is accepted only if wasmtime has loaded code of that id into this very engine.
 // `serialize` emits what wasmtime made of a module of this engine, which was compiled by it or loaded under
-// the contract of wasmtime's `deserialize`, without the footer that may follow it in a file.
+// the contract of wasmtime's `deserialize`, without the footer that may follow it in a file. It refuses
+// what was loaded under an accepted id, which shows in what wasmtime writes into each artifact.
 unsafe impl ArtifactEngine for WasmtimeEngine {
     #[cfg(feature = "cranelift")]
     fn serialize<'m>(&self, module: &'m Module) -> Result<Cow<'m, [u8]>, EngineError> {
@@ -136,6 +153,7 @@ unsafe impl ArtifactEngine for WasmtimeEngine {
             .map_err(|error| EngineError::new("cannot serialize the module", error))?;
         // Of a module that is mapped from an entry, wasmtime returns the whole file.
         bytes.truncate(strip_footer(&bytes).len());
+        self.accepted.check_own(&bytes)?;
         Ok(bytes.into())
     }
 

@@ -15,7 +15,7 @@
 //! | `metrics` | in `loader`, what is counted, through the `metrics` crate |
 //! | `remote` | `remote::RemoteCache`; each service is a feature of `module-cache-remote` |
 //! | `ed25519` | `backend::SigningKey`, `backend::VerifyingKey`: who only loads cannot sign |
-//! | `wasmtime` | `WasmtimeEngine`, `WasmtimeComponentEngine` |
+//! | `wasmtime` | `WasmtimeEngine`, `WasmtimeComponentEngine`; in `wasmtime`, CPU levels and other machines |
 //! | `wasmer` | `WasmerEngine` |
 //! | `wasix` | the module `wasix`: any cache as a module cache of wasmer-wasix |
 //! | `web` | `web::WebEngine`, `web::WebModuleLoader`, in a browser: `WebAssembly.Module`s |
@@ -143,6 +143,14 @@ pub mod loader {
     pub use module_cache_loader::{LoadError, Loaded, LoaderStats, Source};
     #[cfg(feature = "metrics")]
     pub use module_cache_loader::{describe_metrics, record_cache_stats, record_loader_stats};
+}
+
+/// Engines of wasmtime that load what was compiled for other CPUs, and compilers for other machines.
+#[cfg(feature = "wasmtime")]
+pub mod wasmtime {
+    pub use module_cache_wasmtime::{
+        CpuLevel, EngineBuilder, PrecompiledCode, WasmtimePrecompiler,
+    };
 }
 
 /// Storage that machines share.

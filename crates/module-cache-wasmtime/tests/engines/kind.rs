@@ -8,8 +8,8 @@ use module_cache_core::{
     Artifact, ArtifactEngine, Compile, EngineError, EntryKey, Footer, ModuleHash, SealedEntry,
     Trust, strip_footer,
 };
-use module_cache_wasmtime::WasmtimeEngine;
-use wasmtime::{Instance, Module, Store};
+use module_cache_wasmtime::{EngineBuilder, WasmtimeEngine, WasmtimePrecompiler};
+use wasmtime::{Config, Instance, Module, Store};
 
 /// Artifacts of this much data are mapped; those of [`SMALL`] are not.
 pub(crate) const LARGE: usize = 200_000;
@@ -20,6 +20,13 @@ pub(crate) trait Kind: Compile + ArtifactEngine + Clone {
     const NAME: &str;
 
     fn new(engine: &wasmtime::Engine) -> Self;
+
+    fn build<F: Fn() -> Config>(builder: &EngineBuilder<F>) -> Self;
+
+    fn precompiler<F: Fn() -> Config>(
+        builder: &EngineBuilder<F>,
+        target: Option<&str>,
+    ) -> WasmtimePrecompiler;
 
     /// Wasm whose function `at` returns a byte of its `data_len` bytes of data: a [`letter`].
     fn wasm(data_len: usize) -> Vec<u8>;
@@ -62,6 +69,17 @@ impl Kind for WasmtimeEngine {
         Self::new(engine).unwrap()
     }
 
+    fn build<F: Fn() -> Config>(builder: &EngineBuilder<F>) -> Self {
+        builder.module_engine().unwrap()
+    }
+
+    fn precompiler<F: Fn() -> Config>(
+        builder: &EngineBuilder<F>,
+        target: Option<&str>,
+    ) -> WasmtimePrecompiler {
+        builder.module_precompiler(target).unwrap()
+    }
+
     fn wasm(data_len: usize) -> Vec<u8> {
         let text = format!("(module {} (export \"at\" (func $at)))", core(data_len));
         wat::parse_str(text).unwrap()
@@ -81,6 +99,17 @@ impl Kind for module_cache_wasmtime::WasmtimeComponentEngine {
 
     fn new(engine: &wasmtime::Engine) -> Self {
         Self::new(engine).unwrap()
+    }
+
+    fn build<F: Fn() -> Config>(builder: &EngineBuilder<F>) -> Self {
+        builder.component_engine().unwrap()
+    }
+
+    fn precompiler<F: Fn() -> Config>(
+        builder: &EngineBuilder<F>,
+        target: Option<&str>,
+    ) -> WasmtimePrecompiler {
+        builder.component_precompiler(target).unwrap()
     }
 
     fn wasm(data_len: usize) -> Vec<u8> {

@@ -23,5 +23,6 @@ mod compile;
 mod configurations;
 mod identity;
 mod kind;
+mod levels;
 mod load;
 mod serialize;

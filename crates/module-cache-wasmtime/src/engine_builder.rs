@@ -1,0 +1,253 @@
+//! From a function that makes the configuration to engines: for this machine, and for kinds of machines.
+
+use std::fmt;
+
+use module_cache_core::{EngineError, EngineId};
+use target_lexicon::Triple;
+use wasmtime::{Config, Module};
+
+#[cfg(feature = "component-model")]
+use crate::WasmtimeComponentEngine;
+use crate::accepted::Accepted;
+use crate::compile_pool;
+use crate::engine_id::{EMPTY_MODULE, engine_id};
+use crate::{CpuLevel, WasmtimeEngine, WasmtimePrecompiler};
+
+/// Makes engines of one configuration: those that load code of other CPU levels than their own, and those that compile for
+/// them.
+///
+/// It takes a function, as a [`Config`] cannot be copied and each level takes one of its own.
+///
+/// A machine that compiles for all that have AVX2, and a host, there or elsewhere:
+///
+/// ```
+/// use module_cache_core::{Compile, Engine, ModuleCache, ModuleHash, StoreCache};
+/// use module_cache_wasmtime::{CpuLevel, EngineBuilder};
+/// # use module_cache_testkit::ReferenceStore;
+///
+/// fn config() -> wasmtime::Config {
+///     let mut config = wasmtime::Config::new();
+///     config.epoch_interruption(true);
+///     config
+/// }
+/// # let cache = StoreCache(ReferenceStore::new());
+/// let wasm = b"\0asm\x01\0\0\0";
+///
+/// let compiler = EngineBuilder::new(config)
+///     .cpu(CpuLevel::X86_64V3)
+///     .module_precompiler(None)?;
+/// cache.save(ModuleHash::of(wasm), &compiler, &compiler.compile(wasm)?)?;
+///
+/// let host = EngineBuilder::new(config)
+///     .accept(CpuLevel::X86_64V3)
+///     .accept(CpuLevel::X86_64V2)
+///     .module_engine()?;
+/// let found = cache.find(ModuleHash::of(wasm), &host)?;
+/// // A CPU without AVX2 does not run it.
+/// if let Some(found) = found {
+///     assert_eq!(found.accepted_id.as_ref(), Some(compiler.id()));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct EngineBuilder<F> {
+    make: F,
+    cpu: Option<CpuLevel>,
+    salt: String,
+    accept: Vec<CpuLevel>,
+}
+
+impl<F: Fn() -> Config> EngineBuilder<F> {
+    /// Engines of the configuration that `make` returns, at every call the same. CPU features that it sets itself are in
+    /// the code of each level.
+    pub fn new(make: F) -> Self {
+        Self {
+            make,
+            cpu: None,
+            salt: String::new(),
+            accept: Vec::new(),
+        }
+    }
+
+    /// Compiles for all CPUs of this level. Without it, an engine compiles for the CPU that it runs on, and a precompiler for
+    /// all CPUs of its target.
+    #[must_use]
+    pub fn cpu(mut self, level: CpuLevel) -> Self {
+        self.cpu = Some(level);
+        self
+    }
+
+    /// As of [`WasmtimeEngine::salted`].
+    #[must_use]
+    pub fn salt(mut self, salt: &str) -> Self {
+        salt.clone_into(&mut self.salt);
+        self
+    }
+
+    /// Loads what was compiled for this level, too, where there is nothing of the engine's own and of levels that were named
+    /// before.
+    ///
+    /// A level that this machine cannot run is left out, which [`accepted_ids`](module_cache_core::Engine::accepted_ids)
+    /// shows: wasmtime is asked to load code that was compiled for it. So one program names all levels, and each machine
+    /// loads what it can.
+    ///
+    /// Results are those of code for this CPU, but for instructions of relaxed SIMD, whose results differ from CPU to CPU
+    /// unless [`Config::relaxed_simd_deterministic`] is set.
+    #[must_use]
+    pub fn accept(mut self, level: CpuLevel) -> Self {
+        self.accept.push(level);
+        self
+    }
+
+    /// An engine of modules.
+    ///
+    /// # Errors
+    ///
+    /// When wasmtime does not take the configuration, when this CPU cannot run code of the [level](Self::cpu) that was named,
+    /// or as for [`WasmtimeEngine::new`].
+    pub fn module_engine(&self) -> Result<WasmtimeEngine, EngineError> {
+        let (engine, id, accepted) = self.host("module")?;
+        Ok(WasmtimeEngine::with_accepted(&engine, id, accepted))
+    }
+
+    /// An engine of components.
+    ///
+    /// # Errors
+    ///
+    /// As for [`module_engine`](Self::module_engine).
+    #[cfg(feature = "component-model")]
+    pub fn component_engine(&self) -> Result<WasmtimeComponentEngine, EngineError> {
+        let (engine, id, accepted) = self.host("component")?;
+        Ok(WasmtimeComponentEngine::with_accepted(
+            &engine, id, accepted,
+        ))
+    }
+
+    /// A compiler of modules for machines of a target, such as `aarch64-unknown-linux-gnu`; by default, for those of this
+    /// machine's target.
+    ///
+    /// Another architecture than this machine's takes wasmtime's feature `all-arch`.
+    ///
+    /// # Errors
+    ///
+    /// When the target has no such level, or wasmtime cannot compile for it.
+    pub fn module_precompiler(
+        &self,
+        target: Option<&str>,
+    ) -> Result<WasmtimePrecompiler, EngineError> {
+        let (engine, id) = self.leveled("module", target, self.cpu)?;
+        let precompile = wasmtime::Engine::precompile_module;
+        Ok(WasmtimePrecompiler::new(engine, precompile, id))
+    }
+
+    /// The same for components.
+    ///
+    /// # Errors
+    ///
+    /// As for [`module_precompiler`](Self::module_precompiler).
+    #[cfg(feature = "component-model")]
+    pub fn component_precompiler(
+        &self,
+        target: Option<&str>,
+    ) -> Result<WasmtimePrecompiler, EngineError> {
+        let (engine, id) = self.leveled("component", target, self.cpu)?;
+        let precompile = wasmtime::Engine::precompile_component;
+        Ok(WasmtimePrecompiler::new(engine, precompile, id))
+    }
+
+    /// An engine of this machine, its id, and what else it loads.
+    fn host(&self, kind: &str) -> Result<(wasmtime::Engine, EngineId, Accepted), EngineError> {
+        let (engine, own) = if self.cpu.is_some() {
+            self.leveled(kind, None, self.cpu)?
+        } else {
+            let engine = new_engine(&(self.make)())?;
+            let id = engine_id(&engine, kind, "", &self.salt)?;
+            (engine, id)
+        };
+        if let Err(error) = loads(&engine, &engine)? {
+            return Err(EngineError::new("this CPU cannot run the code", error));
+        }
+        let host = Triple::host();
+        let mut accepted = Vec::new();
+        for level in self.accept.iter().filter(|level| level.is_of(&host)) {
+            let (other, id) = self.leveled(kind, None, Some(*level))?;
+            if loads(&engine, &other)?.is_ok() && id != own && !accepted.contains(&id) {
+                accepted.push(id);
+            }
+        }
+        let accepted = Accepted::new(accepted, &compile_empty(&engine)?)?;
+        Ok((engine, own, accepted))
+    }
+
+    /// An engine that compiles for a level, and the id of its code.
+    fn leveled(
+        &self,
+        kind: &str,
+        target: Option<&str>,
+        level: Option<CpuLevel>,
+    ) -> Result<(wasmtime::Engine, EngineId), EngineError> {
+        let target: Triple = match target {
+            Some(target) => target
+                .parse()
+                .map_err(|error| EngineError::refused(&format!("no target {target}: {error}")))?,
+            None => Triple::host(),
+        };
+        let level = level
+            .or_else(|| CpuLevel::baseline(&target))
+            .filter(|level| level.is_of(&target))
+            .ok_or_else(|| EngineError::refused(&format!("{target} has no such CPU level")))?;
+        let mut config = (self.make)();
+        // With a target, wasmtime does not look what the CPU of this machine has.
+        config
+            .target(&target.to_string())
+            .map_err(|error| EngineError::new("cannot compile for the target", error))?;
+        for flag in level.flags() {
+            // SAFETY: which instructions code may use breaks no invariant of a compiler. Whether a CPU has them is
+            // checked where it is loaded.
+            unsafe { config.cranelift_flag_enable(flag) };
+        }
+        let engine = wasmtime::Engine::new(&config).map_err(|error| {
+            let message = if level.is_of(&Triple::host()) {
+                format!("cannot set up wasmtime for {target}")
+            } else {
+                format!("cannot set up wasmtime for {target}, which takes its feature `all-arch`")
+            };
+            EngineError::new(&message, error)
+        })?;
+        // What the name of the level does not say.
+        let mut machine = format!("-{level}-{}", target.operating_system);
+        if target.environment != target_lexicon::Environment::Unknown {
+            machine = format!("{machine}-{}", target.environment);
+        }
+        let id = engine_id(&engine, kind, &machine, &self.salt)?;
+        Ok((engine, id))
+    }
+}
+
+impl<F> fmt::Debug for EngineBuilder<F> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("EngineBuilder")
+            .field("accept", &self.accept)
+            .finish_non_exhaustive()
+    }
+}
+
+fn new_engine(config: &Config) -> Result<wasmtime::Engine, EngineError> {
+    wasmtime::Engine::new(config).map_err(|error| EngineError::new("cannot set up wasmtime", error))
+}
+
+/// Whether an engine loads what another one compiles. wasmtime compares targets, flags with the features of this CPU,
+/// tunables and wasm features (`engine/serialization.rs`).
+fn loads(
+    engine: &wasmtime::Engine,
+    other: &wasmtime::Engine,
+) -> Result<wasmtime::Result<()>, EngineError> {
+    let artifact = compile_empty(other)?;
+    // SAFETY: wasmtime asks for what it made itself, unmodified.
+    Ok(unsafe { Module::deserialize(engine, artifact) }.map(drop))
+}
+
+fn compile_empty(engine: &wasmtime::Engine) -> Result<Vec<u8>, EngineError> {
+    compile_pool::run(|| engine.precompile_module(EMPTY_MODULE))?
+        .map_err(|error| EngineError::new("cannot compile an empty module", error))
+}

@@ -1,0 +1,105 @@
+//! Compiling for other machines than this one.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use module_cache_core::{
+    Artifact, ArtifactEngine, Compile, Engine, EngineError, EngineId, EngineInstance, InstanceId,
+};
+
+use crate::compile_pool;
+
+/// Compiles modules or components for a kind of machine, be it this one or not, and runs none; made by
+/// [`EngineBuilder`](crate::EngineBuilder).
+///
+/// What it stores is loaded by engines of the same configuration that [accept](crate::EngineBuilder::accept) the level.
+#[derive(Clone)]
+pub struct WasmtimePrecompiler {
+    engine: wasmtime::Engine,
+    precompile: Precompile,
+    id: EngineId,
+    instance: EngineInstance,
+}
+
+pub(crate) type Precompile = fn(&wasmtime::Engine, &[u8]) -> wasmtime::Result<Vec<u8>>;
+
+/// Code that was compiled and not loaded.
+#[derive(Clone)]
+pub struct PrecompiledCode {
+    instance: InstanceId,
+    artifact: Arc<[u8]>,
+}
+
+impl WasmtimePrecompiler {
+    /// The id is that of code that `precompile` makes with the engine.
+    pub(crate) fn new(engine: wasmtime::Engine, precompile: Precompile, id: EngineId) -> Self {
+        Self {
+            engine,
+            precompile,
+            id,
+            instance: EngineInstance::new(),
+        }
+    }
+}
+
+impl fmt::Debug for WasmtimePrecompiler {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "WasmtimePrecompiler({})", self.id)
+    }
+}
+
+impl fmt::Debug for PrecompiledCode {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "PrecompiledCode({} bytes)", self.artifact.len())
+    }
+}
+
+impl Engine for WasmtimePrecompiler {
+    type Module = PrecompiledCode;
+
+    fn id(&self) -> &EngineId {
+        &self.id
+    }
+
+    fn instance(&self) -> &EngineInstance {
+        &self.instance
+    }
+
+    fn weight(&self, code: &PrecompiledCode) -> Option<u64> {
+        Some(code.artifact.len() as u64)
+    }
+}
+
+impl Compile for WasmtimePrecompiler {
+    fn compile(&self, wasm: &[u8]) -> Result<PrecompiledCode, EngineError> {
+        let artifact = compile_pool::run(|| (self.precompile)(&self.engine, wasm))?
+            .map_err(|error| EngineError::new("cannot compile it", error))?;
+        Ok(PrecompiledCode {
+            instance: self.instance.id(),
+            artifact: artifact.into(),
+        })
+    }
+}
+
+// SAFETY: wasmtime documents of `precompile_compatibility_hash`, all of which is in the id, that artifacts of one engine
+// load in every other with an equal hash. `serialize` emits what this engine compiled, or what it was given under the
+// contract of `deserialize`; it executes nothing.
+unsafe impl ArtifactEngine for WasmtimePrecompiler {
+    fn serialize<'m>(&self, code: &'m PrecompiledCode) -> Result<Cow<'m, [u8]>, EngineError> {
+        if code.instance != self.instance.id() {
+            return Err(EngineError::refused("the code belongs to another engine"));
+        }
+        Ok(Cow::Borrowed(&code.artifact))
+    }
+
+    unsafe fn deserialize(&self, artifact: Artifact) -> Result<PrecompiledCode, EngineError> {
+        let artifact = artifact
+            .into_bytes()
+            .map_err(|error| EngineError::new("cannot read the stored code", error))?;
+        Ok(PrecompiledCode {
+            instance: self.instance.id(),
+            artifact: artifact.into(),
+        })
+    }
+}
