@@ -77,7 +77,7 @@ pub(crate) fn definition() -> clap::Command {
 fn checked(line: CommandLine) -> Result<Command, clap::Error> {
     let objection = match &line.command {
         Command::Run(args) => args.objection(),
-        Command::Compile(args) => args.remote.objection(),
+        Command::Compile(args) => args.objection(),
         Command::Export(args) => args.objection(),
         Command::Import(args) => args.objection(),
         Command::Push(args) => args.remote.objection_if_required(),

@@ -49,7 +49,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
 
     let cache = Some(folder.clone()).with_fallback(storage);
     let work = Work {
-        precompiler: Precompiler::new(args.engine, &cache)?,
+        precompiler: Precompiler::new(args, &cache)?,
         hash: args.hash,
         cache: &cache,
         folder: &folder,

@@ -3,11 +3,12 @@
 
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use module_cache::{
-    ModuleLoader, WasmtimeComponentEngine, WasmtimeEngine,
+    ModuleCache, ModuleLoader, WasmtimeComponentEngine, WasmtimeEngine,
     backend::{ArtifactEngine, Compile, EngineError, EngineId},
     loader::Loaded,
+    wasmtime::{CpuLevel, EngineBuilder, WasmtimePrecompiler},
 };
 use wasmtime::component::Component;
 use wasmtime::{Config, Module, WasmBacktraceDetails};
@@ -17,11 +18,24 @@ use crate::wasm_file::{Kind, WasmFile};
 
 /// Loads modules and components from a cache, and compiles what it does not have.
 pub(crate) struct Engine<'a> {
-    wasmtime: wasmtime::Engine,
+    builder: Builder,
     cache: &'a Tiers,
+    /// Whose code is like its own.
+    levels: &'static [CpuLevel],
     /// Made when first needed: `run` needs one of them.
     modules: OnceLock<ModuleLoader<WasmtimeEngine, &'a Tiers>>,
     components: OnceLock<ModuleLoader<WasmtimeComponentEngine, &'a Tiers>>,
+}
+
+type Builder = EngineBuilder<fn() -> Config>;
+
+/// Compiles modules and components for other machines than this one, where a cache does not have them.
+pub(crate) struct Precompiler<'a> {
+    builder: Builder,
+    target: Option<String>,
+    cache: &'a Tiers,
+    modules: ModuleLoader<WasmtimePrecompiler, &'a Tiers>,
+    components: OnceLock<ModuleLoader<WasmtimePrecompiler, &'a Tiers>>,
 }
 
 /// Machine code, ready to be run.
@@ -31,28 +45,18 @@ pub(crate) enum Code {
 }
 
 impl<'a> Engine<'a> {
-    /// An engine over `cache`.
-    ///
-    /// # Errors
-    ///
-    /// When wasmtime does not work on this machine.
-    pub(crate) fn new(cache: &'a Tiers) -> Result<Self> {
-        let mut config = Config::new();
-        // By default an environment variable decides, and it changes the code: two users of one cache
-        // would not share any.
-        config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
-        let wasmtime = wasmtime::Engine::new(&config)
-            .map_err(|error| anyhow::Error::from_boxed(error.into()))
-            .context("cannot set up wasmtime")?;
-        Ok(Self {
-            wasmtime,
+    /// An engine over `cache`. What was compiled for one of the `levels` is code like its own.
+    pub(crate) fn new(cache: &'a Tiers, levels: &'static [CpuLevel]) -> Self {
+        Self {
+            builder: builder(),
             cache,
+            levels,
             modules: OnceLock::new(),
             components: OnceLock::new(),
-        })
+        }
     }
 
-    /// Loads the code of a file, or compiles it, and names the engine that can load it.
+    /// Loads the code of a file, or compiles it, and names the engine whose code it is.
     ///
     /// # Errors
     ///
@@ -60,30 +64,103 @@ impl<'a> Engine<'a> {
     pub(crate) fn load(&self, file: &WasmFile) -> Result<(EngineId, Loaded<Code>)> {
         match file.kind() {
             Kind::Module => {
-                let engine = || WasmtimeEngine::new(&self.wasmtime);
-                self.load_by(&self.modules, engine, file, Code::Module)
+                let engine = || self.engine(file, EngineBuilder::module_engine);
+                let (id, loaded) = load(made(&self.modules, self.cache, engine)?, file)?;
+                Ok((id, loaded.map(Code::Module)))
             }
             Kind::Component => {
-                let engine = || WasmtimeComponentEngine::new(&self.wasmtime);
-                self.load_by(&self.components, engine, file, Code::Component)
+                let engine = || self.engine(file, EngineBuilder::component_engine);
+                let (id, loaded) = load(made(&self.components, self.cache, engine)?, file)?;
+                Ok((id, loaded.map(Code::Component)))
             }
         }
     }
 
-    fn load_by<E: ArtifactEngine + Compile>(
+    /// An engine that accepts the levels, unless the folder has code of its own: engines for each level take a tenth of the
+    /// time of a program that starts.
+    fn engine<E: ArtifactEngine>(
         &self,
-        loader: &OnceLock<ModuleLoader<E, &'a Tiers>>,
-        engine: impl FnOnce() -> Result<E, EngineError>,
         file: &WasmFile,
-        into_code: impl FnOnce(E::Module) -> Code,
-    ) -> Result<(EngineId, Loaded<Code>)> {
-        let loader = if let Some(loader) = loader.get() {
-            loader
-        } else {
-            let engine = engine()?;
-            loader.get_or_init(|| ModuleLoader::new(engine, self.cache))
-        };
-        let loaded = loader.load_with(file.hash(), || file.fetch())?;
-        Ok((*loader.engine().id(), loaded.map(into_code)))
+        make: impl Fn(&Builder) -> Result<E, EngineError>,
+    ) -> Result<E, EngineError> {
+        let engine = make(&self.builder)?;
+        let folder = self.cache.primary();
+        if self.levels.is_empty() || folder.contains(file.hash(), &engine).unwrap_or(false) {
+            return Ok(engine);
+        }
+        let levels = self.levels.iter();
+        let builder = self.builder.clone();
+        make(&levels.fold(builder, |builder, level| builder.accept(*level)))
     }
+}
+
+impl<'a> Precompiler<'a> {
+    /// One for machines with this target and CPU level; by default, with this one's target, and with any CPU of it.
+    ///
+    /// # Errors
+    ///
+    /// When there are none, or wasmtime does not compile for them.
+    pub(crate) fn new(
+        cache: &'a Tiers,
+        target: Option<&str>,
+        level: Option<CpuLevel>,
+    ) -> Result<Self> {
+        let builder = builder();
+        let builder = level.into_iter().fold(builder, EngineBuilder::cpu);
+        let modules = ModuleLoader::new(builder.module_precompiler(target)?, cache);
+        Ok(Self {
+            builder,
+            target: target.map(str::to_owned),
+            cache,
+            modules,
+            components: OnceLock::new(),
+        })
+    }
+
+    /// Finds the code of a file, or compiles it, and names the engine whose code it is.
+    ///
+    /// # Errors
+    ///
+    /// When it is not in the cache and cannot be compiled.
+    pub(crate) fn load(&self, file: &WasmFile) -> Result<(EngineId, Loaded<()>)> {
+        let engine = || self.builder.component_precompiler(self.target.as_deref());
+        let loader = match file.kind() {
+            Kind::Module => &self.modules,
+            Kind::Component => made(&self.components, self.cache, engine)?,
+        };
+        let (id, loaded) = load(loader, file)?;
+        Ok((id, loaded.map(drop)))
+    }
+}
+
+fn builder() -> Builder {
+    EngineBuilder::new(|| {
+        let mut config = Config::new();
+        // By default an environment variable decides, and it changes the code: two users of one cache
+        // would not share any.
+        config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+        config
+    })
+}
+
+/// The loader, which is made if there is none yet.
+fn made<'l, 'a, E: ArtifactEngine + Compile>(
+    loader: &'l OnceLock<ModuleLoader<E, &'a Tiers>>,
+    cache: &'a Tiers,
+    engine: impl FnOnce() -> Result<E, EngineError>,
+) -> Result<&'l ModuleLoader<E, &'a Tiers>> {
+    if let Some(loader) = loader.get() {
+        return Ok(loader);
+    }
+    let engine = engine()?;
+    Ok(loader.get_or_init(|| ModuleLoader::new(engine, cache)))
+}
+
+fn load<E: ArtifactEngine + Compile>(
+    loader: &ModuleLoader<E, &Tiers>,
+    file: &WasmFile,
+) -> Result<(EngineId, Loaded<E::Module>)> {
+    let loaded = loader.load_with(file.hash(), || file.fetch())?;
+    let id = loaded.accepted_id.unwrap_or(*loader.engine().id());
+    Ok((id, loaded))
 }

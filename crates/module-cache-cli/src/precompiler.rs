@@ -17,8 +17,8 @@ use {
     wasmer::sys::Cranelift,
 };
 
-use crate::args::EngineName;
-use crate::engine::Engine;
+use crate::args::{CompileArgs, EngineName};
+use crate::engine::{self, Engine};
 use crate::kept::Saved;
 use crate::remote::Tiers;
 use crate::wasm_file::WasmFile;
@@ -26,6 +26,8 @@ use crate::wasm_file::WasmFile;
 /// Brings the code of files into a cache.
 pub(crate) enum Precompiler<'a> {
     Wasmtime(Box<Engine<'a>>),
+    /// For machines that were named.
+    Machines(Box<engine::Precompiler<'a>>),
     /// Each module gets an engine of its own. One of wasmer is locked while it compiles, keeps all code for
     /// as long as it lives, and is of no more use after its compiler panicked.
     #[cfg(feature = "wasmer")]
@@ -46,15 +48,20 @@ pub(crate) struct Precompiled {
 }
 
 impl<'a> Precompiler<'a> {
-    /// A precompiler for the engine of this name.
+    /// A precompiler for the engine and the machines that were named.
     ///
     /// # Errors
     ///
-    /// When the engine does not work on this machine.
-    pub(crate) fn new(engine: EngineName, cache: &'a Tiers) -> Result<Self> {
+    /// When it cannot compile for these machines.
+    pub(crate) fn new(args: &CompileArgs, cache: &'a Tiers) -> Result<Self> {
+        if args.target.is_some() || args.cpu.is_some() {
+            let precompiler = engine::Precompiler::new(cache, args.target.as_deref(), args.cpu)?;
+            return Ok(Self::Machines(precompiler.into()));
+        }
         // Settings would be part of the engine's id. Without any, it is the id of engines as most make them.
-        match engine {
-            EngineName::Wasmtime => Ok(Self::Wasmtime(Engine::new(cache)?.into())),
+        match args.engine {
+            // What was compiled for other machines is not as good as what is to be stored.
+            EngineName::Wasmtime => Ok(Self::Wasmtime(Engine::new(cache, &[]).into())),
             #[cfg(feature = "wasmer")]
             EngineName::WasmerCranelift => Ok(Self::Wasmer {
                 new_engine: || Cranelift::default().into(),
@@ -77,6 +84,10 @@ impl<'a> Precompiler<'a> {
         match self {
             Self::Wasmtime(engine) => {
                 let (id, loaded) = engine.load(file)?;
+                Ok(Precompiled::of(id, loaded))
+            }
+            Self::Machines(precompiler) => {
+                let (id, loaded) = precompiler.load(file)?;
                 Ok(Precompiled::of(id, loaded))
             }
             #[cfg(feature = "wasmer")]

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use module_cache::{FallbackExt, ModuleHash, backend::EntryKey, loader::Loaded};
+use module_cache::{
+    FallbackExt, ModuleHash, backend::EntryKey, loader::Loaded, wasmtime::CpuLevel,
+};
 use wasmtime_wasi::{DirPerms, FilePerms, WasiCtxBuilder};
 
 use crate::args::{MappedDir, RunArgs, Variable};
@@ -41,7 +43,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
     let file = file
         .hashed(HASH, cache.primary().as_ref())
         .with_context(|| name.clone())?;
-    let engine = Engine::new(&cache)?;
+    let engine = Engine::new(&cache, CpuLevel::ALL);
     let (id, loaded) = engine.load(&file).with_context(|| name.clone())?;
     let hash = file.hash();
     let key = EntryKey::new(hash, id);

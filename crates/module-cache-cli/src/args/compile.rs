@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use module_cache::wasmtime::CpuLevel;
 
 use super::{CacheDirArg, RemoteArgs};
 use crate::hash_function::HashFunction;
@@ -16,6 +17,8 @@ Examples:
   module-cache compile --json plugins/ | jq -r 'select(.source == \"compiled\") | .path'
   module-cache compile --engine wasmer-cranelift --hash sha256 /srv/wasix
   module-cache compile --remote redis://cache.internal/0/modules --key key build/
+  module-cache compile --cpu x86-64-v3 plugins/
+  module-cache compile --target aarch64-unknown-linux-gnu plugins/
   MODULE_CACHE_DIR=/srv/modules module-cache compile -j 2 /srv/app
 
 Of a folder, all .wasm and .wat files at any depth are taken, modules and
@@ -31,6 +34,13 @@ like this one. Those that use wasmer-wasix look for it under the SHA-256. Of a
 text, it is the binary form that is hashed. Components are for wasmtime only,
 and to compile for wasmer this command must be built with `--features wasmer`,
 or with `--features wasmer-singlepass` for both of its compilers.
+
+Code is for CPUs with the features of this machine's. With --cpu it is for all of
+a level: x86-64-v3 are CPUs with AVX2, x86-64-v2 those with SSE4.2, and x86-64 and
+aarch64 all of their kind. `run` takes code of each level that its CPU can run,
+where there is none for this very CPU, and a program takes that of the levels it
+accepts. `ls` shows the level, and the system of --target. Another architecture
+than this machine's takes a build with `--features all-arch`.
 
 With --json, every file gives one line on standard output, either of
   {\"path\",\"hash\",\"engine\",\"source\",\"elapsed_us\",\"bytes\"}
@@ -68,6 +78,19 @@ pub(crate) struct CompileArgs {
     )]
     pub(crate) engine: EngineName,
 
+    /// The CPUs that are to run the code: all of this level [default: those like this machine's, or all of --target]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        value_parser = PossibleValuesParser::new(CpuLevel::ALL.iter().map(|level| level.as_str()))
+            .try_map(|name| name.parse::<CpuLevel>())
+    )]
+    pub(crate) cpu: Option<CpuLevel>,
+
+    /// The machines that are to run the code, such as aarch64-unknown-linux-gnu [default: those like this one]
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) target: Option<String>,
+
     /// The hash of the wasm that the code is to be found by
     #[arg(long, value_name = "FUNCTION", default_value = "blake3")]
     pub(crate) hash: HashFunction,
@@ -87,6 +110,17 @@ pub(crate) struct CompileArgs {
     /// Files, and folders to search
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<PathBuf>,
+}
+
+impl CompileArgs {
+    /// What is wrong with them.
+    pub(super) fn objection(&self) -> Option<&'static str> {
+        let names_machines = self.cpu.is_some() || self.target.is_some();
+        if names_machines && !matches!(self.engine, EngineName::Wasmtime) {
+            return Some("--cpu and --target are for --engine wasmtime alone");
+        }
+        self.remote.objection()
+    }
 }
 
 /// The names of all engines, in every build: one that lacks an engine can then say so.

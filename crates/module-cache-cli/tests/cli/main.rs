@@ -12,6 +12,7 @@ mod dir;
 #[cfg(feature = "remote")]
 mod host;
 mod key;
+mod levels;
 mod ls;
 mod no_cache;
 #[cfg(not(feature = "remote"))]
