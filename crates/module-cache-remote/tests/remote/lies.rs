@@ -201,7 +201,7 @@ fn of_an_endless_error_little_is_read() {
             let _ = client.read(&mut [0; 4096]);
             let head = "HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\n";
             let _ = client.write_all(head.as_bytes());
-            let chunk = [b"10000\r\n", &[b'x'; 65536][..], b"\r\n"].concat();
+            let chunk = [b"10000\r\n", &vec![b'x'; 65536][..], b"\r\n"].concat();
             while client.write_all(&chunk).is_ok() {
                 count.fetch_add(chunk.len(), Ordering::SeqCst);
             }
