@@ -19,13 +19,14 @@ pub(super) struct Program {
     pub(super) prints: bool,
 }
 
-pub(super) const PROGRAMS: [Program; 13] = [
+pub(super) const PROGRAMS: [Program; 14] = [
     Program::sampled("memory_hit", false),
     Program::printing("eviction", false),
     Program::sampled("disk_hit", true),
     Program::sampled("wasmer", true),
     Program::sampled("save", true),
     Program::printing("compile", true),
+    Program::printing("levels", true),
     Program::printing("herd", true),
     Program::sampled("remote_hit", true),
     Program::sampled("cli", true),
