@@ -161,6 +161,9 @@ fn load<E: ArtifactEngine + Compile>(
     file: &WasmFile,
 ) -> Result<(EngineId, Loaded<E::Module>)> {
     let loaded = loader.load_with(file.hash(), || file.fetch())?;
-    let id = loaded.accepted_id.unwrap_or(*loader.engine().id());
+    let id = *loaded
+        .accepted_id
+        .as_deref()
+        .unwrap_or(loader.engine().id());
     Ok((id, loaded))
 }

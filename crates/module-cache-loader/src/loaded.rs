@@ -14,8 +14,8 @@ pub struct Loaded<M> {
     /// Where it came from.
     pub source: Source,
     /// Which of the engine's [accepted ids](module_cache_core::Engine::accepted_ids) it was stored under; `None` if it is
-    /// code of the engine's own id, or was resident.
-    pub accepted_id: Option<EngineId>,
+    /// code of the engine's own id, or was resident. In a box, so that a resident module brings a pointer and no more.
+    pub accepted_id: Option<Box<EngineId>>,
     /// From the miss in memory to the answer, waiting included. Zero for a resident module: reading the clock twice would take
     /// longer than the load.
     pub elapsed: Duration,

@@ -153,6 +153,16 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         if let Some(loaded) = self.resident(hash) {
             return Ok(loaded);
         }
+        self.load_missing(hash, work)
+    }
+
+    /// Apart from the hot path, whose frame it would make larger.
+    #[inline(never)]
+    fn load_missing(
+        &self,
+        hash: ModuleHash,
+        work: impl FnOnce() -> Result<Found<E::Module>, LoadError>,
+    ) -> Result<Loaded<E::Module>, LoadError> {
         if let Some(error) = self.known_error(hash) {
             return Err(error);
         }
@@ -200,7 +210,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
                 #[cfg(feature = "metrics")]
                 crate::metrics_export::load_took(source, elapsed);
                 let mut loaded = Loaded::new(found.module, source, elapsed);
-                loaded.accepted_id = found.accepted_id;
+                loaded.accepted_id = found.accepted_id.map(Box::new);
                 Ok(loaded)
             }
             Err(error) => {

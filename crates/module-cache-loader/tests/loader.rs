@@ -337,8 +337,8 @@ fn what_is_stored_under_an_accepted_id_is_not_compiled_and_says_which() {
     let host = ModuleLoader::new(engine, StoreCache(Observed::new(store.clone())));
     let loaded = host.load(&module()).unwrap();
     assert_eq!(loaded.source, Source::Stored);
-    assert_eq!(loaded.accepted_id, Some(v2));
-    assert_eq!(loaded.map(drop).accepted_id, Some(v2));
+    assert_eq!(loaded.accepted_id.as_deref(), Some(&v2));
+    assert_eq!(loaded.map(drop).accepted_id.as_deref(), Some(&v2));
     assert_eq!(host.engine().compiles(), 0);
     assert_eq!(host.cache().0.calls(Method::Save), 0, "it stays as it is");
     assert_eq!(host.cache().0.calls(Method::CompilePermit), 0);
@@ -370,7 +370,7 @@ fn those_who_wait_for_a_load_hear_of_the_id_too() {
         drop(held);
         for load in loads {
             let accepted_id = load.join().unwrap().accepted_id;
-            assert_eq!(accepted_id, Some(*compiler.engine().id()));
+            assert_eq!(accepted_id.as_deref(), Some(compiler.engine().id()));
         }
     });
     assert_eq!(host.stats().coalesced, 1);
