@@ -25,7 +25,8 @@ pub trait Engine {
 
     /// Other ids whose stored code this engine can run, the best first; it saves none under them. The default has none.
     ///
-    /// A load looks for its own id's code first, then for these in their order. Like the id, they stay as they are during
+    /// A store looks for the code of the engine's own id first, then for these in their order; of two stores in a chain, the first
+    /// that has either is taken. Like the id, they stay as they are during
     /// the life of an engine, and cost nothing. What they promise is said in [`ArtifactEngine`].
     fn accepted_ids(&self) -> &[EngineId] {
         &[]

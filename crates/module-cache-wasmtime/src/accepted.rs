@@ -10,7 +10,8 @@ use module_cache_core::EngineId;
 #[derive(Clone, Default)]
 pub(crate) struct Accepted {
     pub(crate) ids: Arc<[EngineId]>,
-    /// What artifacts of the engine's own id say of the engine that made them; only where others are accepted.
+    /// What artifacts of the engine's own id say of the engine that made them. It counts also where no other ids are accepted:
+    /// another adapter of the same engine may accept some, and its modules are this one's. Empty where that is not known.
     #[cfg(any(feature = "cranelift", feature = "component-model"))]
     own: Arc<[u8]>,
 }
@@ -20,20 +21,18 @@ impl Accepted {
     ///
     /// # Errors
     ///
-    /// When the artifact does not say what it was compiled for.
+    /// When the artifact does not say what it was compiled for, and other ids are to be accepted.
     #[cfg(feature = "cranelift")]
     pub(crate) fn new(ids: Vec<EngineId>, own_artifact: &[u8]) -> Result<Self, EngineError> {
-        if ids.is_empty() {
-            return Ok(Self::default());
-        }
-        let own = engine_section(own_artifact).ok_or_else(|| {
-            EngineError::refused(
+        let own = engine_section(own_artifact);
+        if own.is_none() && !ids.is_empty() {
+            return Err(EngineError::refused(
                 "artifacts of this wasmtime do not say what they were compiled for",
-            )
-        })?;
+            ));
+        }
         Ok(Self {
             ids: ids.into(),
-            own: own.into(),
+            own: own.unwrap_or_default().into(),
         })
     }
 
@@ -44,7 +43,7 @@ impl Accepted {
     /// When it was loaded under an accepted id.
     #[cfg(any(feature = "cranelift", feature = "component-model"))]
     pub(crate) fn check_own(&self, artifact: &[u8]) -> Result<(), EngineError> {
-        if self.ids.is_empty() || engine_section(artifact) == Some(&self.own) {
+        if self.own.is_empty() || engine_section(artifact) == Some(&self.own) {
             return Ok(());
         }
         Err(EngineError::refused(

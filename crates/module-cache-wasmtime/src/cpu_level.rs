@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use module_cache_core::EngineError;
-use target_lexicon::{Architecture, Triple};
+use target_lexicon::{Aarch64Architecture, Architecture, Triple};
 
 /// A set of CPU features that code is compiled for, as compilers for other languages name them.
 ///
@@ -58,7 +58,9 @@ impl CpuLevel {
             Self::X86_64V3 | Self::X86_64V2 | Self::X86_64 => {
                 target.architecture == Architecture::X86_64
             }
-            Self::Aarch64 => matches!(target.architecture, Architecture::Aarch64(_)),
+            Self::Aarch64 => {
+                target.architecture == Architecture::Aarch64(Aarch64Architecture::Aarch64)
+            }
         }
     }
 

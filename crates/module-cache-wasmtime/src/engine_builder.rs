@@ -9,8 +9,7 @@ use wasmtime::{Config, Module};
 #[cfg(feature = "component-model")]
 use crate::WasmtimeComponentEngine;
 use crate::accepted::Accepted;
-use crate::compile_pool;
-use crate::engine_id::{EMPTY_MODULE, engine_id};
+use crate::engine_id::{compile_empty, engine_id};
 use crate::{CpuLevel, WasmtimeEngine, WasmtimePrecompiler};
 
 /// Makes engines of one configuration: those that load code of other CPU levels than their own, and those that compile for
@@ -58,8 +57,9 @@ pub struct EngineBuilder<F> {
 }
 
 impl<F: Fn() -> Config> EngineBuilder<F> {
-    /// Engines of the configuration that `make` returns, at every call the same. CPU features that it sets itself are in
-    /// the code of each level.
+    /// Engines of the configuration that `make` returns, at every call the same. CPU features that it turns on by itself
+    /// are in the code of each level; those that it turns off by flags of Cranelift are not kept out of it: mask them with
+    /// [`Config::detect_host_feature`].
     pub fn new(make: F) -> Self {
         Self {
             make,
@@ -91,8 +91,11 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
     /// shows: wasmtime is asked to load code that was compiled for it. So one program names all levels, and each machine
     /// loads what it can.
     ///
-    /// Results are those of code for this CPU, but for instructions of relaxed SIMD, whose results differ from CPU to CPU
-    /// unless [`Config::relaxed_simd_deterministic`] is set.
+    /// Results are those of code for this CPU where WebAssembly says what they are. It does not for the bits of a NaN
+    /// ([`Config::cranelift_nan_canonicalization`] does), and for instructions of relaxed SIMD
+    /// ([`Config::relaxed_simd_deterministic`] does).
+    ///
+    /// While the engine is made, one more is made for each level: with the pooling allocator, each reserves its pool.
     #[must_use]
     pub fn accept(mut self, level: CpuLevel) -> Self {
         self.accept.push(level);
@@ -245,9 +248,4 @@ fn loads(
     let artifact = compile_empty(other)?;
     // SAFETY: wasmtime asks for what it made itself, unmodified.
     Ok(unsafe { Module::deserialize(engine, artifact) }.map(drop))
-}
-
-fn compile_empty(engine: &wasmtime::Engine) -> Result<Vec<u8>, EngineError> {
-    compile_pool::run(|| engine.precompile_module(EMPTY_MODULE))?
-        .map_err(|error| EngineError::new("cannot compile an empty module", error))
 }

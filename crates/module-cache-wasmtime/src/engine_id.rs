@@ -50,7 +50,13 @@ pub(crate) fn engine_id(
         .build())
 }
 
-pub(crate) const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
+const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+/// An artifact of an engine, by which its code is known.
+pub(crate) fn compile_empty(engine: &wasmtime::Engine) -> Result<Vec<u8>, EngineError> {
+    compile_pool::run(|| engine.precompile_module(EMPTY_MODULE))?
+        .map_err(|error| EngineError::new("cannot compile an empty module", error))
+}
 
 /// The version of the wasmtime that this is built with, which it tells only to a hasher.
 fn wasmtime_version() -> String {

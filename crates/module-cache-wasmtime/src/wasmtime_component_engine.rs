@@ -12,10 +12,11 @@ use module_cache_core::{
 use wasmtime::component::Component;
 
 use crate::accepted::Accepted;
+#[cfg(feature = "cranelift")]
+use crate::compile_pool;
+use crate::engine_id::{compile_empty, engine_id};
 use crate::load_artifact::load_artifact;
 use crate::weight;
-#[cfg(feature = "cranelift")]
-use crate::{compile_pool, engine_id::engine_id};
 
 /// A [`wasmtime::Engine`] whose [`Component`]s can be cached.
 ///
@@ -53,7 +54,8 @@ impl WasmtimeComponentEngine {
     #[cfg(feature = "cranelift")]
     pub fn salted(engine: &wasmtime::Engine, salt: &str) -> Result<Self, EngineError> {
         let id = engine_id(engine, "component", "", salt)?;
-        Ok(Self::with_accepted(engine, id, Accepted::default()))
+        let accepted = Accepted::new(Vec::new(), &compile_empty(engine)?)?;
+        Ok(Self::with_accepted(engine, id, accepted))
     }
 
     /// Takes an engine whose id is known, for hosts that load only: an id cannot be computed without a

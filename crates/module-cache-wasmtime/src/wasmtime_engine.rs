@@ -9,10 +9,11 @@ use module_cache_core::{Compile, strip_footer};
 use wasmtime::Module;
 
 use crate::accepted::Accepted;
+#[cfg(feature = "cranelift")]
+use crate::compile_pool;
+use crate::engine_id::{compile_empty, engine_id};
 use crate::load_artifact::load_artifact;
 use crate::weight;
-#[cfg(feature = "cranelift")]
-use crate::{compile_pool, engine_id::engine_id};
 
 /// A [`wasmtime::Engine`] whose [`Module`]s can be cached.
 ///
@@ -50,7 +51,8 @@ impl WasmtimeEngine {
     #[cfg(feature = "cranelift")]
     pub fn salted(engine: &wasmtime::Engine, salt: &str) -> Result<Self, EngineError> {
         let id = engine_id(engine, "module", "", salt)?;
-        Ok(Self::with_accepted(engine, id, Accepted::default()))
+        let accepted = Accepted::new(Vec::new(), &compile_empty(engine)?)?;
+        Ok(Self::with_accepted(engine, id, accepted))
     }
 
     /// Takes an engine whose id is known, for hosts that load only: an id cannot be computed without a

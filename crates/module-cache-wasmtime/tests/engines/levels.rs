@@ -82,6 +82,34 @@ fn code_of_a_level_is_not_stored_under_the_id_of_the_host<K: Kind>() {
     );
 }
 
+#[test]
+fn another_adapter_of_the_engine_does_not_store_code_of_a_level_either() {
+    let (host, wasm) = (host::<WasmtimeEngine>(), WasmtimeEngine::wasm(SMALL));
+    let cache = StoreCache(ReferenceStore::new());
+    let level = *LEVELS.last().unwrap();
+    fill(&cache, &compiler::<WasmtimeEngine>(level), &wasm);
+    let module = cache.load(ModuleHash::of(&wasm), &host).unwrap().unwrap();
+    let sibling = WasmtimeEngine::new(host.engine()).unwrap();
+    assert_eq!(sibling.id(), host.id());
+    let error = sibling.serialize(&module).unwrap_err();
+    assert!(error.to_string().contains("accepted id"), "{error}");
+    fill(&cache, &sibling, &wasm);
+}
+
+#[test]
+fn a_target_whose_levels_are_not_known_is_an_error() {
+    for target in [
+        "aarch64_be-unknown-linux-gnu",
+        "riscv64gc-unknown-linux-gnu",
+        "nonsense",
+    ] {
+        assert!(
+            builder().module_precompiler(Some(target)).is_err(),
+            "{target}"
+        );
+    }
+}
+
 /// The level is compiled once; an engine that is configured for the baseline runs it where the CPU can, and where it was
 /// told to.
 fn a_folder_that_one_level_was_compiled_for_serves_all_engines_that_accept_it<K: Kind>() {
