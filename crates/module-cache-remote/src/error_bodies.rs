@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use futures_util::stream;
-use http_types::{Request, Response};
+use http_types::{Request, Response, StatusCode};
 use opendal::raw::oio::ReadStream as _;
 use opendal::{Buffer, HttpBody, HttpTransport, HttpTransporter, Operator, Result};
 
@@ -23,7 +23,7 @@ struct ShortErrors(HttpTransporter);
 impl HttpTransport for ShortErrors {
     async fn fetch(&self, request: Request<Buffer>) -> Result<Response<HttpBody>> {
         let (head, mut body) = self.0.fetch(request).await?.into_parts();
-        if !head.status.is_client_error() && !head.status.is_server_error() {
+        if [StatusCode::OK, StatusCode::PARTIAL_CONTENT].contains(&head.status) {
             return Ok(Response::from_parts(head, body));
         }
         let mut content = Vec::new();

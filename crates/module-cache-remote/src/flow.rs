@@ -23,6 +23,8 @@ const MOST_LIMITS: u32 = 12;
 #[derive(Debug)]
 pub(crate) struct Flow {
     requests: Arc<Semaphore>,
+    /// For the ends of entries, which small loads need and nothing else: they do not wait for the parts of large ones.
+    opens: Arc<Semaphore>,
     /// How long nothing may come.
     pub(crate) limit: Duration,
     begun: Instant,
@@ -34,6 +36,7 @@ impl Flow {
     pub(crate) fn new(limit: Duration, requests: usize) -> Self {
         Self {
             requests: Arc::new(Semaphore::new(requests)),
+            opens: Arc::new(Semaphore::new(requests)),
             limit,
             begun: Instant::now(),
             last: AtomicU64::new(0),
@@ -42,8 +45,17 @@ impl Flow {
 
     /// Waits until another request may be made: as long as others are being answered.
     pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        self.turn_of(&self.requests).await
+    }
+
+    /// The same before an entry is asked for.
+    pub(crate) async fn turn_to_open(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        self.turn_of(&self.opens).await
+    }
+
+    async fn turn_of(&self, turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Failure> {
         // One place in the queue, however long that takes.
-        let mut turn = pin!(Arc::clone(&self.requests).acquire_owned());
+        let mut turn = pin!(Arc::clone(turns).acquire_owned());
         loop {
             match timeout(self.limit, &mut turn).await {
                 Ok(turn) => return turn.map_err(|_| Failure::NoThread),

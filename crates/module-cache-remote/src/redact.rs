@@ -4,6 +4,9 @@
 /// What ends a word in an error.
 const ENDS: [char; 9] = [' ', '\n', '\t', '"', '\'', '<', '>', '(', ')'];
 
+/// What ends a credential beside that. A password in a URL may have these.
+const CREDENTIAL_ENDS: [char; 6] = ['[', ']', '{', '}', '`', ','];
+
 /// Names of what is secret, or of what may be.
 const SECRETS: [&str; 6] = [
     "signature",
@@ -20,7 +23,7 @@ const LONGEST: usize = 4 << 10;
 /// The text without the user and the query of any URL in it, and without the value of what is called a secret; cut where it is
 /// long, and on one line, as a server may have written it.
 pub(crate) fn redact(text: &str) -> String {
-    let text = &text[..text.floor_char_boundary(LONGEST)];
+    let text = &*hide_credentials(&text[..text.floor_char_boundary(LONGEST)]);
     let mut redacted = String::with_capacity(text.len());
     let (mut hides_next, mut last_is_secret) = (false, false);
     for word in text.split_inclusive(ENDS) {
@@ -34,8 +37,10 @@ pub(crate) fn redact(text: &str) -> String {
             hides_next = ["bearer", "basic"].contains(&word.to_ascii_lowercase().as_str());
         } else {
             push_word(&mut redacted, word);
-            let bare = word.to_ascii_lowercase();
-            hides_next |= ["bearer", "basic", "token"].contains(&bare.as_str());
+            // What is behind the scheme of a header, however that is written, or behind `token=`.
+            let (name, last) = word.rsplit_once(['=', ':']).unwrap_or(("", word));
+            let last_word = last.to_ascii_lowercase();
+            hides_next |= last_word == "token" || (last.is_empty() && is_secret(name));
             // A header, a field of JSON or an element of XML: its name, and its value behind a mark.
             let name = word.strip_suffix(':');
             hides_next |= name.is_some_and(|name| {
@@ -52,6 +57,27 @@ pub(crate) fn redact(text: &str) -> String {
         redacted.push_str(end);
     }
     redacted.replace(char::is_control, " ")
+}
+
+/// The text without what is behind the scheme of a header, in whatever way that is quoted.
+fn hide_credentials(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let (mut hidden, mut at) = (String::with_capacity(text.len()), 0);
+    let next = |at: usize| {
+        let schemes = ["basic ", "bearer "].into_iter();
+        schemes
+            .filter_map(|scheme| Some(at + lower[at..].find(scheme)? + scheme.len()))
+            .min()
+    };
+    while let Some(secret) = next(at) {
+        let is_end = |c: char| ENDS.contains(&c) || CREDENTIAL_ENDS.contains(&c);
+        let end = text[secret..].find(is_end).unwrap_or(text.len() - secret);
+        hidden.push_str(&text[at..secret]);
+        hidden.push('…');
+        at = secret + end;
+    }
+    hidden.push_str(&text[at..]);
+    hidden
 }
 
 fn push_word(redacted: &mut String, word: &str) {
@@ -83,10 +109,11 @@ fn push_pairs(redacted: &mut String, word: &str) {
         if n > 0 {
             redacted.push('&');
         }
-        match pair.split_once('=') {
+        match pair.split_once(['=', ':']) {
             Some((name, value)) if !value.is_empty() && is_secret(name) => {
                 redacted.push_str(name);
-                redacted.push_str("=…");
+                redacted.push_str(&pair[name.len()..=name.len()]);
+                redacted.push('…');
             }
             _ => redacted.push_str(pair),
         }
@@ -127,6 +154,16 @@ mod tests {
                 "x-amz-security-token: … more",
             ),
             ("AccountKey=abc== more", "AccountKey=… more"),
+            (
+                "map[Authorization:[Basic abc] a:b]",
+                "map[Authorization:… …] a:b]",
+            ),
+            (
+                "auth=Basic abc, hdr:bearer abc",
+                "auth=Basic …, hdr:bearer …",
+            ),
+            ("token:abc token=<abc> more", "token:… token=<…> more"),
+            ("at https://me:a,b[c@host/", "at https://…@host/"),
             ("Authorization: Bearer abc more", "Authorization: … … more"),
             (
                 "with Basic abc and token abc\nWARN more",

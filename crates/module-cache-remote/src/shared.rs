@@ -42,13 +42,13 @@ use crate::{codec, error_bodies, io_thread, layout};
 /// Uploads that run at a time, so that one large entry does not hold up the rest.
 const CONCURRENT_UPLOADS: usize = 4;
 
-/// An upload that is slower than this is given up.
-const SLOWEST_UPLOAD: u64 = 1 << 20;
+/// An upload that is slower than this, in bytes a second, is given up: several share the way out.
+const SLOWEST_UPLOAD: u64 = 128 << 10;
 
 /// For so long nothing is written to a storage that refused it: rights and credentials change.
 const REFUSAL_BACKOFF: Duration = Duration::from_mins(1);
 
-/// For how many time limits an upload is tried again, where the storage has too much to do.
+/// How many time limits an upload has beside that, and for how many it is tried again where the storage has too much to do.
 const UPLOAD_LIMITS: u32 = 6;
 
 /// Entries found bad that are remembered, so that a save replaces them.
@@ -289,7 +289,10 @@ impl Shared {
         for path in layout::entries(key, &self.demands.trust) {
             let open = || async {
                 // What is sent at once comes late.
-                let _turn = self.flow.turn().await?;
+                let _turn = self.flow.turn_to_open().await?;
+                if self.breaker.is_open() {
+                    return Err(Failure::TimedOut(self.time_limit));
+                }
                 let open =
                     fetch::open(&self.operator, path.clone(), key, &self.demands, &self.flow);
                 self.flow.within_limit(open).await
@@ -551,9 +554,11 @@ impl Shared {
         Ok(SaveOutcome::Stored { bytes: len })
     }
 
-    /// Writes an object, within a time limit and a second for each mebibyte, and again for a while if the storage has too much to do.
+    /// Writes an object, and again for a while if the storage has too much to do. Nothing tells how much of it has gone out, so
+    /// the limit is one for slow ways.
     pub(crate) async fn write(&self, path: &str, bytes: opendal::Buffer) -> Result<(), Failure> {
-        let one = self.time_limit + Duration::from_secs(bytes.len() as u64 / SLOWEST_UPLOAD);
+        let slow = Duration::from_secs(bytes.len() as u64 / SLOWEST_UPLOAD);
+        let one = self.time_limit * UPLOAD_LIMITS + slow;
         // Nobody waits for it, so where the storage has too much to do there is more time than for a load.
         Attempts::new(&self.remote, &self.random, self.time_limit * UPLOAD_LIMITS)
             .at(|| {

@@ -482,7 +482,7 @@ fn many_small_entries_on_a_very_slow_network_are_all_hits() {
 }
 
 #[test]
-fn a_storage_whose_writes_hang_costs_one_limit_and_is_read() {
+fn a_storage_whose_writes_hang_is_waited_for_once_and_is_read() {
     let storage = Scripted::new(|_, asked| {
         if asked.line.starts_with("PUT") {
             thread::sleep(Duration::from_mins(1));
@@ -497,8 +497,8 @@ fn a_storage_whose_writes_hang_costs_one_limit_and_is_read() {
         assert!(saved.is_ok());
     }
     assert!(ModuleCache::<TestEngine>::flush(&cache).is_err());
-    // Four are written at a time.
-    assert!(begun.elapsed() < 4 * LIMIT, "{:?}", begun.elapsed());
+    // Four are written at a time, and those behind them are not.
+    assert!(begun.elapsed() < 9 * LIMIT, "{:?}", begun.elapsed());
     let stats = cache.remote_stats();
     assert_eq!((stats.failed_uploads, stats.outages), (4, 0));
     assert!(!Scene::new(99, 1000).loads(&cache));
