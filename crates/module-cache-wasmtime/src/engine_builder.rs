@@ -9,7 +9,7 @@ use wasmtime::{Config, Module};
 #[cfg(feature = "component-model")]
 use crate::WasmtimeComponentEngine;
 use crate::accepted::Accepted;
-use crate::engine_id::{compile_empty, engine_id};
+use crate::engine_id::{Identity, identify};
 use crate::{CpuLevel, WasmtimeEngine, WasmtimePrecompiler};
 
 /// Makes engines of one configuration: those that load code of other CPU levels than their own, and those that compile for
@@ -138,9 +138,9 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         &self,
         target: Option<&str>,
     ) -> Result<WasmtimePrecompiler, EngineError> {
-        let (engine, id) = self.leveled("module", target, self.cpu)?;
+        let (engine, own) = self.leveled("module", target, self.cpu)?;
         let precompile = wasmtime::Engine::precompile_module;
-        Ok(WasmtimePrecompiler::new(engine, precompile, id))
+        Ok(WasmtimePrecompiler::new(engine, precompile, own.id))
     }
 
     /// The same for components.
@@ -153,9 +153,9 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         &self,
         target: Option<&str>,
     ) -> Result<WasmtimePrecompiler, EngineError> {
-        let (engine, id) = self.leveled("component", target, self.cpu)?;
+        let (engine, own) = self.leveled("component", target, self.cpu)?;
         let precompile = wasmtime::Engine::precompile_component;
-        Ok(WasmtimePrecompiler::new(engine, precompile, id))
+        Ok(WasmtimePrecompiler::new(engine, precompile, own.id))
     }
 
     /// An engine of this machine, its id, and what else it loads.
@@ -164,31 +164,31 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
             self.leveled(kind, None, self.cpu)?
         } else {
             let engine = new_engine(&(self.make)())?;
-            let id = engine_id(&engine, kind, "", &self.salt)?;
-            (engine, id)
+            let own = identify(&engine, kind, "", &self.salt)?;
+            (engine, own)
         };
-        if let Err(error) = loads(&engine, &engine)? {
+        if let Err(error) = load(&engine, &own.artifact) {
             return Err(EngineError::new("this CPU cannot run the code", error));
         }
         let host = Triple::host();
         let mut accepted = Vec::new();
         for level in self.accept.iter().filter(|level| level.is_of(&host)) {
-            let (other, id) = self.leveled(kind, None, Some(*level))?;
-            if loads(&engine, &other)?.is_ok() && id != own && !accepted.contains(&id) {
+            let (_, Identity { id, artifact }) = self.leveled(kind, None, Some(*level))?;
+            if load(&engine, &artifact).is_ok() && id != own.id && !accepted.contains(&id) {
                 accepted.push(id);
             }
         }
-        let accepted = Accepted::new(accepted, &compile_empty(&engine)?)?;
-        Ok((engine, own, accepted))
+        let accepted = Accepted::new(accepted, &own.artifact)?;
+        Ok((engine, own.id, accepted))
     }
 
-    /// An engine that compiles for a level, and the id of its code.
+    /// An engine that compiles for a level, and what is known of its code.
     fn leveled(
         &self,
         kind: &str,
         target: Option<&str>,
         level: Option<CpuLevel>,
-    ) -> Result<(wasmtime::Engine, EngineId), EngineError> {
+    ) -> Result<(wasmtime::Engine, Identity), EngineError> {
         let target: Triple = match target {
             Some(target) => target
                 .parse()
@@ -222,8 +222,8 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         if target.environment != target_lexicon::Environment::Unknown {
             machine = format!("{machine}-{}", target.environment);
         }
-        let id = engine_id(&engine, kind, &machine, &self.salt)?;
-        Ok((engine, id))
+        let own = identify(&engine, kind, &machine, &self.salt)?;
+        Ok((engine, own))
     }
 }
 
@@ -239,13 +239,9 @@ fn new_engine(config: &Config) -> Result<wasmtime::Engine, EngineError> {
     wasmtime::Engine::new(config).map_err(|error| EngineError::new("cannot set up wasmtime", error))
 }
 
-/// Whether an engine loads what another one compiles. wasmtime compares targets, flags with the features of this CPU,
+/// Has an engine load what it or another one compiled. wasmtime compares targets, flags with the features of this CPU,
 /// tunables and wasm features (`engine/serialization.rs`).
-fn loads(
-    engine: &wasmtime::Engine,
-    other: &wasmtime::Engine,
-) -> Result<wasmtime::Result<()>, EngineError> {
-    let artifact = compile_empty(other)?;
+fn load(engine: &wasmtime::Engine, artifact: &[u8]) -> wasmtime::Result<()> {
     // SAFETY: wasmtime asks for what it made itself, unmodified.
-    Ok(unsafe { Module::deserialize(engine, artifact) }.map(drop))
+    unsafe { Module::deserialize(engine, artifact) }.map(drop)
 }

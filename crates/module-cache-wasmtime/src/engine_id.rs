@@ -7,18 +7,25 @@ use wasmtime::ModuleVersionStrategy;
 
 use crate::compile_pool;
 
-/// The id for artifacts of `kind` that `engine` compiles. `machine` tells people for which machines it does, where that is
+/// What is known of an engine's code.
+pub(crate) struct Identity {
+    pub(crate) id: EngineId,
+    /// Of an empty module: by it, code of this engine is told from that of others.
+    pub(crate) artifact: Vec<u8>,
+}
+
+/// The id for artifacts of `kind` that `engine` compiles, and one of these. `machine` tells people for which machines it does, where that is
 /// not the one that it runs on.
 ///
 /// # Errors
 ///
 /// When the engine says too little about its code for it to be stored.
-pub(crate) fn engine_id(
+pub(crate) fn identify(
     engine: &wasmtime::Engine,
     kind: &str,
     machine: &str,
     salt: &str,
-) -> Result<EngineId, EngineError> {
+) -> Result<Identity, EngineError> {
     let compatibility = hashed_bytes(&engine.precompile_compatibility_hash());
     // What wasmtime hashes last is the module version: a string, of which `str` writes the bytes and then
     // 0xff, or nothing at all for `ModuleVersionStrategy::None`. What comes before it is a `bool`, a byte
@@ -31,11 +38,9 @@ pub(crate) fn engine_id(
     }
     // An engine may be made without a compiler (`Config::enable_compiler`). Target, CPU features and
     // compiler flags are then missing in the hash. Compiling tells, and of an empty module takes microseconds.
-    if compile_pool::run(|| engine.precompile_module(EMPTY_MODULE))?.is_err() {
-        return Err(EngineError::refused(
-            "the engine has no compiler and cannot compute its id; use `with_id`",
-        ));
-    }
+    let artifact = compile_pool::run(|| engine.precompile_module(EMPTY_MODULE))?.map_err(|_| {
+        EngineError::refused("the engine has no compiler and cannot compute its id; use `with_id`")
+    })?;
     // The label counts as a field. It brings the version in, which is not in the hash when a module
     // version of the embedder's own is; and the kind, for which wasmtime has no different hash.
     let label = format!("wasmtime-{}-{kind}{machine}", wasmtime_version());
@@ -43,20 +48,18 @@ pub(crate) fn engine_id(
         ("compatibility", compatibility.escape_ascii().to_string()),
         ("salt", salt.to_owned()),
     ];
-    let id = EngineId::builder(&label);
-    Ok(fields
+    let id = fields
         .iter()
-        .fold(id, |id, (name, value)| id.field(name, value))
-        .build())
+        .fold(EngineId::builder(&label), |id, (name, value)| {
+            id.field(name, value)
+        });
+    Ok(Identity {
+        id: id.build(),
+        artifact,
+    })
 }
 
 const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
-
-/// An artifact of an engine, by which its code is known.
-pub(crate) fn compile_empty(engine: &wasmtime::Engine) -> Result<Vec<u8>, EngineError> {
-    compile_pool::run(|| engine.precompile_module(EMPTY_MODULE))?
-        .map_err(|error| EngineError::new("cannot compile an empty module", error))
-}
 
 /// The version of the wasmtime that this is built with, which it tells only to a hasher.
 fn wasmtime_version() -> String {
@@ -93,7 +96,8 @@ mod tests {
     fn versioned(strategy: ModuleVersionStrategy) -> Result<EngineId, EngineError> {
         let mut config = Config::new();
         config.module_version(strategy).unwrap();
-        engine_id(&Engine::new(&config).unwrap(), "module", "", "")
+        let engine = Engine::new(&config).unwrap();
+        identify(&engine, "module", "", "").map(|identity| identity.id)
     }
 
     #[test]

@@ -14,7 +14,7 @@ use wasmtime::component::Component;
 use crate::accepted::Accepted;
 #[cfg(feature = "cranelift")]
 use crate::compile_pool;
-use crate::engine_id::{compile_empty, engine_id};
+use crate::engine_id::identify;
 use crate::load_artifact::load_artifact;
 use crate::weight;
 
@@ -53,9 +53,9 @@ impl WasmtimeComponentEngine {
     /// As for [`new`](Self::new).
     #[cfg(feature = "cranelift")]
     pub fn salted(engine: &wasmtime::Engine, salt: &str) -> Result<Self, EngineError> {
-        let id = engine_id(engine, "component", "", salt)?;
-        let accepted = Accepted::new(Vec::new(), &compile_empty(engine)?)?;
-        Ok(Self::with_accepted(engine, id, accepted))
+        let own = identify(engine, "component", "", salt)?;
+        let accepted = Accepted::new(Vec::new(), &own.artifact)?;
+        Ok(Self::with_accepted(engine, own.id, accepted))
     }
 
     /// Takes an engine whose id is known, for hosts that load only: an id cannot be computed without a
