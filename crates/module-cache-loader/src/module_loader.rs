@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use module_cache_core::{Compile, EngineError, HashedModule, ModuleCache, ModuleHash};
+use module_cache_core::{Compile, HashedModule, ModuleCache, ModuleHash};
 use tracing::{debug, debug_span};
 use web_time::Instant;
 
@@ -23,7 +23,7 @@ use crate::{LoadError, Loaded, Source};
 ///
 /// - **Once per process**: of those who ask for a module at a time, one leads the load and the others wait for its
 ///   outcome, be it a module or an error. After an error, the next load tries again.
-/// - **Invalid wasm once**: where the engine says that the wasm is at fault ([`EngineError::is_invalid_wasm`]), later loads get
+/// - **Invalid wasm once**: where the engine says that the wasm is at fault ([`is_invalid_wasm`](module_cache_core::EngineError::is_invalid_wasm)), later loads get
 ///   that error without compiling, for ten minutes, and of the last 1,024 such modules.
 /// - **Once per storage**: the leader asks the cache for a [permit to compile](ModuleCache::compile_permit), which a
 ///   storage shared by processes gives to one at a time. While another process compiles the module, this one compiles
@@ -137,7 +137,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
 
     /// The error of a module that was found to be invalid.
     pub(crate) fn known_error(&self, hash: ModuleHash) -> Option<LoadError> {
-        let error: EngineError = self.invalid.get(hash)?;
+        let error = self.invalid.get(hash)?;
         self.counters.failed();
         self.counters.known_invalid();
         debug!(%hash, %error, "known to be invalid");

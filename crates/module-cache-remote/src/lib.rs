@@ -55,6 +55,8 @@ mod shared;
 #[doc(hidden)]
 pub mod simulation;
 mod stats;
+#[cfg(any(feature = "oci", feature = "redis"))]
+mod unsupported;
 mod uploads;
 mod uri;
 

@@ -8,8 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use opendal::raw::{
-    OpCopy, OpCreateDir, OpDelete, OpList, OpPresign, OpRead, OpRename, OpStat, OpWrite,
-    RpCreateDir, RpPresign, RpRead, RpRename, RpStat, Service, ServiceInfo, oio,
+    OpDelete, OpList, OpRead, OpStat, OpWrite, RpRead, RpStat, Service, ServiceInfo, oio,
 };
 use opendal::{
     Buffer, BytesRange, Capability, Error, ErrorKind, Metadata, MetadataBuilder, OperationContext,
@@ -20,12 +19,15 @@ use parking_lot::Mutex;
 use crate::io_thread;
 use crate::oci_artifact::{self, Artifact, Layer, NewArtifact};
 use crate::oci_registry::Registry;
+use crate::unsupported::unsupported_operations;
 
 /// A list of more tags does not end.
 const MOST_TAGS: usize = 1_000_000;
 
 /// How many manifests a list of a signer's folders reads: each folder takes one, also those of other signers.
 const MOST_MANIFESTS: usize = 10_000;
+
+const NOT_ITS_ENTRY: &str = "what has the tag is not an entry of this path";
 
 /// An operator on the repository that `uri` names.
 pub(crate) fn operator(uri: &OperatorUri) -> Result<Operator> {
@@ -80,10 +82,7 @@ impl Object {
         }
         let (_, layer) = self.look().await?;
         // The reader takes this for an empty object, and that for a bad entry.
-        layer.ok_or_else(|| {
-            let reason = "what has the tag is not an entry of this path";
-            Error::new(ErrorKind::RangeNotSatisfied, reason)
-        })
+        layer.ok_or_else(|| Error::new(ErrorKind::RangeNotSatisfied, NOT_ITS_ENTRY))
     }
 }
 
@@ -91,11 +90,6 @@ fn metadata(layer: &Layer) -> Metadata {
     let mut metadata = MetadataBuilder::file(layer.len);
     metadata.etag(layer.to_etag());
     metadata.build()
-}
-
-fn unsupported<T>() -> Result<T> {
-    let reason = "entries need no such operation";
-    Err(Error::new(ErrorKind::Unsupported, reason))
 }
 
 impl Service for OciService {
@@ -126,8 +120,7 @@ impl Service for OciService {
 
     async fn stat(&self, context: &OperationContext, path: &str, _: OpStat) -> Result<RpStat> {
         let (_, layer) = self.object(context, path).look().await?;
-        let reason = "what has the tag is not an entry of this path";
-        let layer = layer.ok_or_else(|| Error::new(ErrorKind::NotFound, reason))?;
+        let layer = layer.ok_or_else(|| Error::new(ErrorKind::NotFound, NOT_ITS_ENTRY))?;
         Ok(RpStat::new(metadata(&layer)))
     }
 
@@ -157,32 +150,7 @@ impl Service for OciService {
         }))
     }
 
-    async fn create_dir(
-        &self,
-        _: &OperationContext,
-        _: &str,
-        _: OpCreateDir,
-    ) -> Result<RpCreateDir> {
-        unsupported()
-    }
-
-    fn copy(&self, _: &OperationContext, _: &str, _: &str, _: OpCopy) -> Result<()> {
-        unsupported()
-    }
-
-    async fn rename(
-        &self,
-        _: &OperationContext,
-        _: &str,
-        _: &str,
-        _: OpRename,
-    ) -> Result<RpRename> {
-        unsupported()
-    }
-
-    async fn presign(&self, _: &OperationContext, _: &str, _: OpPresign) -> Result<RpPresign> {
-        unsupported()
-    }
+    unsupported_operations!();
 }
 
 impl oio::StreamRead for Object {

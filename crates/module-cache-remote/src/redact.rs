@@ -33,8 +33,7 @@ pub(crate) fn redact(text: &str) -> String {
         };
         if hides_next && !word.is_empty() {
             redacted.push('…');
-            // The name of a scheme stands in front of the secret.
-            hides_next = ["bearer", "basic"].contains(&word.to_ascii_lowercase().as_str());
+            hides_next = false;
         } else {
             push_word(&mut redacted, word);
             // What is behind the scheme of a header, however that is written, or behind `token=`.

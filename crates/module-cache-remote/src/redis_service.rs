@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use opendal::raw::{
-    OpCopy, OpCreateDir, OpDelete, OpList, OpPresign, OpRead, OpRename, OpStat, OpWrite,
-    RpCreateDir, RpPresign, RpRead, RpRename, RpStat, Service, ServiceInfo, oio,
+    OpDelete, OpList, OpRead, OpStat, OpWrite, RpRead, RpStat, Service, ServiceInfo, oio,
 };
 use opendal::{
     Buffer, BytesRange, Capability, Error, ErrorKind, Metadata, MetadataBuilder, OperationContext,
@@ -17,6 +16,7 @@ use opendal::{
 use redis::{Client, Cmd, FromRedisValue, RedisError};
 
 use crate::redis_connection::{RedisConnection, refusal};
+use crate::unsupported::{unsupported, unsupported_operations};
 
 /// How much is asked for at a time: all that is under way on the one connection has to come within the time limit.
 const PIECE: usize = 128 << 10;
@@ -87,14 +87,9 @@ fn explained(error: RedisError) -> Error {
     }
 }
 
-fn unsupported<T>() -> Result<T> {
-    let reason = "entries need no such operation";
-    Err(Error::new(ErrorKind::Unsupported, reason))
-}
-
 impl Service for RedisService {
     type Reader = oio::StreamReader<Value>;
-    type Writer = Writer;
+    type Writer = oio::OneShotWriter<Value>;
     type Lister = ();
     type Deleter = oio::OneShotDeleter<RedisService>;
     type Copier = ();
@@ -124,47 +119,19 @@ impl Service for RedisService {
         Ok(oio::StreamReader::new(self.value(path)))
     }
 
-    fn write(&self, _: &OperationContext, path: &str, _: OpWrite) -> Result<Writer> {
-        Ok(Writer {
-            value: self.value(path),
-            content: oio::QueueBuf::new(),
-        })
+    fn write(&self, _: &OperationContext, path: &str, _: OpWrite) -> Result<Self::Writer> {
+        Ok(oio::OneShotWriter::new(self.value(path)))
     }
 
     fn delete(&self, _: &OperationContext) -> Result<Self::Deleter> {
         Ok(oio::OneShotDeleter::new(self.clone()))
     }
 
-    async fn create_dir(
-        &self,
-        _: &OperationContext,
-        _: &str,
-        _: OpCreateDir,
-    ) -> Result<RpCreateDir> {
-        unsupported()
-    }
-
     fn list(&self, _: &OperationContext, _: &str, _: OpList) -> Result<()> {
         unsupported()
     }
 
-    fn copy(&self, _: &OperationContext, _: &str, _: &str, _: OpCopy) -> Result<()> {
-        unsupported()
-    }
-
-    async fn rename(
-        &self,
-        _: &OperationContext,
-        _: &str,
-        _: &str,
-        _: OpRename,
-    ) -> Result<RpRename> {
-        unsupported()
-    }
-
-    async fn presign(&self, _: &OperationContext, _: &str, _: OpPresign) -> Result<RpPresign> {
-        unsupported()
-    }
+    unsupported_operations!();
 }
 
 impl oio::StreamRead for Value {
@@ -199,28 +166,12 @@ impl oio::ReadStream for Parts {
     }
 }
 
-/// An entry that is there when all of it is.
-struct Writer {
-    value: Value,
-    content: oio::QueueBuf,
-}
-
-impl oio::Write for Writer {
-    async fn write(&mut self, content: Buffer) -> Result<()> {
-        self.content.push(content);
-        Ok(())
-    }
-
-    async fn close(&mut self) -> Result<Metadata> {
-        let content = self.content.clone().collect().to_vec();
+impl oio::OneShotWrite for Value {
+    async fn write_once(&self, content: Buffer) -> Result<Metadata> {
+        let content = content.to_vec();
         let len = content.len();
-        let () = self.value.ask(&Cmd::set(&self.value.key, content)).await?;
+        let () = self.ask(&Cmd::set(&self.key, content)).await?;
         Ok(metadata(len))
-    }
-
-    async fn abort(&mut self) -> Result<()> {
-        self.content.clear();
-        Ok(())
     }
 }
 

@@ -221,18 +221,10 @@ impl Shared {
         };
         let entry = SealedEntry::incoming(pieces.header().seal.clone(), &pieces);
         let outcome = tracing::debug_span!("fetch", %key).in_scope(|| to.put(&key, &entry));
-        if !gets {
+        if !gets || matches!(outcome, Ok(SaveOutcome::Stored { .. })) {
             let fetched = self.fetched(&key, pieces)?;
-            return Ok(fetched.then_some(Promotion {
-                key,
-                outcome,
-                entry: None,
-            }));
-        }
-        if let Ok(SaveOutcome::Stored { .. }) = outcome {
-            let stored = self.fetched(&key, pieces)?;
             let entry = None;
-            return Ok(stored.then_some(Promotion {
+            return Ok(fetched.then_some(Promotion {
                 key,
                 outcome,
                 entry,
