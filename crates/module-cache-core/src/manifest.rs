@@ -164,7 +164,11 @@ impl Manifest {
         if bytes.len() as u64 != footer.manifest_len() || hash(bytes) != footer.manifest_hash {
             return Err(InvalidEntry::Corrupt("its manifest is damaged"));
         }
-        let frames: Vec<_> = bytes.as_chunks().0.iter().map(Frame::decode).collect();
+        let frames = bytes.chunks_exact(DESCRIPTION);
+        let frames: Vec<_> = frames
+            .filter_map(<[u8]>::first_chunk)
+            .map(Frame::decode)
+            .collect();
         let contradiction = Err(InvalidEntry::Corrupt("its lengths contradict each other"));
         let mut left = footer.artifact_len();
         for frame in &frames {

@@ -87,7 +87,7 @@ static TAKEN: AtomicU64 = AtomicU64::new(0);
 fn lowest_free() -> usize {
     let lowest = |taken: u64| taken.trailing_ones();
     TAKEN
-        .try_update(Ordering::Acquire, Ordering::Relaxed, |taken| {
+        .fetch_update(Ordering::Acquire, Ordering::Relaxed, |taken| {
             Some(taken | 1_u64.checked_shl(lowest(taken))?)
         })
         .map_or(SHARED, |taken| lowest(taken) as usize)

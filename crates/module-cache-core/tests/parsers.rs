@@ -28,11 +28,11 @@ fn unauthenticated() -> Trust {
 /// Stands in for a compressor: makes half of bytes that come in equal pairs.
 #[expect(clippy::unnecessary_wraps, reason = "it is a compressor")]
 fn halve(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let (pairs, rest) = bytes.as_chunks::<2>();
-    if !rest.is_empty() || pairs.iter().any(|[one, other]| one != other) {
+    let mut pairs = bytes.chunks(2);
+    if !pairs.all(|pair| matches!(pair, [one, other] if one == other)) {
         return Ok(bytes.to_vec());
     }
-    Ok(pairs.iter().map(|pair| pair[0]).collect())
+    Ok(bytes.iter().copied().step_by(2).collect())
 }
 
 fn double(stored: &[u8], content: &mut [u8]) -> io::Result<()> {

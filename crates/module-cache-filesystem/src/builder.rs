@@ -205,10 +205,10 @@ impl FileSystemCacheBuilder {
         let attributes = directory
             .attributes()
             .map_err(|error| CacheError::io("examine the folder", directory.path(), error))?;
-        if !self.skip_permission_checks
-            && let Some(reason) = trust_check::objection(&attributes, user)
-        {
-            return Err(CacheError::untrusted(directory.path(), reason));
+        if !self.skip_permission_checks {
+            if let Some(reason) = trust_check::objection(&attributes, user) {
+                return Err(CacheError::untrusted(directory.path(), reason));
+            }
         }
         if !self.skip_permission_checks {
             examine_ancestors(&root, user, self.strict)?;
@@ -260,11 +260,11 @@ impl FileSystemCacheBuilder {
             folder: Arc::new(folder),
         };
         // A limit that cannot be set costs no start: what is stored is kept to the one that is there.
-        if let Some(bytes) = self.max_size.filter(|_| writable)
-            && let Err(error) = cache.set_max_size(bytes)
-        {
-            let error: &(dyn std::error::Error + 'static) = &error;
-            tracing::warn!(error, "going on with the limit that the folder has");
+        if let Some(bytes) = self.max_size.filter(|_| writable) {
+            if let Err(error) = cache.set_max_size(bytes) {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::warn!(error, "going on with the limit that the folder has");
+            }
         }
         Ok(cache)
     }
@@ -277,10 +277,10 @@ fn share(root: &Directory, version: &Directory) -> io::Result<()> {
     let engines = version.names()?;
     for name in engines.iter().filter(|name| layout::is_engine_dir(name)) {
         // One that is another user's, or no folder at all, is not looked into either.
-        if let Ok(engine) = version.open_directory(name)
-            && let Err(error) = engine.let_others_read()
-        {
-            tracing::warn!(%error, name, "cannot let others read the folder of an engine");
+        if let Ok(engine) = version.open_directory(name) {
+            if let Err(error) = engine.let_others_read() {
+                tracing::warn!(%error, name, "cannot let others read the folder of an engine");
+            }
         }
     }
     Ok(())

@@ -51,11 +51,10 @@ impl FileSystemCache {
                 .filter(|path| path.is_absolute())
         };
         let is_apple = cfg!(target_vendor = "apple");
-        if cfg!(unix)
-            && !is_apple
-            && let Some(caches) = absolute("XDG_CACHE_HOME")
-        {
-            return Ok(caches.join(program));
+        if cfg!(unix) && !is_apple {
+            if let Some(caches) = absolute("XDG_CACHE_HOME") {
+                return Ok(caches.join(program));
+            }
         }
         if cfg!(unix) && absolute("HOME").is_none() {
             let text = "HOME is not set, or not absolute";

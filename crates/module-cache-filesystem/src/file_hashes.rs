@@ -72,9 +72,10 @@ impl FileSystemCache {
         if before == after
             && table::is_settled(before.modified, asked)
             && table::is_settled(before.changed, asked)
-            && let Err(error) = write_all_at(&table, &slot(&identity, hash), offset(&identity))
         {
-            tracing::debug!(%error, "cannot remember the hash of a file");
+            if let Err(error) = write_all_at(&table, &slot(&identity, hash), offset(&identity)) {
+                tracing::debug!(%error, "cannot remember the hash of a file");
+            }
         }
         Ok(hash)
     }

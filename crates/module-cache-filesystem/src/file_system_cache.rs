@@ -229,12 +229,13 @@ impl EntryStore for FileSystemCache {
     /// only, it is compared again: the file may have been damaged in memory since.
     fn rejected(&self, key: &EntryKey, reason: &(dyn Error + 'static)) {
         let folder = &*self.folder;
-        if !folder.policy.trust.is_signed()
-            && let Ok(Ok((_, opened))) = folder.open_entry(key)
-            && let Err(refusal) = opened.verify(folder.policy.trust_in(opened.key_id()))
-        {
-            folder.refused(&layout::entry(key), &refusal);
-            return;
+        if !folder.policy.trust.is_signed() {
+            if let Ok(Ok((_, opened))) = folder.open_entry(key) {
+                if let Err(refusal) = opened.verify(folder.policy.trust_in(opened.key_id())) {
+                    folder.refused(&layout::entry(key), &refusal);
+                    return;
+                }
+            }
         }
         folder.counters.reject();
         tracing::warn!(

@@ -125,10 +125,10 @@ impl Folder {
         &self,
         engine: &EngineId,
     ) -> io::Result<Result<Arc<EngineFolder>, Refusal>> {
-        if let Some(folder) = self.engines.known(engine)
-            && folder.is_current(&self.directory)
-        {
-            return Ok(Ok(folder));
+        if let Some(folder) = self.engines.known(engine) {
+            if folder.is_current(&self.directory) {
+                return Ok(Ok(folder));
+            }
         }
         let name = layout::engine_dir(engine);
         let opened = engine_folder::open(&self.directory, &name, self.policy.owner_check)?;
@@ -146,12 +146,11 @@ impl Folder {
         let policy = &self.policy;
         let leaf = layout::leaf(key);
         let opened = OpenEntry::open(&folder.directory, &leaf, key, policy)?;
-        if let Ok(entry) = &opened
-            && entry.is_large()
-            && !self.max_size().is_ok_and(|max| entry.len() <= max)
-        {
-            let reason = "it is larger than the cache may become";
-            return Ok(Err(Refusal::Unusable(reason.into())));
+        if let Ok(entry) = &opened {
+            if entry.is_large() && !self.max_size().is_ok_and(|max| entry.len() <= max) {
+                let reason = "it is larger than the cache may become";
+                return Ok(Err(Refusal::Unusable(reason.into())));
+            }
         }
         Ok(opened)
     }
@@ -188,10 +187,10 @@ impl Folder {
         };
         let known = has(Known::Verified);
         // Under which trust the entry was verified is not remembered.
-        if self.policy.origins.is_some()
-            && let Err(refusal) = entry.check_signature(&self.policy)
-        {
-            return Ok(Err(refusal));
+        if self.policy.origins.is_some() {
+            if let Err(refusal) = entry.check_signature(&self.policy) {
+                return Ok(Err(refusal));
+            }
         }
         let record = |known: &[Known]| {
             if let Some((hints, hint)) = &hint {
@@ -215,8 +214,10 @@ impl Folder {
             Verify::When(Verification::Always) => false,
             Verify::When(Verification::OncePerBoot) => known,
         };
-        if !known && let Err(refusal) = entry.verify(self.policy.trust_in(entry.key_id())) {
-            return Ok(Err(refusal));
+        if !known {
+            if let Err(refusal) = entry.verify(self.policy.trust_in(entry.key_id())) {
+                return Ok(Err(refusal));
+            }
         }
         record(if known || !sight.is_settled() {
             &[]
@@ -252,10 +253,10 @@ impl Folder {
             attributes => attributes?,
         };
         let mut known = self.limit.lock();
-        if let Some((seen, bytes)) = *known
-            && seen == attributes
-        {
-            return Ok(bytes);
+        if let Some((seen, bytes)) = *known {
+            if seen == attributes {
+                return Ok(bytes);
+            }
         }
         let bytes = limit::read(&self.directory)?;
         *known = Some((attributes, bytes));

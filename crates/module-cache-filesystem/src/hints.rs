@@ -97,17 +97,18 @@ impl Hints {
         if read_exact_at(&self.file, &mut slots, bucket).is_err() {
             slots = [0; BUCKET];
         }
-        let slots = slots.as_chunks::<SLOT>().0;
-        let place = slots.iter().position(|slot| slot[..16] == tag);
+        let slots = slots.chunks_exact(SLOT);
+        let place = slots.clone().position(|slot| slot[..16] == tag);
         let victim = || {
-            (0..WAYS)
-                .min_by_key(|&way| u64_at(&slots[way], 16))
-                .unwrap_or(0)
+            let uses = slots.clone().map(|slot| u64_at(slot, 16));
+            uses.enumerate()
+                .min_by_key(|&(_, used)| used)
+                .map_or(0, |(way, _)| way)
         };
         let mut slot = [0; SLOT];
         slot[..16].copy_from_slice(&tag);
-        if let Some(place) = place {
-            slot = slots[place];
+        if let Some(found) = place.and_then(|place| slots.clone().nth(place)) {
+            slot.copy_from_slice(found);
         }
         Hint {
             offset: bucket + (place.unwrap_or_else(victim) * SLOT) as u64,
@@ -186,10 +187,10 @@ impl Hint {
     /// Whether this is known of a file that looks like this now.
     pub(crate) fn has(&self, sight: &Sight, known: Known) -> bool {
         let stamps = &self.slot[STAMPS_AT..STAMPS_AT + STAMPS * STAMP];
-        let stamps = stamps.as_chunks::<STAMP>().0;
+        let mut stamps = stamps.chunks_exact(STAMP);
         sight
             .stamp(known)
-            .is_some_and(|stamp| stamps.contains(&stamp))
+            .is_some_and(|stamp| stamps.any(|known| known == stamp))
     }
 }
 

@@ -373,7 +373,7 @@ impl LedgerGuard<'_> {
 
     /// The folder of an entry, which is no link, and its name there.
     fn folder_of<'n>(&self, name: &'n str) -> io::Result<(Directory, &'n str)> {
-        let (engine, leaf) = name.split_once('/').ok_or(io::ErrorKind::InvalidFilename)?;
+        let (engine, leaf) = name.split_once('/').ok_or(io::ErrorKind::InvalidInput)?;
         Ok((self.directory.open_directory(engine)?, leaf))
     }
 
@@ -427,7 +427,7 @@ impl Record {
         if let Some(intent) = intent {
             let name = intent.name.as_bytes();
             if name.len() > NAME_MAX {
-                return Err(io::ErrorKind::InvalidFilename.into());
+                return Err(io::ErrorKind::InvalidInput.into());
             }
             put(&mut record, 32, if intent.publish { 1 } else { 2 });
             put(&mut record, 40, intent.inode);

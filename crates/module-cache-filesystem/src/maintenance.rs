@@ -28,7 +28,7 @@ impl FileSystemCache {
     /// # let cache = FileSystemCache::open(folder.path().join("cache"))?;
     ///
     /// let report = cache.prune(&PruneOptions {
-    ///     max_age: Some(Duration::from_hours(30 * 24)),
+    ///     max_age: Some(Duration::from_secs(3600 * 30 * 24)),
     ///     ..PruneOptions::default()
     /// })?;
     /// println!("removed {} entries, {} bytes", report.removed, report.removed_bytes);

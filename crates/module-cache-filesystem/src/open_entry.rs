@@ -162,10 +162,10 @@ impl OpenEntry {
     ) -> io::Result<Result<SealedEntry<'static>, Refusal>> {
         let attributes = self.attributes;
         let trust = policy.trust_in(self.key_id());
-        if self.is_large()
-            && let Err(refusal) = self.verify(trust)
-        {
-            return Ok(Err(refusal));
+        if self.is_large() {
+            if let Err(refusal) = self.verify(trust) {
+                return Ok(Err(refusal));
+            }
         }
         let bytes = match self.read.take() {
             Some(bytes) => bytes,

@@ -50,13 +50,13 @@ pub struct PruneReport {
 }
 
 /// A file that is not in use may be the beginning of something: its maker has not locked it yet.
-const NEW: Duration = Duration::from_mins(1);
+const NEW: Duration = Duration::from_secs(60);
 
 /// What is left free on a large disk, where nobody says how much.
 const DEFAULT_RESERVE: u64 = 256 << 20;
 
 /// How long after an eviction that gained no space the next one is tried.
-const FRUITLESS: Duration = Duration::from_mins(10);
+const FRUITLESS: Duration = Duration::from_secs(10 * 60);
 
 /// Removes entries until the rest takes at most `size` bytes and none is older than `age`, and corrects the ledger by what
 /// was found. An entry that cannot be removed is passed over, and removing ends when such entries alone take more than

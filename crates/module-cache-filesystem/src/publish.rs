@@ -115,20 +115,22 @@ fn write_and_rename(
     })?;
     drop(guard);
     let seen = clock::now();
-    if let Some(hints) = &folder.hints
-        && let Ok(attributes) = engine.directory.attributes_of(&leaf)
-        && attributes.inode == inode
-    {
-        let sight = Sight {
-            session: engine.session,
-            attributes,
-            seen,
-        };
-        // What was proven was written. Another change would show: of its own time, or of this.
-        let unchanged = (attributes.modified, attributes.size) == (written.modified, entry.len());
-        let mut known = vec![Known::Written];
-        known.extend((fine_times && unchanged).then_some(Known::Verified));
-        hints.record(&hints.find(key), &sight, &known);
+    if let Some(hints) = &folder.hints {
+        if let Ok(attributes) = engine.directory.attributes_of(&leaf) {
+            if attributes.inode == inode {
+                let sight = Sight {
+                    session: engine.session,
+                    attributes,
+                    seen,
+                };
+                // What was proven was written. Another change would show: of its own time, or of this.
+                let unchanged =
+                    (attributes.modified, attributes.size) == (written.modified, entry.len());
+                let mut known = vec![Known::Written];
+                known.extend((fine_times && unchanged).then_some(Known::Verified));
+                hints.record(&hints.find(key), &sight, &known);
+            }
+        }
     }
     Ok(None)
 }

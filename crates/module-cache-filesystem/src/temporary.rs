@@ -16,7 +16,7 @@ use crate::open_entry::SMALL;
 use crate::{clock, interrupted, layout};
 
 /// When a file on a file system without locks has no writer any more.
-const ABANDONED: Duration = Duration::from_hours(1);
+const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
 /// A new file below `tmp/`. It is removed when dropped, unless it was published.
 #[derive(Debug)]
@@ -79,10 +79,10 @@ impl<'a> Temporary<'a> {
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        if let Some(name) = &self.name
-            && let Err(error) = self.directory.remove_file(name)
-        {
-            tracing::debug!(%error, name, "cannot remove a temporary file");
+        if let Some(name) = &self.name {
+            if let Err(error) = self.directory.remove_file(name) {
+                tracing::debug!(%error, name, "cannot remove a temporary file");
+            }
         }
     }
 }

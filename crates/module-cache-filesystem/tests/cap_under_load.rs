@@ -19,7 +19,7 @@ use module_cache_filesystem::FileSystemCache;
 use module_cache_testkit::{TestEngine, wasm};
 
 const PROCESSES: usize = 16;
-const TIME: Duration = Duration::from_mins(1);
+const TIME: Duration = Duration::from_secs(60);
 const CAP: u64 = 3 << 20;
 const KEYS: u64 = 150;
 

@@ -74,7 +74,7 @@ impl Folder {
 }
 
 fn days(n: u64) -> Duration {
-    Duration::from_hours(24 * n)
+    Duration::from_secs(3600 * 24 * n)
 }
 
 #[test]
@@ -362,7 +362,7 @@ fn pruning_clears_what_dead_processes_left_and_nothing_that_is_in_use() {
         let hash = ModuleHash::of(&wasm(n, 1000));
         format!("locks/{}-{hash}.0", folder.engine.id())
     };
-    let (old, new) = (Duration::from_mins(2), Duration::ZERO);
+    let (old, new) = (Duration::from_secs(2 * 60), Duration::ZERO);
     let gone = [make("tmp/1-dead-0-0", old), make(&lock(1), old)];
     let kept = [
         make("tmp/2-a11fe-0-0", old),

@@ -114,7 +114,7 @@ impl World {
             Step::Prune { blocks, days } => {
                 let options = PruneOptions {
                     max_size: Some(blocks * 4096),
-                    max_age: days.map(|days| Duration::from_hours(24 * days)),
+                    max_age: days.map(|days| Duration::from_secs(3600 * 24 * days)),
                     ..PruneOptions::default()
                 };
                 let before = self.cache.usage().unwrap();
@@ -134,7 +134,7 @@ impl World {
             }
             Step::Shift(key, days) => {
                 if let Ok(file) = fs::File::open(self.entry(key)) {
-                    let shift = Duration::from_hours(24 * days.unsigned_abs());
+                    let shift = Duration::from_secs(3600 * 24 * days.unsigned_abs());
                     let now = SystemTime::now();
                     let time = if days < 0 { now - shift } else { now + shift };
                     file.set_modified(time).unwrap();

@@ -41,7 +41,7 @@ fn hold_if_child() {
         let (permit, _) = ask(&cache);
         assert!(permit.is_some());
         eprintln!("held");
-        thread::sleep(Duration::from_mins(2));
+        thread::sleep(Duration::from_secs(2 * 60));
         drop(permit);
     }
 }

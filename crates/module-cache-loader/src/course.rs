@@ -73,10 +73,10 @@ pub async fn find_or_compile<S: Steps>(steps: &S) -> Result<Course<S::Module, S:
             }
         };
         // Even a permit that came at once may come just after another holder was done.
-        if permit.is_some()
-            && let Some(module) = steps.look_up().await
-        {
-            return Ok(Course::Found(module));
+        if permit.is_some() {
+            if let Some(module) = steps.look_up().await {
+                return Ok(Course::Found(module));
+            }
         }
         return match steps.compile().await {
             Ok(module) => Ok(Course::Compiled(module, permit)),

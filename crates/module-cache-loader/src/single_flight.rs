@@ -48,10 +48,10 @@ impl<M> SingleFlight<M> {
     /// Lets nobody join this load any more.
     fn close(&self, hash: ModuleHash, in_flight: &Arc<InFlight<M>>) {
         let mut loads = self.0.lock();
-        if let Some(current) = loads.get(&hash)
-            && Arc::ptr_eq(current, in_flight)
-        {
-            loads.remove(&hash);
+        if let Some(current) = loads.get(&hash) {
+            if Arc::ptr_eq(current, in_flight) {
+                loads.remove(&hash);
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::{sleep, timeout};
 
 /// Generous, because a loaded machine is not a broken loader.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 type Memory = Observed<ReferenceCache<TestEngine>>;
 type Loader = AsyncModuleLoader<TestEngine, Memory>;

@@ -103,9 +103,10 @@ impl Accounting {
             });
         }
         let mut evicted = Vec::new();
-        while !cost.fits_beside(self.total, self.limit)
-            && let Some(victim) = self.others.evict(&mut take_visited)
-        {
+        while !cost.fits_beside(self.total, self.limit) {
+            let Some(victim) = self.others.evict(&mut take_visited) else {
+                break;
+            };
             self.take(&victim);
             evicted.push(victim);
         }
@@ -151,9 +152,11 @@ impl Accounting {
     /// Lets a module be evicted again, as if it came now, and says whether it was pinned.
     pub(crate) fn unpin(&mut self, key: &Key) -> bool {
         let is_pinned = self.pinned.remove(key);
-        if is_pinned && let Some(cost) = self.modules.get(key) {
-            self.pinned_total.subtract(*cost);
-            self.others.insert(*key, cost.in_bytes(self.limit));
+        if is_pinned {
+            if let Some(cost) = self.modules.get(key) {
+                self.pinned_total.subtract(*cost);
+                self.others.insert(*key, cost.in_bytes(self.limit));
+            }
         }
         is_pinned
     }

@@ -1,5 +1,6 @@
 //! The key of a live module, and maps that take the hash that it says.
 
+use std::array;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
@@ -76,8 +77,7 @@ impl Hasher for KeyHasher {
 
 #[inline]
 fn words(hash: &[u8; 32]) -> [u64; 4] {
-    let (words, _) = hash.as_chunks();
-    std::array::from_fn(|index| u64::from_le_bytes(words[index]))
+    array::from_fn(|word| u64::from_le_bytes(array::from_fn(|byte| hash[8 * word + byte])))
 }
 
 /// Folds a key to 64 bits that are uniform, wherever the key differs from others.

@@ -430,8 +430,10 @@ impl Caches {
     fn sweep(&self, ended: u64) {
         let orphans = self.change(|parts| {
             self.swept.set(ended);
-            let is_orphan = |part: &mut Part| part.owner.strong_count() == 0;
-            let of_caches: Vec<_> = parts.extract_if(.., is_orphan).collect();
+            let is_orphan = |part: &Part| part.owner.strong_count() == 0;
+            let (of_caches, others): (Vec<_>, _) =
+                mem::take(parts).into_iter().partition(is_orphan);
+            *parts = others;
             let parts = parts.iter_mut();
             let of_engines: Vec<_> = parts.map(|part| part.modules.take_orphans()).collect();
             (of_caches, of_engines)

@@ -81,11 +81,10 @@ pub(crate) fn import(
     }
     ended?;
     let report = import.report;
-    if let Some(failure) = import.failure
-        && report.stored == 0
-        && report.present == 0
-    {
-        return Err(failure);
+    if let Some(failure) = import.failure {
+        if report.stored == 0 && report.present == 0 {
+            return Err(failure);
+        }
     }
     if report.stored == 0 && report.present == 0 && report.refused.is_empty() {
         return Err(no_bundle("there are none"));

@@ -102,9 +102,7 @@ impl<C> Flawed<C> {
             Flaw::IgnoresModule => bytes.fill(7),
             Flaw::TruncatesKeys => bytes[8..].fill(0),
             // By the Thue–Morse sequence, which has no period that threads one after the other could fall in with.
-            Flaw::MixesUpThreads
-                if self.is_away() && self.count().count_ones().is_multiple_of(2) =>
-            {
+            Flaw::MixesUpThreads if self.is_away() && self.count().count_ones() % 2 == 0 => {
                 bytes.fill(7);
             }
             _ => {}
