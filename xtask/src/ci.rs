@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::workspace::{BUILT_ELSEWHERE, Workspace};
 use crate::{
     browser, corpus, deny, dependencies, faults, fleet, installed, instructions, layouts,
-    min_wasmtime, platforms, process, publish, servers, tidy,
+    one_wasmtime, platforms, process, publish, servers, tidy, versions, wasmtimes,
 };
 
 /// Not a member of the workspace, because fuzzing needs another toolchain to run; it still has to compile.
@@ -20,7 +20,7 @@ const COSMWASM_MANIFEST: &str = "examples/migration/cosmwasm-vm/Cargo.toml";
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
 /// With each change.
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 18] = [
     ("format", format),
     ("clippy", clippy),
     ("corpus", |workspace| corpus::bring(workspace).map(drop)),
@@ -38,17 +38,26 @@ const STEPS: [Step; 16] = [
     }),
     ("dependencies", dependencies::compare),
     ("packages", publish::pack),
+    ("one wasmtime", |workspace| {
+        one_wasmtime::run(workspace, one_wasmtime::Options { build: false })
+    }),
+    ("versions", versions::compare),
     ("tidy", tidy::run),
 ];
 
 /// What takes minutes and seldom finds something.
-const WEEKLY: [Step; 6] = [
+const WEEKLY: [Step; 7] = [
     ("faults and loss of power", |workspace| {
         faults::run(workspace, faults::Options::default())
     }),
     ("each feature alone, with engines", features_of_engines),
     ("migration from cosmwasm-vm", migration_from_cosmwasm),
-    ("oldest wasmtime", min_wasmtime::run),
+    ("other versions of wasmtime", |workspace| {
+        wasmtimes::run(workspace, &wasmtimes::Options::default())
+    }),
+    ("oldest wasmtime with the oldest Rust", |workspace| {
+        one_wasmtime::run(workspace, one_wasmtime::Options { build: true })
+    }),
     ("platforms", platforms::run),
     ("licences", |workspace| {
         deny::run(workspace, deny::Options::default())

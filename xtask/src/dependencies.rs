@@ -6,6 +6,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::lines::ADAPTER;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -90,6 +91,13 @@ fn page(workspace: &Workspace) -> Result<String> {
     for feature in facade.features.iter().filter(|name| *name != "default") {
         let count = crates(workspace, &["module-cache"], Some(feature))?.len();
         writeln!(page, "| `module-cache` with `{feature}` alone | {count} |")?;
+    }
+    for (features, what) in [
+        ("cranelift", ""),
+        ("cranelift,component-model", " with `component-model`"),
+    ] {
+        let count = crates(workspace, &[ADAPTER], Some(features))?.len();
+        writeln!(page, "| `{ADAPTER}`{what} | {count} |")?;
     }
     Ok(page)
 }

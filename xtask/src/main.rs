@@ -16,13 +16,17 @@ mod installed;
 mod instructions;
 mod layouts;
 mod library_folder;
-mod min_wasmtime;
+mod lines;
+mod one_wasmtime;
 mod platforms;
 mod process;
 mod publish;
 mod servers;
 mod test;
 mod tidy;
+mod toolchain;
+mod versions;
+mod wasmtimes;
 mod workspace;
 
 use std::process::ExitCode;
@@ -62,8 +66,8 @@ enum Command {
     Instructions(instructions::Options),
     /// Run two builds of one program on one folder, whose wasmer archives are laid out differently
     Layouts,
-    /// Check and test the wasmtime adapter with the oldest wasmtime of its range
-    MinWasmtime,
+    /// Show that a program gets one wasmtime, with each of several major versions and without a lock file
+    OneWasmtime(one_wasmtime::Options),
     /// Type-check the crates for other systems
     Platforms,
     /// Pack and build all crates as if to publish them, or publish them
@@ -74,6 +78,10 @@ enum Command {
     Test(test::Options),
     /// Check the house rules that a program can check, and report every fault
     Tidy,
+    /// Compare docs/versions.md with what is tested, and with what the crates ask for
+    Versions(versions::Options),
+    /// Test the wasmtime adapter with the oldest, the newest and other versions of wasmtime, each with a Rust that builds it
+    Wasmtimes(wasmtimes::Options),
 }
 
 fn main() -> ExitCode {
@@ -99,11 +107,13 @@ fn run(command: Command) -> Result<()> {
         Command::Fleet(options) => fleet::run(&workspace, options),
         Command::Instructions(options) => instructions::run(&workspace, options),
         Command::Layouts => layouts::run(&workspace),
-        Command::MinWasmtime => min_wasmtime::run(&workspace),
+        Command::OneWasmtime(options) => one_wasmtime::run(&workspace, options),
         Command::Platforms => platforms::run(&workspace),
         Command::Publish(options) => publish::run(&workspace, options),
         Command::Servers => servers::bring(&workspace),
         Command::Test(options) => test::run(&workspace, &options),
         Command::Tidy => tidy::run(&workspace),
+        Command::Versions(options) => versions::run(&workspace, &options),
+        Command::Wasmtimes(options) => wasmtimes::run(&workspace, &options),
     }
 }

@@ -35,7 +35,7 @@ const CRATES: [&str; 9] = [
 ];
 
 /// What is compiled for this machine only helps to check, and runs for moments: optimizing it takes longer.
-const UNOPTIMIZED: &str = "profile.dev.package.\"*\".opt-level=0";
+pub(crate) const UNOPTIMIZED: &str = "profile.dev.package.\"*\".opt-level=0";
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let home = workspace.target.join("platforms");

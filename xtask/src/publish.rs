@@ -1,15 +1,14 @@
-//! `cargo xtask publish`: gives all crates to crates.io, or does all but that.
+//! `cargo xtask publish`: gives all crates and all release lines to the registry, or does all but that.
 //!
-//! The order, and that nothing is missing which another crate needs, is cargo's business. `cargo xtask tidy` sees to
-//! it that all have one version and ask for that of each other.
+//! The order, and that nothing is missing which another crate needs, is cargo's business. The tests of `lines.rs` see to
+//! it that the workspace is a line itself.
 
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use toml::Table;
 
-use crate::process;
 use crate::workspace::Workspace;
+use crate::{lines, process, toolchain, wasmtimes};
 
 const CHANGELOG: &str = "CHANGELOG.md";
 
@@ -22,19 +21,24 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<()> {
-    let manifest: Table = fs::read_to_string(workspace.root.join("Cargo.toml"))?.parse()?;
-    let version = version(&manifest).context("the root manifest has no version")?;
+    let manifest = lines::read(&workspace.root.join("Cargo.toml"))?;
+    let version = lines::workspace_version(&manifest)?;
     let changelog = fs::read_to_string(workspace.root.join(CHANGELOG))
         .with_context(|| format!("cannot read {CHANGELOG}"))?;
     ensure!(
         tells_of(&changelog, version),
         "{CHANGELOG} has no section `## {version}`; give what is unreleased that name and a date"
     );
-    if options.execute {
-        publish(workspace, &[])
-    } else {
-        publish(workspace, &["--dry-run"])
+    let home = lines::home(&manifest)?;
+    publish(
+        workspace,
+        if options.execute { &[] } else { &["--dry-run"] },
+    )?;
+    for major in lines::MAJORS.filter(|&major| major != home) {
+        publish_line(workspace, major, options)
+            .with_context(|| format!("the line of wasmtime {major}"))?;
     }
+    Ok(())
 }
 
 /// Packs all crates, and builds none: what cannot be packed cannot be published.
@@ -51,12 +55,27 @@ fn publish(workspace: &Workspace, options: &[&str]) -> Result<()> {
     )
 }
 
-fn version(manifest: &Table) -> Option<&str> {
-    manifest
-        .get("workspace")?
-        .get("package")?
-        .get("version")?
-        .as_str()
+/// Packs the adapter's line of wasmtime `major`, which is built if that wasmtime is tested, too.
+fn publish_line(workspace: &Workspace, major: u64, options: Options) -> Result<()> {
+    let copy = lines::lay_out(workspace, major)?;
+    let rust = wasmtimes::rust_for(major);
+    let mut command = match rust {
+        Some(rust) => toolchain::cargo_of_at_least(&copy, rust)?,
+        None => process::cargo(&copy),
+    };
+    command
+        .args(["publish", "--allow-dirty"])
+        .env("CARGO_TARGET_DIR", copy.join("target"));
+    if options.execute {
+        command.args(["--package", lines::ADAPTER]);
+    } else {
+        // What the adapter needs is not published yet.
+        command.args(["--workspace", "--dry-run"]);
+    }
+    if rust.is_none() {
+        command.arg("--no-verify");
+    }
+    process::run(&mut command)
 }
 
 /// Whether there is a section on `version`, as in `## 1.0.0 (2026-01-31)`.
@@ -76,14 +95,5 @@ mod tests {
         let changelog = "# Changelog\n\n## Unreleased\n\n## 1.2.30 (2026-01-31)\n\nBetter than 1.2.4.\n\n## 1.2.2\n";
         assert!(tells_of(changelog, "1.2.30") && tells_of(changelog, "1.2.2"));
         assert!(!tells_of(changelog, "1.2.3") && !tells_of(changelog, "1.2.4"));
-    }
-
-    #[test]
-    fn the_version_is_that_of_the_workspace() {
-        let manifest = "[workspace.package]\nversion = \"1.2.3\"\n"
-            .parse()
-            .unwrap();
-        assert_eq!(version(&manifest), Some("1.2.3"));
-        assert_eq!(version(&Table::new()), None);
     }
 }

@@ -1,10 +1,10 @@
 //! Where the workspace is, where it builds, and which packages it has, as `cargo metadata` says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::process;
@@ -23,6 +23,10 @@ pub(crate) struct Workspace {
 pub(crate) struct Package {
     /// The folder of its manifest.
     pub(crate) folder: PathBuf,
+    /// The oldest Rust that it builds with.
+    pub(crate) rust_version: String,
+    /// Whether it is published.
+    pub(crate) is_published: bool,
     /// The names of its features, `default` among them where there is one.
     pub(crate) features: Vec<String>,
     /// The names of its dependencies but those of tests.
@@ -79,6 +83,32 @@ impl Workspace {
         ["--features".into(), features.collect::<Vec<_>>().join(",")]
     }
 
+    /// `name` and the members that it needs, and those that they need, where `needs` says what a member needs.
+    pub(crate) fn closure(
+        &self,
+        name: &str,
+        needs: fn(&Package) -> &[String],
+    ) -> Result<BTreeSet<String>> {
+        ensure!(
+            self.packages.contains_key(name),
+            "{name} is no member of the workspace"
+        );
+        let mut found = BTreeSet::new();
+        let mut open = vec![name.to_owned()];
+        while let Some(name) = open.pop() {
+            if let Some(package) = self.packages.get(&name) {
+                open.extend(
+                    needs(package)
+                        .iter()
+                        .filter(|name| !found.contains(*name))
+                        .cloned(),
+                );
+                found.insert(name);
+            }
+        }
+        Ok(found)
+    }
+
     /// `path` as seen from the root, where it is below it.
     pub(crate) fn relative<'a>(&self, path: &'a Path) -> &'a Path {
         path.strip_prefix(&self.root).unwrap_or(path)
@@ -103,6 +133,9 @@ impl Package {
                 .parent()
                 .context("a manifest without a folder")?
                 .into(),
+            rust_version: text(package, "rust_version")?.to_owned(),
+            // An empty list of registries is what `publish = false` comes to.
+            is_published: package["publish"].is_null(),
             features: features.keys().cloned().collect(),
             dependencies,
             path_dependencies,
@@ -135,6 +168,17 @@ mod tests {
             workspace.relative(&core.folder),
             Path::new("crates/module-cache-core")
         );
+    }
+
+    #[test]
+    fn what_a_member_needs_is_what_its_program_or_its_tests_have() {
+        let workspace = Workspace::load().unwrap();
+        let adapter = "module-cache-wasmtime";
+        let needed = workspace.closure(adapter, |package| &package.path_dependencies);
+        let needed = needed.unwrap();
+        assert!(needed.contains(adapter) && needed.contains("module-cache-core"));
+        assert!(!needed.contains("module-cache-cli") && !needed.contains("wasmtime"));
+        assert!(workspace.closure("wasmtime", |_| &[]).is_err());
     }
 
     #[test]

@@ -5,10 +5,12 @@ use std::sync::OnceLock;
 
 use anyhow::Result;
 use module_cache::{
-    ModuleCache, ModuleLoader, WasmtimeComponentEngine, WasmtimeEngine,
+    ModuleCache, ModuleLoader,
     backend::{ArtifactEngine, Compile, EngineError, EngineId},
     loader::Loaded,
-    wasmtime::{CpuLevel, EngineBuilder, WasmtimePrecompiler},
+};
+use module_cache_wasmtime::{
+    CpuLevel, EngineBuilder, WasmtimeComponentEngine, WasmtimeEngine, WasmtimePrecompiler,
 };
 use wasmtime::component::Component;
 use wasmtime::{Config, Module, WasmBacktraceDetails};

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use module_cache::{
-    FallbackExt, ModuleHash, backend::EntryKey, loader::Loaded, wasmtime::CpuLevel,
+    FallbackExt, ModuleHash, backend::EntryKey, loader::Loaded,
 };
+use module_cache_wasmtime::CpuLevel;
 use wasmtime_wasi::{DirPerms, FilePerms, WasiCtxBuilder};
 
 use crate::args::{MappedDir, RunArgs, Variable};

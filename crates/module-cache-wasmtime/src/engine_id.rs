@@ -113,7 +113,7 @@ mod tests {
             .map(|part| part.parse().unwrap())
             .collect();
         assert_eq!(parts.len(), 3, "{version}");
-        assert!((36..49).contains(&parts[0]), "{version}");
+        assert!((36..51).contains(&parts[0]), "{version}");
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //!
 //! - `cranelift` (default): compiles, and computes ids. Hosts without it load only, with an id that was
 //!   computed elsewhere.
-//! - `component-model` (default): components.
+//! - `component-model`: components, with `WasmtimeComponentEngine`.
 //!
 //! # What it takes to load
 //!

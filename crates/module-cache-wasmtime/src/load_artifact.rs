@@ -21,11 +21,13 @@ pub(crate) fn load_artifact<T>(
     map: impl FnOnce(&File) -> wasmtime::Result<T>,
     copy: impl FnOnce(&[u8]) -> wasmtime::Result<T>,
 ) -> Result<T, EngineError> {
-    if let Artifact::File { file, len } = &artifact
-        && *len >= MAP_FROM
-        && let Ok(module) = map(file)
-    {
-        return Ok(module);
+    match &artifact {
+        Artifact::File { file, len } if *len >= MAP_FROM => {
+            if let Ok(module) = map(file) {
+                return Ok(module);
+            }
+        }
+        _ => {}
     }
     let bytes = artifact
         .into_bytes()

@@ -10,8 +10,9 @@ use std::path::Path;
 
 use module_cache::{
     CacheError, FallbackCache, FallbackExt, FileSystemCache, HashedModule, ModuleLoader,
-    SharedCache, WasmtimeEngine, in_memory,
+    SharedCache, in_memory,
 };
+use module_cache_wasmtime::WasmtimeEngine;
 
 /// Memory over the user's folder over the system's.
 pub(crate) type Layers =

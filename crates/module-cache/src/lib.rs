@@ -15,7 +15,6 @@
 //! | `metrics` | in `loader`, what is counted, through the `metrics` crate |
 //! | `remote` | `remote::RemoteCache`; each service is a feature of `module-cache-remote` |
 //! | `ed25519` | `backend::SigningKey`, `backend::VerifyingKey`: who only loads cannot sign |
-//! | `wasmtime` | `WasmtimeEngine`, `WasmtimeComponentEngine`; in `wasmtime`, CPU levels and other machines |
 //! | `wasmer` | `WasmerEngine` |
 //! | `wasix` | the module `wasix`: any cache as a module cache of wasmer-wasix |
 //! | `web` | `web::WebEngine`, `web::WebModuleLoader`, in a browser: `WebAssembly.Module`s |
@@ -29,12 +28,12 @@
         feature = "filesystem",
         feature = "fallback",
         feature = "loader",
-        feature = "memory",
-        feature = "wasmtime"
+        feature = "memory"
     ),
     doc = r#"
 ```
-use module_cache::{FallbackExt, FileSystemCache, HashedModule, ModuleLoader, WasmtimeEngine, in_memory};
+use module_cache::{FallbackExt, FileSystemCache, HashedModule, ModuleLoader, in_memory};
+use module_cache_wasmtime::WasmtimeEngine;
 
 # let folder = tempfile::tempdir()?;
 # let folder = folder.path().join("modules");
@@ -57,8 +56,7 @@ println!("{} in {:?}", loaded.source, loaded.elapsed);
     feature = "filesystem",
     feature = "fallback",
     feature = "loader",
-    feature = "memory",
-    feature = "wasmtime"
+    feature = "memory"
 ))]
 #[doc = include_str!("../README.md")]
 struct Readme;
@@ -77,18 +75,15 @@ pub use module_cache_memory::{SharedCache, ThreadLocalCache, in_memory};
 pub use module_cache_wasmer::WasmerEngine;
 #[cfg(feature = "wasix")]
 pub use module_cache_wasmer::wasix;
-#[cfg(feature = "wasmtime")]
-pub use module_cache_wasmtime::{WasmtimeComponentEngine, WasmtimeEngine};
 
 /// The usual chain: modules that are alive, in front of a folder. `in_memory().with_fallback(folder)` is one.
 ///
 #[cfg_attr(
-    all(feature = "loader", feature = "wasmtime"),
+    feature = "loader",
     doc = r#"
 ```no_run
-use module_cache::{
-    FallbackExt, FileSystemCache, ModuleLoader, TieredCache, WasmtimeEngine, in_memory,
-};
+use module_cache::{FallbackExt, FileSystemCache, ModuleLoader, TieredCache, in_memory};
+use module_cache_wasmtime::WasmtimeEngine;
 
 struct Host {
     modules: ModuleLoader<WasmtimeEngine, TieredCache<WasmtimeEngine>>,
@@ -143,14 +138,6 @@ pub mod loader {
     pub use module_cache_loader::{LoadError, Loaded, LoaderStats, Source};
     #[cfg(feature = "metrics")]
     pub use module_cache_loader::{describe_metrics, record_cache_stats, record_loader_stats};
-}
-
-/// Engines of wasmtime that load what was compiled for other CPUs, and compilers for other machines.
-#[cfg(feature = "wasmtime")]
-pub mod wasmtime {
-    pub use module_cache_wasmtime::{
-        CpuLevel, EngineBuilder, PrecompiledCode, WasmtimePrecompiler,
-    };
 }
 
 /// Storage that machines share.

@@ -9,7 +9,8 @@ mod wasmtime_configurations;
 use module_cache::backend::{
     ArtifactEngine, Compile, EntryKey, EntryStore, SealedEntry, open_entry,
 };
-use module_cache::{FileSystemCache, ModuleCache, ModuleHash, WasmerEngine, WasmtimeEngine};
+use module_cache::{FileSystemCache, ModuleCache, ModuleHash, WasmerEngine};
+use module_cache_wasmtime::WasmtimeEngine;
 use wasmtime::{Config, ModuleVersionStrategy};
 
 const PROGRAM: &str = r#"(module

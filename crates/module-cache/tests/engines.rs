@@ -3,11 +3,11 @@
 
 use module_cache::{
     FallbackExt, FileSystemCache, HashedModule, ModuleCache, ModuleLoader, SharedCache,
-    WasmtimeComponentEngine, WasmtimeEngine,
     backend::{ArtifactEngine, Compile},
     filesystem::PruneOptions,
     loader::Source,
 };
+use module_cache_wasmtime::{WasmtimeComponentEngine, WasmtimeEngine};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Instance, Module, Store};
 

@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use module_cache::{FileSystemCache, HashedModule, ModuleLoader, WasmtimeEngine};
+use module_cache::{FileSystemCache, HashedModule, ModuleLoader};
+use module_cache_wasmtime::WasmtimeEngine;
 
 const PROCESSES: usize = 8;
 const THREADS: usize = 8;

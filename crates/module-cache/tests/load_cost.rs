@@ -14,9 +14,10 @@ use std::thread;
 use std::time::Duration;
 
 use module_cache::{
-    FileSystemCache, ModuleCache, ModuleHash, WasmtimeEngine,
+    FileSystemCache, ModuleCache, ModuleHash,
     backend::{Compile, Engine},
 };
+use module_cache_wasmtime::WasmtimeEngine;
 use wasmtime::Module;
 
 /// Counts what this thread has allocated, and the most that it had at one time. Other tests run beside.

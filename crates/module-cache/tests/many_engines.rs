@@ -9,9 +9,8 @@ mod role;
 use std::fs::{self, File};
 use std::process::Command;
 
-use module_cache::{
-    HashedModule, ModuleLoader, SharedCache, WasmtimeEngine, in_memory, loader::Source,
-};
+use module_cache::{HashedModule, ModuleLoader, SharedCache, in_memory, loader::Source};
+use module_cache_wasmtime::WasmtimeEngine;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmtime::{Engine, Instance, Store};
 

@@ -6,7 +6,8 @@ mod read_only_layer;
 use std::fs;
 use std::path::Path;
 
-use module_cache::{FileSystemCache, HashedModule, ModuleLoader, WasmtimeEngine, loader::Source};
+use module_cache::{FileSystemCache, HashedModule, ModuleLoader, loader::Source};
+use module_cache_wasmtime::WasmtimeEngine;
 
 fn engine() -> WasmtimeEngine {
     WasmtimeEngine::new(&wasmtime::Engine::default()).unwrap()

@@ -3,9 +3,10 @@
 use std::fs;
 
 use module_cache::{
-    FileSystemCache, ModuleCache, ModuleHash, WasmerEngine, WasmtimeEngine,
+    FileSystemCache, ModuleCache, ModuleHash, WasmerEngine,
     backend::{Compile, Engine},
 };
+use module_cache_wasmtime::WasmtimeEngine;
 
 const WASM: &str = r#"(module (func (export "answer") (result i32) i32.const 42))"#;
 

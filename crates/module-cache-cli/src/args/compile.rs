@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use module_cache::wasmtime::CpuLevel;
+use module_cache_wasmtime::CpuLevel;
 
 use super::{CacheDirArg, RemoteArgs};
 use crate::hash_function::HashFunction;

@@ -41,7 +41,6 @@ pub(crate) const WITH_OTHER_CODE: &[(&str, Change)] = &[
     ("no multi-memory", |c| c.wasm_multi_memory(false)),
     ("no 64-bit memory", |c| c.wasm_memory64(false)),
     ("no extended constants", |c| c.wasm_extended_const(false)),
-    ("wide arithmetic", |c| c.wasm_wide_arithmetic(true)),
     ("custom page sizes", |c| c.wasm_custom_page_sizes(true)),
     ("a named version", |c| named_version(c, "a")),
     ("another named version", |c| named_version(c, "b")),
