@@ -19,6 +19,9 @@
 //! | `wasix` | the module `wasix`: any cache as a module cache of wasmer-wasix |
 //! | `web` | `web::WebEngine`, `web::WebModuleLoader`, in a browser: `WebAssembly.Module`s |
 //!
+//! The engines for wasmtime are in `module-cache-wasmtime`, which a host names beside this crate: it has a release line for
+//! each major version of wasmtime.
+//!
 //! A host begins at `ModuleLoader` and `in_memory()`, and finds in [`backend`] what it has to name besides: `Engine` for
 //! an engine's id, `SaveOutcome`, `Trust` and `SharedKey`, `ListedEntry`, `EngineError`. Who writes a backend begins at
 //! [`backend::EntryStore`], or at [`ModuleCache`] for live modules, and tests it with `module-cache-testkit`.
