@@ -448,17 +448,15 @@ impl Lease {
             );
             return;
         }
-        let released = match State::left_by(outcome) {
+        let state = State::left_by(outcome);
+        let released = match (state, &self.leases.records, &self.version) {
             // Of objects, a record that is free stays: there are servers that would remove another one's.
             #[cfg(feature = "redis")]
-            State::Free
-                if let (Records::Redis(records), Version::Redis(version)) =
-                    (&self.leases.records, &self.version) =>
-            {
+            (State::Free, Records::Redis(records), Version::Redis(version)) => {
                 let removed = || records.remove(&self.name, version);
                 self.leases.limited(removed).await
             }
-            state => self.write(state).await.map(drop),
+            (state, ..) => self.write(state).await.map(drop),
         };
         if let Err(failure) = released {
             tracing::debug!(name = self.name, %failure, "a lease is left to expire");
