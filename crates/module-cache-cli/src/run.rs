@@ -4,9 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use module_cache::{
-    FallbackExt, ModuleHash, backend::EntryKey, loader::Loaded,
-};
+use module_cache::{FallbackExt, ModuleHash, backend::EntryKey, loader::Loaded};
 use module_cache_wasmtime::CpuLevel;
 use wasmtime_wasi::{DirPerms, FilePerms, WasiCtxBuilder};
 

@@ -186,9 +186,10 @@ impl<P, F> FallbackCache<P, F> {
         F: ModuleCache<E>,
     {
         let mut next = Some((EntryKey::new(hash, *engine.id()), engine.accepted_ids()));
-        while let Some((key, accepted)) = next
-            && let Some(promotion) = from.promote(&key, accepted, to)?
-        {
+        while let Some((key, accepted)) = next {
+            let Some(promotion) = from.promote(&key, accepted, to)? else {
+                break;
+            };
             next = next_accepted(&promotion.key, &key, accepted);
             let loaded = self.load_promoted(engine, from, promotion)?;
             if loaded.is_some() {

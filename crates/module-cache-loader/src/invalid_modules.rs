@@ -15,7 +15,7 @@ use web_time::Instant;
 const MOST: usize = 1024;
 
 /// How long one is remembered: to be sure, as nothing is known that would end it.
-const REMEMBERED: Duration = Duration::from_mins(10);
+const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Default)]
 pub(crate) struct InvalidModules {
@@ -44,19 +44,19 @@ impl InvalidModules {
         if errors.len() >= MOST {
             errors.retain(|_, (_, at)| at.elapsed() < REMEMBERED);
         }
-        if errors.len() >= MOST
-            && let Some(oldest) = oldest(&errors)
-        {
-            errors.remove(&oldest);
+        if errors.len() >= MOST {
+            remove_oldest(&mut errors);
         }
         errors.insert(hash, (error.clone(), Instant::now()));
         self.count.store(errors.len(), Ordering::Relaxed);
     }
 }
 
-fn oldest(errors: &HashMap<ModuleHash, (EngineError, Instant)>) -> Option<ModuleHash> {
-    let of = errors.iter().min_by_key(|(_, (_, at))| *at);
-    of.map(|(hash, _)| *hash)
+fn remove_oldest(errors: &mut HashMap<ModuleHash, (EngineError, Instant)>) {
+    let oldest = errors.iter().min_by_key(|(_, (_, at))| *at);
+    if let Some(hash) = oldest.map(|(hash, _)| *hash) {
+        errors.remove(&hash);
+    }
 }
 
 #[cfg(test)]
