@@ -129,7 +129,11 @@ fn reduce(mut manifest: Table, members: &BTreeSet<String>, major: u64) -> Result
         .context("no dependencies")?;
     dependencies
         .retain(|name, dependency| dependency.get("path").is_none() || members.contains(name));
-    for (name, version) in [("wasmtime", major.to_string()), (ADAPTER, requirement)] {
+    for (name, version) in [
+        ("wasmtime", major.to_string()),
+        ("wasmtime-environ", major.to_string()),
+        (ADAPTER, requirement),
+    ] {
         dependencies
             .get_mut(name)
             .and_then(Value::as_table_mut)

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod compile;
+mod explain;
 mod key;
 mod maintenance;
 mod remote;
@@ -18,6 +19,7 @@ use crate::messages;
 
 pub(crate) use bundle::{ExportArgs, ImportArgs, TrustArgs};
 pub(crate) use compile::{CompileArgs, EngineName};
+pub(crate) use explain::{InspectArgs, WhyArgs};
 pub(crate) use key::{KeyArgs, KeyCommand};
 pub(crate) use maintenance::{
     CleanArgs, EngineArg, LsArgs, PruneArgs, SelectArgs, SizeArgs, SortKey, VerifyArgs,
@@ -78,6 +80,7 @@ fn checked(line: CommandLine) -> Result<Command, clap::Error> {
     let objection = match &line.command {
         Command::Run(args) => args.objection(),
         Command::Compile(args) => args.objection(),
+        Command::Why(args) => args.objection(),
         Command::Export(args) => args.objection(),
         Command::Import(args) => args.objection(),
         Command::Push(args) => args.remote.objection_if_required(),
@@ -133,6 +136,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     Compile(CompileArgs),
     Ls(LsArgs),
+    Inspect(InspectArgs),
+    Why(WhyArgs),
     Size(SizeArgs),
     Verify(VerifyArgs),
     Prune(PruneArgs),

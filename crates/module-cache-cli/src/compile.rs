@@ -33,6 +33,7 @@ use crate::{cache_folder, kept, messages, output, progress, units};
 /// When the cache folder cannot be written to, no remote storage can be named so, or nothing can be printed.
 pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
     let started = Instant::now();
+    let config = args.engine_config.read()?;
     let storage = remote::open_to_fill(&args.remote)?;
     let origins = remote::origins(&args.remote)?;
     let folder = if args.world_readable {
@@ -49,7 +50,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
 
     let cache = Some(folder.clone()).with_fallback(storage);
     let work = Work {
-        precompiler: Precompiler::new(args, &cache)?,
+        precompiler: Precompiler::new(args, config, &cache)?,
         hash: args.hash,
         cache: &cache,
         folder: &folder,

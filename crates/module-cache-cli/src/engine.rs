@@ -1,4 +1,4 @@
-//! The one configuration of wasmtime. `run` and `compile` share it, or what one stores would be of no use to the
+//! The engines of wasmtime. `run` and `compile` share one configuration, or what one stores would be of no use to the
 //! other.
 
 use std::sync::OnceLock;
@@ -15,6 +15,7 @@ use module_cache_wasmtime::{
 use wasmtime::component::Component;
 use wasmtime::{Config, Module, WasmBacktraceDetails};
 
+use crate::engine_config::EngineConfig;
 use crate::remote::Tiers;
 use crate::wasm_file::{Kind, WasmFile};
 
@@ -29,7 +30,7 @@ pub(crate) struct Engine<'a> {
     components: OnceLock<ModuleLoader<WasmtimeComponentEngine, &'a Tiers>>,
 }
 
-type Builder = EngineBuilder<fn() -> Config>;
+type Builder = EngineBuilder<&'static (dyn Fn() -> Config + Send + Sync)>;
 
 /// Compiles modules and components for other machines than this one, where a cache does not have them.
 pub(crate) struct Precompiler<'a> {
@@ -48,9 +49,13 @@ pub(crate) enum Code {
 
 impl<'a> Engine<'a> {
     /// An engine over `cache`. What was compiled for one of the `levels` is code like its own.
-    pub(crate) fn new(cache: &'a Tiers, levels: &'static [CpuLevel]) -> Self {
+    pub(crate) fn new(
+        cache: &'a Tiers,
+        levels: &'static [CpuLevel],
+        config: Option<EngineConfig>,
+    ) -> Self {
         Self {
-            builder: builder(),
+            builder: builder(config),
             cache,
             levels,
             modules: OnceLock::new(),
@@ -106,8 +111,9 @@ impl<'a> Precompiler<'a> {
         cache: &'a Tiers,
         target: Option<&str>,
         level: Option<CpuLevel>,
+        config: Option<EngineConfig>,
     ) -> Result<Self> {
-        let builder = builder();
+        let builder = builder(config);
         let builder = level.into_iter().fold(builder, EngineBuilder::cpu);
         let modules = ModuleLoader::new(builder.module_precompiler(target)?, cache);
         Ok(Self {
@@ -135,14 +141,17 @@ impl<'a> Precompiler<'a> {
     }
 }
 
-fn builder() -> Builder {
-    EngineBuilder::new(|| {
-        let mut config = Config::new();
+/// Of these settings, or else of the default ones. A command has one, which lives as long as it.
+pub(crate) fn builder(config: Option<EngineConfig>) -> Builder {
+    EngineBuilder::new(Box::leak(Box::new(move || {
+        let mut config = config
+            .as_ref()
+            .map_or_else(Config::new, EngineConfig::to_config);
         // By default an environment variable decides, and it changes the code: two users of one cache
         // would not share any.
         config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
         config
-    })
+    })))
 }
 
 /// The loader, which is made if there is none yet.

@@ -11,11 +11,13 @@ mod clean;
 mod compile;
 mod completions;
 mod engine;
+mod engine_config;
 mod export;
 mod find_files;
 mod guest_stdout;
 mod hash_function;
 mod import;
+mod inspect;
 mod kept;
 mod key;
 mod keys;
@@ -40,6 +42,7 @@ mod transfer;
 mod units;
 mod verify;
 mod wasm_file;
+mod why;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -56,6 +59,8 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, started),
         Command::Compile(args) => compile::compile(&args),
         Command::Ls(args) => ls::ls(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Why(args) => why::why(&args),
         Command::Size(args) => size::size(&args),
         Command::Verify(args) => verify::verify(&args),
         Command::Prune(args) => prune::prune(&args),

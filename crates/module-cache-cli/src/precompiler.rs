@@ -19,6 +19,7 @@ use {
 
 use crate::args::{CompileArgs, EngineName};
 use crate::engine::{self, Engine};
+use crate::engine_config::EngineConfig;
 use crate::kept::Saved;
 use crate::remote::Tiers;
 use crate::wasm_file::WasmFile;
@@ -53,15 +54,20 @@ impl<'a> Precompiler<'a> {
     /// # Errors
     ///
     /// When it cannot compile for these machines.
-    pub(crate) fn new(args: &CompileArgs, cache: &'a Tiers) -> Result<Self> {
+    pub(crate) fn new(
+        args: &CompileArgs,
+        config: Option<EngineConfig>,
+        cache: &'a Tiers,
+    ) -> Result<Self> {
         if args.target.is_some() || args.cpu.is_some() {
-            let precompiler = engine::Precompiler::new(cache, args.target.as_deref(), args.cpu)?;
+            let precompiler =
+                engine::Precompiler::new(cache, args.target.as_deref(), args.cpu, config)?;
             return Ok(Self::Machines(precompiler.into()));
         }
         // Settings would be part of the engine's id. Without any, it is the id of engines as most make them.
         match args.engine {
             // What was compiled for other machines is not as good as what is to be stored.
-            EngineName::Wasmtime => Ok(Self::Wasmtime(Engine::new(cache, &[]).into())),
+            EngineName::Wasmtime => Ok(Self::Wasmtime(Engine::new(cache, &[], config).into())),
             #[cfg(feature = "wasmer")]
             EngineName::WasmerCranelift => Ok(Self::Wasmer {
                 new_engine: || Cranelift::default().into(),

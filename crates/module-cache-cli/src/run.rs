@@ -42,7 +42,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
     let file = file
         .hashed(HASH, cache.primary().as_ref())
         .with_context(|| name.clone())?;
-    let engine = Engine::new(&cache, CpuLevel::ALL);
+    let engine = Engine::new(&cache, CpuLevel::ALL, None);
     let (id, loaded) = engine.load(&file).with_context(|| name.clone())?;
     let hash = file.hash();
     let key = EntryKey::new(hash, id);

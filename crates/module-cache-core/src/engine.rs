@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Artifact, EngineError, EngineId, EngineInstance};
+use crate::{Artifact, CodeFields, EngineError, EngineId, EngineInstance};
 
 /// A WebAssembly runtime whose modules can be cached.
 ///
@@ -99,4 +99,15 @@ pub unsafe trait ArtifactEngine: Engine {
     ///
     /// When the engine does not take it, or the file cannot be read.
     unsafe fn deserialize(&self, artifact: Artifact) -> Result<Self::Module, EngineError>;
+
+    /// What this engine's code depends on, for people who ask why stored code is not used. By default it does not tell.
+    fn code_fields(&self) -> CodeFields {
+        CodeFields::default()
+    }
+
+    /// The same of stored code, as it says itself: of another engine's, too, if this one can read it. Any bytes may be
+    /// asked about; of what is no such code, nothing is known.
+    fn code_fields_of(&self, _artifact: &[u8]) -> CodeFields {
+        CodeFields::default()
+    }
 }

@@ -9,6 +9,7 @@
 //! on top is safe code, and [`load_entry`] is the one place where stored bytes become a module.
 
 mod artifact;
+mod code_fields;
 mod compile_permit;
 mod engine;
 mod engine_id;
@@ -42,6 +43,7 @@ mod thread_slot;
 mod trust;
 
 pub use artifact::Artifact;
+pub use code_fields::{CodeFields, why_unused};
 pub use compile_permit::{CompilePermit, PermitGuard, PermitOutcome, PermitWait};
 pub use engine::{ArtifactEngine, Compile, Engine};
 pub use engine_id::{EngineId, EngineIdBuilder};

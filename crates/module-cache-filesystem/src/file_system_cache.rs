@@ -104,7 +104,10 @@ impl<E: ArtifactEngine> ModuleCache<E> for FileSystemCache {
         let found = load_entry(self, hash, engine);
         match &found {
             Ok(Some(_)) => self.folder.counters.hit(),
-            Ok(None) => self.folder.counters.miss(),
+            Ok(None) => {
+                self.folder.counters.miss();
+                self.log_miss(hash, engine);
+            }
             Err(_) => {}
         }
         found

@@ -48,6 +48,7 @@ mod clock;
 mod default_dir;
 mod directory;
 mod engine_folder;
+mod explain_miss;
 mod file_hashes;
 mod file_system_cache;
 mod folder;

@@ -69,6 +69,28 @@ fn a_load_can_be_followed_from_the_request_to_the_tier() {
 }
 
 #[test]
+fn a_miss_says_what_code_of_other_engines_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    loader(&folder).load(&module()).unwrap();
+    let folder = FileSystemCache::open(folder.path().join("modules")).unwrap();
+    let other = ModuleLoader::new(TestEngine::new("another"), folder);
+    let seen = followed(|request| request.in_scope(|| drop(other.load(&module()))));
+    let path = "request/load_module/look_up: an entry of another engine is not used";
+    assert!(
+        seen.paths.iter().any(|seen| seen == path),
+        "{:?}",
+        seen.paths
+    );
+    let reasons = seen.fields.iter().filter(|(_, field, _)| field == "reason");
+    let expected = "it is code of tracing, and this engine is another";
+    assert!(
+        reasons
+            .map(|(_, _, reason)| &**reason)
+            .any(|reason| reason.contains(expected))
+    );
+}
+
+#[test]
 fn every_span_that_names_a_module_or_an_engine_names_it_the_same_way() {
     let folder = tempfile::tempdir().unwrap();
     let loader = loader(&folder);

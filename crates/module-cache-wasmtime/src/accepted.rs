@@ -5,6 +5,8 @@ use std::sync::Arc;
 #[cfg(any(feature = "cranelift", feature = "component-model"))]
 use module_cache_core::EngineError;
 use module_cache_core::EngineId;
+#[cfg(feature = "cranelift")]
+use {crate::code_fields::code_fields, module_cache_core::CodeFields};
 
 /// The ids that an engine accepts, none by default.
 #[derive(Clone, Default)]
@@ -34,6 +36,18 @@ impl Accepted {
             ids: ids.into(),
             own: own.unwrap_or_default().into(),
         })
+    }
+
+    /// What code of the engine's own id depends on.
+    #[cfg(feature = "cranelift")]
+    pub(crate) fn own_fields(&self) -> CodeFields {
+        code_fields(&self.own, &self.own)
+    }
+
+    /// What an artifact depends on, if this version of wasmtime wrote it.
+    #[cfg(feature = "cranelift")]
+    pub(crate) fn fields_of(&self, artifact: &[u8]) -> CodeFields {
+        code_fields(engine_section(artifact).unwrap_or_default(), &self.own)
     }
 
     /// Checks that an artifact is code of the engine's own id.

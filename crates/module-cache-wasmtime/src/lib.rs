@@ -24,6 +24,8 @@
 
 mod accepted;
 #[cfg(feature = "cranelift")]
+mod code_fields;
+#[cfg(feature = "cranelift")]
 mod compile_pool;
 #[cfg(feature = "cranelift")]
 mod cpu_level;

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 
-#[cfg(feature = "cranelift")]
-use module_cache_core::Compile;
 use module_cache_core::{
     Artifact, ArtifactEngine, Engine, EngineError, EngineId, EngineInstance, strip_footer,
 };
+#[cfg(feature = "cranelift")]
+use module_cache_core::{CodeFields, Compile};
 use wasmtime::component::Component;
 
 use crate::accepted::Accepted;
@@ -178,6 +178,16 @@ unsafe impl ArtifactEngine for WasmtimeComponentEngine {
             // SAFETY: as above, for bytes; wasmtime copies them.
             |bytes| unsafe { Component::deserialize(&self.engine, bytes) },
         )
+    }
+
+    #[cfg(feature = "cranelift")]
+    fn code_fields(&self) -> CodeFields {
+        self.accepted.own_fields()
+    }
+
+    #[cfg(feature = "cranelift")]
+    fn code_fields_of(&self, artifact: &[u8]) -> CodeFields {
+        self.accepted.fields_of(artifact)
     }
 }
 

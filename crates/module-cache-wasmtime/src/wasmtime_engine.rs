@@ -5,7 +5,7 @@ use std::fmt;
 
 use module_cache_core::{Artifact, ArtifactEngine, Engine, EngineError, EngineId, EngineInstance};
 #[cfg(feature = "cranelift")]
-use module_cache_core::{Compile, strip_footer};
+use module_cache_core::{CodeFields, Compile, strip_footer};
 use wasmtime::Module;
 
 use crate::accepted::Accepted;
@@ -180,5 +180,15 @@ unsafe impl ArtifactEngine for WasmtimeEngine {
             // SAFETY: as above, for bytes; wasmtime copies them.
             |bytes| unsafe { Module::deserialize(&self.engine, bytes) },
         )
+    }
+
+    #[cfg(feature = "cranelift")]
+    fn code_fields(&self) -> CodeFields {
+        self.accepted.own_fields()
+    }
+
+    #[cfg(feature = "cranelift")]
+    fn code_fields_of(&self, artifact: &[u8]) -> CodeFields {
+        self.accepted.fields_of(artifact)
     }
 }

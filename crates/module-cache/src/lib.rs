@@ -110,13 +110,14 @@ pub type TieredCache<E> = FallbackCache<module_cache_memory::InMemoryCache<E>, F
 /// What a new backend or engine is made of, and what entries are sealed with.
 pub mod backend {
     pub use module_cache_core::{
-        AcceptedKey, Artifact, ArtifactEngine, CacheStats, Compile, CompilePermit, Counters,
-        Encoding, EndHandler, Engine, EngineError, EngineId, EngineIdBuilder, EngineInstance,
-        EntryKey, EntryStore, FOOTER_LEN, FRAME_LEN, Footer, FoundModule, Frame, Incoming,
-        InstanceId, InvalidEntry, KeyId, ListedEntry, ParseHashError, ParseKeyError, PermitGuard,
-        PermitOutcome, PermitWait, Promotion, SaveOutcome, Seal, SealedEntry, SharedKey,
-        SkipReason, StoreCache, ThreadCounter, ThreadSlot, Trust, WeakEngineInstance, has_entry,
-        load_entry, next_accepted, open_entry, panic_message, put_entry, save_entry, strip_footer,
+        AcceptedKey, Artifact, ArtifactEngine, CacheStats, CodeFields, Compile, CompilePermit,
+        Counters, Encoding, EndHandler, Engine, EngineError, EngineId, EngineIdBuilder,
+        EngineInstance, EntryKey, EntryStore, FOOTER_LEN, FRAME_LEN, Footer, FoundModule, Frame,
+        Incoming, InstanceId, InvalidEntry, KeyId, ListedEntry, ParseHashError, ParseKeyError,
+        PermitGuard, PermitOutcome, PermitWait, Promotion, SaveOutcome, Seal, SealedEntry,
+        SharedKey, SkipReason, StoreCache, ThreadCounter, ThreadSlot, Trust, WeakEngineInstance,
+        has_entry, load_entry, next_accepted, open_entry, panic_message, put_entry, save_entry,
+        strip_footer, why_unused,
     };
     #[cfg(feature = "ed25519")]
     pub use module_cache_core::{SigningKey, VerifyingKey};

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use module_cache_wasmtime::CpuLevel;
 
 use super::{CacheDirArg, RemoteArgs};
+use crate::engine_config::EngineConfig;
 use crate::hash_function::HashFunction;
 
 /// Fill the cache from files and folders, so that later runs find everything compiled
@@ -26,8 +28,12 @@ components alike. Links to folders are not followed. A file that cannot be
 compiled is reported, and the others are compiled.
 
 What is stored is for programs with the same wasmtime as this command's, with its
-default settings: `ls` prints the name of the engine, and a program its own, as
-docs/operations.md says. `run` looks for code of wasmtime under the BLAKE3 of the wasm, which is what is
+default settings or those of --engine-config: a TOML file as the `wasmtime` command
+takes it, such as
+  [wasm]
+  epoch-interruption = true
+`ls` prints the name of the engine, and a program its own; `why` says what differs
+between two. `run` looks for code of wasmtime under the BLAKE3 of the wasm, which is what is
 stored by default. Code of wasmer is for programs with a wasmer engine of the
 same version and compiler, with the compiler's default settings, on a machine
 like this one. Those that use wasmer-wasix look for it under the SHA-256. Of a
@@ -91,6 +97,9 @@ pub(crate) struct CompileArgs {
     #[arg(long, value_name = "TARGET")]
     pub(crate) target: Option<String>,
 
+    #[command(flatten)]
+    pub(crate) engine_config: EngineConfigArg,
+
     /// The hash of the wasm that the code is to be found by
     #[arg(long, value_name = "FUNCTION", default_value = "blake3")]
     pub(crate) hash: HashFunction,
@@ -119,12 +128,39 @@ impl CompileArgs {
         if names_machines && !matches!(self.engine, EngineName::Wasmtime) {
             return Some("--cpu and --target are for --engine wasmtime alone");
         }
-        self.remote.objection()
+        let objection = self.engine_config.objection(self.engine);
+        objection.or_else(|| self.remote.objection())
+    }
+}
+
+/// The settings of the engine that is to load the code.
+#[derive(Debug, Args)]
+pub(crate) struct EngineConfigArg {
+    /// The settings of a program's wasmtime, in a file that wasmtime's own command takes as its --config
+    #[arg(long, value_name = "FILE")]
+    engine_config: Option<PathBuf>,
+}
+
+impl EngineConfigArg {
+    /// What the file says, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or is no such file.
+    pub(crate) fn read(&self) -> Result<Option<EngineConfig>> {
+        let path = self.engine_config.as_deref();
+        path.map(EngineConfig::read).transpose()
+    }
+
+    pub(super) fn objection(&self, engine: EngineName) -> Option<&'static str> {
+        let is_for_wasmtime = matches!(engine, EngineName::Wasmtime);
+        (self.engine_config.is_some() && !is_for_wasmtime)
+            .then_some("--engine-config is for --engine wasmtime alone")
     }
 }
 
 /// The names of all engines, in every build: one that lacks an engine can then say so.
-const ENGINES: [&str; 3] = ["wasmtime", "wasmer-cranelift", "wasmer-singlepass"];
+pub(super) const ENGINES: [&str; 3] = ["wasmtime", "wasmer-cranelift", "wasmer-singlepass"];
 
 /// An engine of this build.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -137,7 +173,7 @@ pub(crate) enum EngineName {
 }
 
 /// The engine of a name that is one of [`ENGINES`].
-fn of_this_build(name: &str) -> Result<EngineName, String> {
+pub(super) fn of_this_build(name: &str) -> std::result::Result<EngineName, String> {
     EngineName::from_str(name, false).map_err(|_| {
         let feature = name.strip_suffix("-cranelift").unwrap_or(name);
         format!("this command was built without {name}; build it with `--features {feature}`")

@@ -9,6 +9,7 @@ mod compile;
 mod completions;
 mod corpus;
 mod dir;
+mod explain;
 #[cfg(feature = "remote")]
 mod host;
 mod key;

@@ -21,6 +21,7 @@ macro_rules! for_both_kinds {
 
 mod compile;
 mod configurations;
+mod fields;
 mod identity;
 mod kind;
 mod levels;

@@ -1,0 +1,96 @@
+//! What compiled code depends on, field by field: an id is a digest, and does not tell people why two of them differ.
+
+use std::fmt::{self, Write as _};
+
+use crate::{ArtifactEngine, EngineId};
+
+/// What compiled code depends on: names and values, for people. Nothing is decided by it.
+///
+/// ```
+/// use module_cache_core::CodeFields;
+///
+/// let here: CodeFields = [("target", "x86_64"), ("fuel", "off")].into_iter().collect();
+/// let there: CodeFields = [("target", "x86_64"), ("fuel", "on")].into_iter().collect();
+/// assert_eq!(here.to_string(), "target: x86_64\nfuel: off\n");
+/// assert_eq!(there.differences(&here), ["fuel is on, and off here"]);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CodeFields(Vec<(String, String)>);
+
+impl CodeFields {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Where these fields, which are those of stored code, differ from those of an engine here.
+    pub fn differences(&self, here: &Self) -> Vec<String> {
+        let of = |fields: &Self, name: &str| {
+            let mut fields = fields.0.iter();
+            let found = fields.find(|(known, _)| known == name);
+            found.map_or_else(|| "unknown".to_owned(), |(_, value)| value.clone())
+        };
+        let only_here = here.0.iter().filter(|(name, _)| {
+            let mut fields = self.0.iter();
+            fields.all(|(known, _)| known != name)
+        });
+        let mut names: Vec<&str> = Vec::new();
+        names.extend(self.0.iter().chain(only_here).map(|(name, _)| &**name));
+        names
+            .into_iter()
+            .map(|name| (name, of(self, name), of(here, name)))
+            .filter(|(_, there, here)| there != here)
+            .map(|(name, there, here)| format!("{name} is {there}, and {here} here"))
+            .collect()
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for CodeFields {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Self {
+        let fields = fields.into_iter();
+        Self(
+            fields
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+}
+
+/// One field a line.
+impl fmt::Display for CodeFields {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.0 {
+            for (text, end) in [(name, ": "), (value, "\n")] {
+                text.chars()
+                    .map(|char| if char.is_control() { ' ' } else { char })
+                    .try_for_each(|char| out.write_char(char))?;
+                out.write_str(end)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says why `engine` does not use code that is stored under the id `other`: what the id names and what the code tells.
+pub fn why_unused<E: ArtifactEngine>(engine: &E, other: &EngineId, artifact: &[u8]) -> String {
+    let own = engine.id().label();
+    let mut reasons = Vec::new();
+    if other.label() != own {
+        reasons.push(format!(
+            "it is code of {}, and this engine is {own}",
+            other.label()
+        ));
+    }
+    let (there, here) = (engine.code_fields_of(artifact), engine.code_fields());
+    let is_told = !there.is_empty() && !here.is_empty();
+    if is_told {
+        reasons.extend(there.differences(&here));
+    }
+    match reasons.is_empty() {
+        false => reasons.join("; "),
+        true if is_told => {
+            "all that the code tells is as here, so what differs is a salt, or what else only the id covers".to_owned()
+        }
+        true => "the engine does not tell what its code depends on".to_owned(),
+    }
+}
