@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use opendal::raw::{
     OpDelete, OpList, OpRead, OpStat, OpWrite, RpRead, RpStat, Service, ServiceInfo, oio,
 };
@@ -13,6 +14,7 @@ use opendal::{
     Buffer, BytesRange, Capability, Error, ErrorKind, Metadata, MetadataBuilder, OperationContext,
     Operator, Result,
 };
+use parking_lot::Mutex;
 use redis::{Client, Cmd, FromRedisValue, RedisError};
 
 use crate::redis_connection::{RedisConnection, refusal};
@@ -20,6 +22,9 @@ use crate::unsupported::{unsupported, unsupported_operations};
 
 /// How much is asked for at a time: all that is under way on the one connection has to come within the time limit.
 const PIECE: usize = 128 << 10;
+
+/// How many of these are asked for at a time, so that the network is not idle between an answer and the next question.
+const AHEAD: usize = 2;
 
 /// An operator on the server of `client`, at `address`, with names that begin with `prefix`.
 pub(crate) fn operator(client: Client, address: &str, prefix: &str) -> Operator {
@@ -138,31 +143,23 @@ impl oio::StreamRead for Value {
     async fn open(&self, range: BytesRange) -> Result<(RpRead, Box<dyn oio::ReadStreamDyn>)> {
         let len = self.len().await?;
         let range = range.to_content_range(len)?;
-        let parts = Parts {
-            value: self.clone(),
-            next: range.start,
-            end: range.end,
-        };
-        Ok((RpRead::new(metadata(len)), Box::new(parts)))
+        let (value, end) = (self.clone(), range.end);
+        let pieces = stream::iter(range.step_by(PIECE)).map(move |from| {
+            let value = value.clone();
+            async move { value.part(from, end.min(from + PIECE)).await }
+        });
+        let pieces = Pieces(Mutex::new(pieces.buffered(AHEAD).boxed()));
+        Ok((RpRead::new(metadata(len)), Box::new(pieces)))
     }
 }
 
 /// What is left of a part of an entry.
-struct Parts {
-    value: Value,
-    next: usize,
-    end: usize,
-}
+struct Pieces(Mutex<BoxStream<'static, Result<Bytes>>>);
 
-impl oio::ReadStream for Parts {
+impl oio::ReadStream for Pieces {
     async fn read(&mut self) -> Result<Buffer> {
-        let end = self.end.min(self.next + PIECE);
-        if self.next >= end {
-            return Ok(Buffer::new());
-        }
-        let part = self.value.part(self.next, end).await?;
-        self.next = end;
-        Ok(part.into())
+        let piece = self.0.get_mut().try_next().await?;
+        Ok(piece.map_or_else(Buffer::new, Buffer::from))
     }
 }
 
