@@ -16,7 +16,7 @@ use crate::folder::{Folder, Policy, Verify};
 use crate::heartbeat::Silent;
 use crate::hints::Hints;
 use crate::ledger::Ledger;
-use crate::{Verification, interrupted, layout, storage, trust_check};
+use crate::{Verification, interrupted, layout, platform, storage, trust_check};
 
 /// Options for opening a [`FileSystemCache`]; made by [`FileSystemCache::builder`].
 ///
@@ -47,6 +47,7 @@ pub struct FileSystemCacheBuilder {
     skip_permission_checks: bool,
     read_only: bool,
     world_readable: bool,
+    experimental_mapping: bool,
     max_size: Option<u64>,
     min_free: Option<u64>,
     max_age: Option<Duration>,
@@ -79,6 +80,7 @@ impl FileSystemCacheBuilder {
             skip_permission_checks: false,
             read_only: false,
             world_readable: false,
+            experimental_mapping: false,
             max_size: None,
             min_free: None,
             max_age: None,
@@ -160,6 +162,17 @@ impl FileSystemCacheBuilder {
         self
     }
 
+    /// On macOS and Windows, maps entries on local disks (APFS, HFS+; NTFS, `ReFS`), and remembers until the next boot that they were
+    /// verified, as is done on Linux in any case. Without this, each load there reads and hashes the whole entry.
+    ///
+    /// It is off by default, because these systems' part of it was never run where it matters: that attributes show each
+    /// change of a file, and that mapped files can be replaced. A disk that was unplugged and changed elsewhere may not be
+    /// noticed. On Windows, a folder is refused in which the access list lets others write.
+    pub fn experimental_mapping(mut self) -> Self {
+        self.experimental_mapping = true;
+        self
+    }
+
     /// Only reads the folder, whatever this process may do: for one that somebody else fills, such as a
     /// layer that the system provides. It is not created.
     pub fn read_only(mut self) -> Self {
@@ -193,7 +206,7 @@ impl FileSystemCacheBuilder {
     ///   it would put root's files below another user's directory.
     /// - [`CacheError::Io`] if it cannot be created or opened, or is not a directory.
     pub fn open(self) -> Result<FileSystemCache, CacheError> {
-        let user = trust_check::effective_user();
+        let user = platform::effective_user();
         if !self.read_only {
             create_root(&self.root, user, self.world_readable)?;
         }
@@ -209,6 +222,11 @@ impl FileSystemCacheBuilder {
             if let Some(reason) = trust_check::objection(&attributes, user) {
                 return Err(CacheError::untrusted(directory.path(), reason));
             }
+        }
+        let by_list = (self.experimental_mapping && !self.skip_permission_checks)
+            .then(|| platform::objection_by_access_list(&directory));
+        if let Some(reason) = by_list.flatten() {
+            return Err(CacheError::untrusted(directory.path(), reason));
         }
         if !self.skip_permission_checks {
             examine_ancestors(&root, user, self.strict)?;
@@ -228,10 +246,7 @@ impl FileSystemCacheBuilder {
             .trust
             .unwrap_or_else(|| unsafe { Trust::unauthenticated() });
         let owner_check = (!self.skip_permission_checks).then_some(user);
-        let storage = directory.storage();
-        let session = storage::session(directory.mount());
         let hints = writable.then(|| Hints::open(&directory, user)).flatten();
-        let ledger = writable.then(|| Ledger::new(session, storage, owner_check));
         if writable && self.world_readable {
             share(&root_directory, &directory)
                 .map_err(|error| CacheError::io("let others read the folder", &root, error))?;
@@ -242,8 +257,14 @@ impl FileSystemCacheBuilder {
             min_free: self.min_free,
             max_age: self.max_age,
             verify: self.verify,
+            experimental_mapping: self.experimental_mapping,
             owner_check,
         };
+        let ledger = writable.then(|| {
+            // What is not known well enough to map is no reason to believe a total, either.
+            let session = policy.maps().then(|| storage::session(directory.mount()));
+            Ledger::new(session.flatten(), directory.storage(), owner_check)
+        });
         let folder = Folder {
             root,
             directory,
@@ -345,7 +366,7 @@ fn open_version(
 fn refuse_root_below_another(path: &Path, user: u32) -> Result<(), CacheError> {
     let error = |error| CacheError::io("examine the folder", path, error);
     let real = interrupted::again(|| fs::canonicalize(path)).map_err(error)?;
-    let Some((path, owner)) = trust_check::another_users(&real, user) else {
+    let Some((path, owner)) = platform::another_users(&real, user) else {
         return Ok(());
     };
     let reason = format!(
@@ -355,7 +376,7 @@ fn refuse_root_below_another(path: &Path, user: u32) -> Result<(), CacheError> {
 }
 
 fn examine_ancestors(root: &Path, user: u32, strict: bool) -> Result<(), CacheError> {
-    let Some(weak) = trust_check::weak_ancestor(root, user) else {
+    let Some(weak) = platform::weak_ancestor(root, user) else {
         return Ok(());
     };
     let reason = "others can replace what lies in it; `chmod go-w` it, or choose another folder";
@@ -370,7 +391,7 @@ fn examine_ancestors(root: &Path, user: u32, strict: bool) -> Result<(), CacheEr
 fn examine_links(root: &Path, user: u32, strict: bool) -> Result<(), CacheError> {
     let given = std::path::absolute(root)
         .map_err(|error| CacheError::io("resolve the folder", root, error))?;
-    let Some(weak) = trust_check::weak_link(&given, user) else {
+    let Some(weak) = platform::weak_link(&given, user) else {
         return Ok(());
     };
     let reason = "others can replace this link to the folder; name the folder itself";

@@ -6,10 +6,10 @@ mod unix;
 #[cfg(unix)]
 pub(crate) use unix::Directory;
 
-#[cfg(not(unix))]
-mod portable;
-#[cfg(not(unix))]
-pub(crate) use portable::Directory;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub(crate) use windows::{Directory, information};
 
 /// What the system says about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub(crate) struct Attributes {
     pub(crate) changed: i64,
     /// Time of the last change to contents, in nanoseconds since 1970, as far as no program set another.
     pub(crate) modified: i64,
+    /// The number of the last change, where the file system counts them; else 0.
+    pub(crate) usn: u64,
 }
 
 /// How much room a file system has, in bytes.

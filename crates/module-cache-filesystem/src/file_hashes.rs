@@ -6,7 +6,7 @@
 //!
 //! | bytes | |
 //! |---|---|
-//! | 0..32 | BLAKE3 of the session (boot and mount), and of device, inode, size, time of modification, time of change (ns) of the file |
+//! | 0..32 | BLAKE3 of the session (boot and mount), and of device, inode, size, time of modification, time of change (ns) and number of the last change of the file |
 //! | 32..64 | its hash |
 //! | 64..96 | BLAKE3 of the above |
 
@@ -20,7 +20,7 @@ use crate::directory::{Attributes, Directory, Kind};
 use crate::folder::Map;
 use crate::positional::{read_exact_at, write_all_at};
 use crate::storage::{self, Storage};
-use crate::{FileSystemCache, clock, layout, table};
+use crate::{FileSystemCache, clock, layout, platform, table};
 
 const IDENTITY: usize = 32;
 const SEALED: usize = IDENTITY + 32;
@@ -35,8 +35,8 @@ impl FileSystemCache {
     /// A file is known again by its device, inode, size, and times of modification and change, as long as the file
     /// system that it is on stays mounted, and its hash is remembered if it last changed more than two seconds ago. That
     /// is what build tools go by; what escapes them, such as a write through a mapping that is still open, escapes this
-    /// too. Nothing is remembered of files on network file systems, overlays and tmpfs, in a folder from which entries are not
-    /// mapped, and on systems other than Linux. It is for wasm that is as trusted as the folder.
+    /// too. Nothing is remembered of files on network file systems, overlays and tmpfs, and in a folder from which entries are not
+    /// mapped. It is for wasm that is as trusted as the folder.
     ///
     /// ```
     /// use module_cache_core::ModuleHash;
@@ -120,15 +120,16 @@ fn offset(identity: &[u8; IDENTITY]) -> u64 {
 
 /// What tells this state of a file from all others; `None` where another could look the same.
 fn identity(file: &File, attributes: &Attributes) -> Option<[u8; IDENTITY]> {
-    if attributes.kind != Kind::File || storage::of(file) != Storage::Local {
+    if attributes.kind != Kind::File || platform::storage(file) != Storage::Local {
         return None;
     }
     Some(table::digest(&[
-        storage::session(storage::mount(file))?,
+        storage::session(platform::mount(file))?,
         attributes.device,
         attributes.inode,
         attributes.size,
         table::time(attributes.modified),
         table::time(attributes.changed),
+        attributes.usn,
     ]))
 }

@@ -20,7 +20,7 @@ use crate::ledger::{Ledger, LedgerGuard};
 use crate::open_entry::{self, OpenEntry, Refusal};
 use crate::scan::{self, Listing};
 use crate::storage::Storage;
-use crate::{Verification, layout, limit};
+use crate::{Verification, layout, limit, platform};
 
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -50,6 +50,8 @@ pub(crate) struct Policy {
     pub(crate) min_free: Option<u64>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) verify: Verify,
+    /// Whether entries are mapped where they are otherwise not.
+    pub(crate) experimental_mapping: bool,
     /// The user whose entries are accepted beside root's; `None` for everybody's.
     pub(crate) owner_check: Option<u32>,
 }
@@ -73,8 +75,14 @@ impl Policy {
         }
     }
 
+    /// Whether anything is mapped on this system.
+    pub(crate) fn maps(&self) -> bool {
+        platform::MAPS || self.experimental_mapping
+    }
+
     pub(crate) fn map_on(&self, storage: Storage) -> Map {
         match storage {
+            _ if !self.maps() => Map::None,
             // Who has a key says that others can write here.
             _ if self.trust.is_signed() => Map::None,
             // Nobody but root writes to an entry without changing its permissions first.
@@ -279,7 +287,10 @@ impl Folder {
     /// Removes an entry, if it is there, and returns how many bytes it took, in whole blocks. Where `only` is given, a
     /// file with other attributes stays.
     pub(crate) fn remove(&self, name: &str, only: Option<&Attributes>) -> io::Result<Option<u64>> {
-        self.with_ledger(|guard| guard.remove(name, only))
+        self.with_ledger(|guard| match guard.remove(name, only) {
+            Err(error) if Directory::is_in_use(&error) => guard.put_aside(name, only),
+            outcome => outcome,
+        })
     }
 
     /// Removes a damaged entry without waiting for anybody: a load must not. Where the ledger is in use it stays, for the

@@ -13,7 +13,7 @@
 //! | 24..124 | five stamps, the latest first |
 //!
 //! A stamp is the first 20 bytes of the BLAKE3 of what is known (that the file was written here, or that it is what it should
-//! be), the session, and the device, inode, size and time of change (ns) of the file. Containers that share a folder see it through mounts of their own, and
+//! be), the session, and the device, inode, size, time of change (ns) and number of the last change of the file. Containers that share a folder see it through mounts of their own, and
 //! each has a stamp.
 
 use std::fs::File;
@@ -166,6 +166,7 @@ impl Sight {
             self.attributes.inode,
             self.attributes.size,
             table::time(self.attributes.changed),
+            self.attributes.usn,
         ]);
         digest.first_chunk().copied()
     }
@@ -216,7 +217,7 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::directory::Kind;
-    use crate::trust_check;
+    use crate::platform;
     use module_cache_core::EngineId;
 
     struct Fixture {
@@ -230,7 +231,7 @@ mod tests {
         let directory = Directory::open(keep.path()).unwrap();
         Fixture {
             directory,
-            user: trust_check::effective_user(),
+            user: platform::effective_user(),
             _keep: keep,
         }
     }
@@ -252,6 +253,7 @@ mod tests {
             inode: 2,
             changed: 3_000_000_000,
             modified: 3_000_000_000,
+            usn: 0,
         }
     }
 
@@ -284,6 +286,7 @@ mod tests {
             Attributes { inode: 9, ..file },
             Attributes { size: 9, ..file },
             Attributes { changed: 9, ..file },
+            Attributes { usn: 9, ..file },
         ] {
             assert!(!has(&hints, 1, &sight(other)), "{other:?}");
         }

@@ -41,7 +41,7 @@ use crate::lock::{self, Attempt};
 use crate::positional::{read_exact_at, write_all_at};
 use crate::scan::{self, Listing};
 use crate::storage::Storage;
-use crate::{clock, layout};
+use crate::{clock, layout, temporary};
 
 const RECORD: usize = 512;
 const NAME_AT: usize = 72;
@@ -234,7 +234,7 @@ impl LedgerGuard<'_> {
         inode: u64,
         len: u64,
         replaced: io::Result<Attributes>,
-        rename: impl FnOnce() -> io::Result<()>,
+        rename: impl FnOnce(&Self) -> io::Result<()>,
     ) -> io::Result<()> {
         let takes = match replaced {
             Ok(found) if found.kind == Kind::File => blocks(found.size),
@@ -250,7 +250,7 @@ impl LedgerGuard<'_> {
             name,
         };
         self.write(Some(&intent))?;
-        rename()?;
+        rename(self)?;
         self.carry_out(intent.adds, intent.takes)
     }
 
@@ -260,6 +260,28 @@ impl LedgerGuard<'_> {
         &mut self,
         name: &str,
         only: Option<&Attributes>,
+    ) -> io::Result<Option<u64>> {
+        self.take_away(name, only, Directory::remove_file)
+    }
+
+    /// The same for a file that cannot be removed, because somebody maps it: it goes to `tmp/`.
+    pub(crate) fn put_aside(
+        &mut self,
+        name: &str,
+        only: Option<&Attributes>,
+    ) -> io::Result<Option<u64>> {
+        let directory = self.directory;
+        self.take_away(name, only, |folder, leaf| {
+            temporary::put_aside(directory, folder, leaf)
+        })
+    }
+
+    /// Does what takes a file from its name, with the ledger before and after it.
+    fn take_away(
+        &mut self,
+        name: &str,
+        only: Option<&Attributes>,
+        act: impl FnOnce(&Directory, &str) -> io::Result<()>,
     ) -> io::Result<Option<u64>> {
         let Some(attributes) = self.attributes_of(name)? else {
             return Ok(None);
@@ -282,7 +304,7 @@ impl LedgerGuard<'_> {
         // A full disk may have no room for a record. What is removed without one is counted until the next count.
         unless_full(self.write(Some(&intent)))?;
         let (folder, leaf) = self.folder_of(name)?;
-        match folder.remove_file(leaf) {
+        match act(&folder, leaf) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -553,7 +575,7 @@ mod tests {
         let inode = fixture.file("temporary", 5000);
         let mut guard = fixture.lock();
         let nothing = Err(io::ErrorKind::NotFound.into());
-        let outcome = guard.publish(NAME, inode, 5000, nothing, || {
+        let outcome = guard.publish(NAME, inode, 5000, nothing, |_| {
             if after_rename {
                 fixture.rename()?;
             }
@@ -587,13 +609,38 @@ mod tests {
         let mut guard = fixture.lock();
         let replaced = Ok(guard.attributes_of(NAME).unwrap().unwrap());
         guard
-            .publish(NAME, inode, 100, replaced, || fixture.rename())
+            .publish(NAME, inode, 100, replaced, |_| fixture.rename())
             .unwrap();
         assert_eq!(guard.total(), 4096);
         assert_eq!(guard.remove(NAME, None).unwrap(), Some(4096));
         assert_eq!(guard.remove(NAME, None).unwrap(), None);
         drop(guard);
         assert_eq!(fixture.lock().total(), 0);
+    }
+
+    /// As on Windows, where what is mapped can be moved and not removed.
+    #[test]
+    fn a_file_that_is_put_aside_takes_room_until_it_can_be_removed() {
+        let fixture = fixture();
+        fixture.file(NAME, 5000);
+        let mut guard = fixture.lock();
+        assert_eq!(guard.put_aside(NAME, None).unwrap(), Some(8192));
+        assert_eq!(
+            (guard.total(), guard.attributes_of(NAME).unwrap()),
+            (0, None)
+        );
+        // Locked in place of mapped, as here everything else can be removed.
+        let aside = fixture.directory.open_directory(layout::TEMPORARY_DIR);
+        let aside = aside.unwrap();
+        let name = aside.names().unwrap().remove(0);
+        let file = aside.open_file(&name).unwrap();
+        assert_eq!(lock::exclusive(&file).unwrap(), Attempt::Locked);
+        let survey = temporary::clear(&fixture.directory, &guard).unwrap();
+        assert_eq!((survey.live, survey.dead), (8192, 0));
+        lock::unlock(&file);
+        drop(file);
+        let survey = temporary::clear(&fixture.directory, &guard).unwrap();
+        assert_eq!((survey.live, survey.dead), (0, 1));
     }
 
     #[test]

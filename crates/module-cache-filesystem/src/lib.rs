@@ -32,8 +32,10 @@
 //!
 //! On Linux, entries on local disks are mapped, and their verification is remembered until the file system is mounted
 //! anew. On overlay file systems, as in containers, that is so for entries that were stored since it was mounted. Other
-//! entries there, and all on network file systems and on systems other than Linux, where a file can change behind a
-//! mapping, are read into private memory and verified on each load. On Windows the folder's owner is not checked.
+//! entries there, and all on network file systems, where a file can change behind a mapping, are read into private memory
+//! and verified on each load. So are all on other systems, unless
+//! [`experimental_mapping`](FileSystemCacheBuilder::experimental_mapping) is chosen. Without that, on Windows the folder's
+//! owner is not checked.
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 compile_error!(
@@ -62,6 +64,7 @@ mod lock;
 mod maintenance;
 mod open_entry;
 mod permit;
+mod platform;
 mod positional;
 mod prune;
 mod publish;

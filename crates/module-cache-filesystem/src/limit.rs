@@ -38,5 +38,5 @@ pub(crate) fn write(directory: &Directory, guard: &LedgerGuard<'_>, bytes: u64) 
     writeln!(file, "{bytes}")?;
     Directory::seal_permissions(file)?;
     file.sync_all()?;
-    temporary.publish(directory, layout::LIMIT_FILE)
+    temporary.publish(directory, layout::LIMIT_FILE, guard)
 }

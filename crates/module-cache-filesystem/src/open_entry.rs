@@ -206,7 +206,7 @@ pub(crate) fn open_file(
     name: &str,
     owner_check: Option<u32>,
 ) -> io::Result<Result<(File, Attributes), Refusal>> {
-    let file = match directory.open_file(name) {
+    let file = match directory.open_entry(name) {
         Ok(file) => file,
         Err(error) => return refusal_of(error).map(Err),
     };

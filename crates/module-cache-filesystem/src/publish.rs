@@ -45,6 +45,7 @@ pub(crate) fn publish(
             io::ErrorKind::InvalidData => {
                 Err(folder.uncounted_error("store the entry", &layout::entry(key), error))
             }
+            _ if Directory::is_in_use(&error) => Ok(SaveOutcome::Skipped(SkipReason::Busy)),
             _ => Err(folder.error("store the entry", &layout::entry(key), error)),
         },
     }
@@ -110,8 +111,8 @@ fn write_and_rename(
         engine = another;
     }
     let replaced = engine.directory.attributes_of(&leaf);
-    guard.publish(&layout::entry(key), inode, entry.len(), replaced, || {
-        temporary.publish(&engine.directory, &leaf)
+    guard.publish(&layout::entry(key), inode, entry.len(), replaced, |guard| {
+        temporary.publish(&engine.directory, &leaf, guard)
     })?;
     drop(guard);
     let seen = clock::now();

@@ -21,9 +21,16 @@ const ABANDONED: Duration = Duration::from_secs(60 * 60);
 /// A new file below `tmp/`. It is removed when dropped, unless it was published.
 #[derive(Debug)]
 pub(crate) struct Temporary<'a> {
+    // Is closed before it is removed.
+    file: File,
+    name: Name<'a>,
+}
+
+/// A name that is removed when dropped.
+#[derive(Debug)]
+struct Name<'a> {
     directory: &'a Directory,
     name: Option<String>,
-    file: File,
 }
 
 impl<'a> Temporary<'a> {
@@ -41,10 +48,10 @@ impl<'a> Temporary<'a> {
             }
             outcome => outcome?,
         };
+        let name = Some(name);
         let temporary = Self {
-            directory,
-            name: Some(name),
             file,
+            name: Name { directory, name },
         };
         if lock::exclusive(&temporary.file)? == Attempt::Held {
             return Err(io::ErrorKind::ResourceBusy.into());
@@ -67,8 +74,33 @@ impl<'a> Temporary<'a> {
         &self.file
     }
 
-    /// Gives the file its final name in a directory, replacing what has it.
-    pub(crate) fn publish(mut self, directory: &Directory, name: &str) -> io::Result<()> {
+    /// Gives the file its final name in a directory, replacing what has it. What is there and cannot be replaced, because
+    /// somebody maps it, is put aside.
+    ///
+    /// The file is closed first: readers would be refused it on systems where locks and open files keep others out.
+    pub(crate) fn publish(
+        self,
+        directory: &Directory,
+        name: &str,
+        _: &LedgerGuard<'_>,
+    ) -> io::Result<()> {
+        let Self {
+            file,
+            name: mut temporary,
+        } = self;
+        drop(file);
+        match temporary.rename(directory, name) {
+            Err(error) if Directory::is_in_use(&error) => {
+                put_aside(temporary.directory, directory, name).map_err(|_| error)?;
+                temporary.rename(directory, name)
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+impl Name<'_> {
+    fn rename(&mut self, directory: &Directory, name: &str) -> io::Result<()> {
         if let Some(temporary) = &self.name {
             self.directory.rename(temporary, directory, name)?;
         }
@@ -77,14 +109,19 @@ impl<'a> Temporary<'a> {
     }
 }
 
-impl Drop for Temporary<'_> {
+impl Drop for Name<'_> {
     fn drop(&mut self) {
-        if let Some(name) = &self.name {
-            if let Err(error) = self.directory.remove_file(name) {
-                tracing::debug!(%error, name, "cannot remove a temporary file");
-            }
+        let Some(name) = &self.name else { return };
+        if let Err(error) = self.directory.remove_file(name) {
+            tracing::debug!(%error, name, "cannot remove a temporary file");
         }
     }
+}
+
+/// Moves a file of `folder` to `tmp/`, where it is counted like what is being written, until it can be removed.
+pub(crate) fn put_aside(directory: &Directory, folder: &Directory, name: &str) -> io::Result<()> {
+    directory.create_directory(layout::TEMPORARY_DIR)?;
+    folder.rename(name, directory, &layout::temporary(0))
 }
 
 /// What is in `tmp/`.
@@ -138,4 +175,25 @@ pub(crate) fn clear(directory: &Directory, _: &LedgerGuard<'_>) -> io::Result<Su
         }
     }
     Ok(survey)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Ledger;
+    use crate::storage::Storage;
+
+    #[test]
+    fn a_file_is_locked_while_it_is_written_and_not_when_it_has_its_name() {
+        let keep = tempfile::tempdir().unwrap();
+        let directory = Directory::open(keep.path()).unwrap();
+        let ledger = Ledger::new(None, Storage::Local, None);
+        let guard = ledger.lock(&directory).unwrap().unwrap();
+        let temporary = Temporary::create(&directory, 1, &guard).unwrap();
+        let name = temporary.name.name.clone().unwrap();
+        let attempt = |name: &str| lock::exclusive(&directory.open_file(name).unwrap()).unwrap();
+        assert_eq!(attempt(&name), Attempt::Held);
+        temporary.publish(&directory, "entry", &guard).unwrap();
+        assert_eq!(attempt("entry"), Attempt::Locked);
+    }
 }

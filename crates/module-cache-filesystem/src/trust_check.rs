@@ -5,12 +5,11 @@
 //! anyway, where the cache is only read) and be writable for nobody else. What stands above it is
 //! examined once, when the cache is opened.
 
-use std::path::{Path, PathBuf};
-
 use crate::directory::Attributes;
+use crate::platform::overflow_user;
 
-const WRITABLE_BY_OTHERS: u32 = 0o022;
-const ROOT: u32 = 0;
+pub(crate) const WRITABLE_BY_OTHERS: u32 = 0o022;
+pub(crate) const ROOT: u32 = 0;
 
 /// What is wrong with using the directory or file that has these attributes, if anything.
 pub(crate) fn objection(attributes: &Attributes, user: u32) -> Option<String> {
@@ -33,112 +32,7 @@ pub(crate) fn objection(attributes: &Attributes, user: u32) -> Option<String> {
     None
 }
 
-/// The first directory from `path` upwards, and its owner, below which root would plant its files where another user
-/// decides what becomes of them.
-#[cfg(unix)]
-pub(crate) fn another_users(path: &Path, user: u32) -> Option<(&Path, u32)> {
-    use std::os::unix::fs::MetadataExt;
-
-    path.ancestors()
-        .filter_map(|ancestor| Some((ancestor, ancestor.metadata().ok()?.uid())))
-        .find(|(_, owner)| user == ROOT && *owner != ROOT)
-}
-
-#[cfg(not(unix))]
-pub(crate) fn another_users(_: &Path, _: u32) -> Option<(&Path, u32)> {
-    None
-}
-
-/// The user that access is checked for; 0 where there are no numbers for users.
-#[cfg(unix)]
-pub(crate) fn effective_user() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
-#[cfg(not(unix))]
-pub(crate) fn effective_user() -> u32 {
-    0
-}
-
-/// The first directory from `path` upwards in which somebody else could swap what lies in it.
-#[cfg(unix)]
-pub(crate) fn weak_ancestor(path: &Path, user: u32) -> Option<&Path> {
-    use std::os::unix::fs::MetadataExt;
-
-    const STICKY: u32 = 0o1000;
-    path.ancestors().find(|ancestor| {
-        ancestor.metadata().is_ok_and(|metadata| {
-            let (owner, mode) = (metadata.uid(), metadata.mode());
-            let others_write = mode & WRITABLE_BY_OTHERS != 0 && mode & STICKY == 0;
-            others_write || (owner != user && owner != ROOT)
-        })
-    })
-}
-
-/// The first link on the way to an absolute path that somebody else could replace, or owns.
-#[cfg(unix)]
-pub(crate) fn weak_link(path: &Path, user: u32) -> Option<PathBuf> {
-    use std::ffi::OsString;
-    use std::os::unix::fs::MetadataExt;
-
-    /// As many as systems follow.
-    const MOST: usize = 40;
-    let mut links = 0;
-    let mut at = PathBuf::new();
-    let parts = |path: &Path| -> Vec<OsString> {
-        path.components()
-            .rev()
-            .map(|part| part.as_os_str().to_owned())
-            .collect()
-    };
-    let mut left = parts(path);
-    while let Some(part) = left.pop() {
-        if part == ".." {
-            at.pop();
-            continue;
-        }
-        let directory = at.clone();
-        at.push(part);
-        let Ok(target) = std::fs::read_link(&at) else {
-            continue;
-        };
-        let owner = at.symlink_metadata().map_or(user, |link| link.uid());
-        links += 1;
-        if weak_ancestor(&directory, user).is_some()
-            || ![user, ROOT].contains(&owner)
-            || links > MOST
-        {
-            return Some(at);
-        }
-        at = directory;
-        left.extend(parts(&target));
-    }
-    None
-}
-
-#[cfg(not(unix))]
-pub(crate) fn weak_link(_: &Path, _: u32) -> Option<PathBuf> {
-    None
-}
-
-/// Elsewhere, who may write is a matter of access lists, which the standard library does not show.
-#[cfg(not(unix))]
-pub(crate) fn weak_ancestor(_: &Path, _: u32) -> Option<&Path> {
-    None
-}
-
-/// The user that a user namespace shows in place of everybody it does not know.
-fn overflow_user() -> u32 {
-    static USER: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
-    *USER.get_or_init(|| {
-        std::fs::read_to_string("/proc/sys/kernel/overflowuid")
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-            .unwrap_or(65534)
-    })
-}
-
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::directory::Kind;
@@ -153,6 +47,7 @@ mod tests {
             inode: 0,
             changed: 0,
             modified: 0,
+            usn: 0,
         }
     }
 
@@ -173,22 +68,5 @@ mod tests {
             );
         }
         assert!(objection(&attributes(65534, 0o700), 65534).is_some());
-    }
-
-    #[test]
-    fn a_sticky_directory_above_is_fine_and_an_open_one_is_not() {
-        use std::os::unix::fs::PermissionsExt;
-
-        let dir = tempfile::tempdir().unwrap();
-        let below = dir.path().join("below");
-        std::fs::create_dir(&below).unwrap();
-        for (mode, weak) in [(0o700, false), (0o777, true), (0o1777, false)] {
-            std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(
-                weak_ancestor(&below, effective_user()) == Some(dir.path()),
-                weak,
-                "{mode:o}"
-            );
-        }
     }
 }

@@ -35,8 +35,18 @@ fn signed() -> Fixture<FileSystemCache> {
     fixture(|options| options.trust(Trust::shared(SharedKey::from_bytes([5; 32]))))
 }
 
+/// The same as by default where entries are mapped in any case.
+#[cfg(not(target_os = "linux"))]
+fn mapped() -> Fixture<FileSystemCache> {
+    fixture(FileSystemCacheBuilder::experimental_mapping)
+}
+
 module_cache_conformance!(cache, by_default);
 module_cache_conformance!(cache_always_verified, always_verified);
 module_cache_conformance!(cache_signed, signed);
 entry_store_conformance!(store, by_default);
 entry_store_conformance!(store_signed, signed);
+#[cfg(not(target_os = "linux"))]
+module_cache_conformance!(cache_mapped, mapped);
+#[cfg(not(target_os = "linux"))]
+entry_store_conformance!(store_mapped, mapped);

@@ -16,7 +16,7 @@ use module_cache_filesystem::{FileSystemCache, Verification};
 use module_cache_testkit::{TestEngine, wasm};
 
 const KEYS: u64 = 4;
-const KILLS: u64 = 200;
+const KILLS: u32 = 200;
 
 fn module(n: u64) -> Vec<u8> {
     wasm(n, 100_000)
@@ -76,24 +76,28 @@ fn killed_writers_leave_no_bad_entry_and_block_no_key() {
                 assert_eq!(cache.stats().corrupt, 0);
             });
         }
+        let writer = || {
+            let name = "killed_writers_leave_no_bad_entry_and_block_no_key";
+            child::again(name, root.to_str().unwrap()).spawn().unwrap()
+        };
+        let began = Instant::now();
+        let mut first = writer();
+        while hits.load(Ordering::Relaxed) == 0 {
+            assert!(first.try_wait().unwrap().is_none(), "the writer writes");
+            thread::sleep(Duration::from_millis(1));
+        }
+        // What this machine takes from the start of a writer to its first entry.
+        let start = began.elapsed();
+        child::kill(&mut first);
         for round in 0..KILLS {
-            let mut writer = child::again(
-                "killed_writers_leave_no_bad_entry_and_block_no_key",
-                root.to_str().unwrap(),
-            )
-            .spawn()
-            .unwrap();
+            let mut writer = writer();
             // From before its first write to the middle of a later one, spread evenly.
-            thread::sleep(Duration::from_millis(10 + round * 7919 % 90));
+            thread::sleep(start / 4 + start * (round * 7919 % 90) / 60);
             child::kill(&mut writer);
         }
         done.store(true, Ordering::Relaxed);
     });
 
-    assert!(
-        hits.into_inner() > 0,
-        "the readers never saw an entry: nothing was tested"
-    );
     let cache = open();
     for n in 0..KEYS {
         let wasm = module(n);

@@ -1,5 +1,8 @@
 //! The cap, the reserve, and what leaves when.
 
+#[path = "support/modified.rs"]
+mod modified;
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -11,6 +14,8 @@ use module_cache_filesystem::{
     FileSystemCache, FileSystemCacheBuilder, PruneOptions, Verification,
 };
 use module_cache_testkit::{TestEngine, wasm};
+
+use crate::modified::set_modified;
 
 const BLOCK: u64 = 4096;
 
@@ -67,8 +72,7 @@ impl Folder {
 
     /// Makes an entry look as if it had been stored, and never used since, so long ago.
     fn age(&self, n: u64, age: Duration) {
-        let file = fs::File::open(self.entry(n)).unwrap();
-        file.set_modified(SystemTime::now() - age).unwrap();
+        set_modified(&self.entry(n), SystemTime::now() - age);
         let _ = fs::remove_file(self.root().join("v1/hints"));
     }
 }
@@ -136,6 +140,19 @@ fn a_use_is_remembered_however_entries_are_verified() {
     }
 }
 
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for found in fs::read_dir(from).unwrap() {
+        let found = found.unwrap();
+        let place = to.join(found.file_name());
+        if found.file_type().unwrap().is_dir() {
+            copy_folder(&found.path(), &place);
+        } else {
+            fs::copy(found.path(), place).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_copy_of_the_folder_remembers_when_entries_were_used() {
     let folder = Folder::new();
@@ -144,15 +161,7 @@ fn a_copy_of_the_folder_remembers_when_entries_were_used() {
     let used = cache.list().unwrap()[0].last_use.unwrap();
     std::thread::sleep(Duration::from_millis(2100));
     let copy = folder.keep.path().join("copy");
-    let mut cp = std::process::Command::new("cp");
-    assert!(
-        cp.arg("-r")
-            .arg(folder.root())
-            .arg(&copy)
-            .status()
-            .unwrap()
-            .success()
-    );
+    copy_folder(&folder.root(), &copy);
     let copied = FileSystemCache::open(copy).unwrap().list().unwrap();
     assert!(copied[0].stored > Some(used), "the copy itself is newer");
     assert_eq!(copied[0].last_use, Some(used));
@@ -298,8 +307,7 @@ fn a_use_in_the_future_does_not_protect_an_entry_for_ever() {
     for n in 1..3 {
         folder.age(n, days(1));
     }
-    let file = fs::File::open(folder.entry(0)).unwrap();
-    file.set_modified(SystemTime::now() + days(1000)).unwrap();
+    set_modified(&folder.entry(0), SystemTime::now() + days(1000));
     let cache = folder.open(|options| options);
     let used = cache
         .list()

@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use module_cache_core::{
     Artifact, Compile, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, Trust,
@@ -416,5 +416,49 @@ fn on_a_file_system_that_a_program_serves_every_load_is_copied() {
         assert_eq!(cache.hash_of_file(&path).unwrap(), hash);
         drop(cache);
         run("umount", &[&mounted]);
+    });
+}
+
+/// As in a sandbox without `/proc`, and on systems that do not tell boots apart.
+#[test]
+fn without_a_boot_id_eviction_follows_use_and_a_restart_counts_anew() {
+    let name = "without_a_boot_id_eviction_follows_use_and_a_restart_counts_anew";
+    with_scratch(name, |scratch| {
+        // This process has not asked yet.
+        let random = Path::new("/proc/sys/kernel/random");
+        let options = ["-t", "tmpfs", "none"].map(Path::new);
+        run("mount", &[&options[..], &[random]].concat());
+        assert!(!random.join("boot_id").exists());
+        let root = scratch.join("cache");
+        let open = || {
+            let options = FileSystemCache::builder(&root).max_size(10 * BLOCK);
+            options.open().unwrap()
+        };
+        let engine = TestEngine::new("no boot");
+        let module = |n| engine.compile(&wasm(n, 1000)).unwrap();
+        let hash = |n| ModuleHash::of(&wasm(n, 1000));
+        let save = |n| open().save(hash(n), &engine, &module(n)).unwrap();
+        let has = |n| ModuleCache::contains(&open(), hash(n), &engine).unwrap();
+        let entry = |n| root.join(format!("v1/{}/{}", engine.id(), hash(n)));
+        for n in 0..10 {
+            assert!(save(n).is_stored());
+            let age = Duration::from_hours(24 * (10 - n));
+            let file = File::open(entry(n)).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
+        }
+        fs::remove_file(root.join("v1/hints")).unwrap();
+        assert!(open().load(hash(0), &engine).unwrap().is_some());
+        assert!(save(10).is_stored());
+        assert!(has(0), "it was used just now");
+        assert!(!has(1), "it was used longest ago");
+
+        // What a crash does to a total: more is there than was counted.
+        let before = open();
+        for n in 20..25 {
+            fs::copy(entry(10), entry(n)).unwrap();
+        }
+        drop(before);
+        assert!(save(11).is_stored());
+        assert!(open().usage().unwrap().bytes <= 10 * BLOCK);
     });
 }

@@ -6,7 +6,16 @@ use module_cache_core::{Artifact, EngineError};
 
 /// Below this, an artifact in a file is read. A mapped one costs a descriptor for the life of the module,
 /// and at this size saves little.
-const MAP_FROM: u64 = 64 * 1024;
+///
+/// For aarch64, wasmtime places each of an artifact's four parts at a multiple of 64 KiB, as pages there may be so large. So an
+/// artifact is small if the parts together would be, without the room between them.
+const MAP_FROM: u64 = if cfg!(target_arch = "aarch64") {
+    5 * PART
+} else {
+    PART
+};
+
+const PART: u64 = 64 * 1024;
 
 /// Loads with `map` from an open file, or with `copy` from memory.
 ///

@@ -9,7 +9,8 @@ use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::{Attributes, Kind, Space};
-use crate::storage::{self, Storage};
+use crate::platform;
+use crate::storage::Storage;
 
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -55,6 +56,11 @@ impl Directory {
         let flags =
             OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         Ok(self.open_at(name, flags, Mode::empty())?.into())
+    }
+
+    /// The same for an entry, which on other systems nobody can write to as long as it is open.
+    pub(crate) fn open_entry(&self, name: &str) -> io::Result<File> {
+        self.open_file(name)
     }
 
     /// Creates a file that was not there, for writing.
@@ -178,13 +184,13 @@ impl Directory {
 
     /// What is known of where files here come from.
     pub(crate) fn storage(&self) -> Storage {
-        storage::of(&self.fd)
+        platform::storage(&self.fd)
     }
 
     /// Tells the mount that this directory is on from every other since the machine started; `None` where the system does
     /// not tell.
     pub(crate) fn mount(&self) -> Option<u64> {
-        storage::mount(&self.fd)
+        platform::mount(&self.fd)
     }
 
     /// Whether an error of [`open_file`](Self::open_file) is owed to what the name stands for (a link, a
@@ -203,6 +209,11 @@ impl Directory {
                     | Errno::PERM
             )
         )
+    }
+
+    /// Whether a file was not removed or replaced because somebody has it open or mapped, as can be on other systems.
+    pub(crate) fn is_in_use(_: &io::Error) -> bool {
+        false
     }
 
     /// Whether this process, or the system, has no descriptors left.
@@ -251,5 +262,6 @@ fn attributes(stat: &Stat) -> Attributes {
         modified: (stat.st_mtime as i64)
             .saturating_mul(1_000_000_000)
             .saturating_add(stat.st_mtime_nsec as i64),
+        usn: 0,
     }
 }
