@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::workspace::{BUILT_ELSEWHERE, Workspace};
 use crate::{
-    browser, corpus, deny, dependencies, faults, fleet, installed, instructions, layouts,
+    browser, corpus, deny, dependencies, emulate, faults, fleet, installed, instructions, layouts,
     one_wasmtime, platforms, process, publish, servers, tidy, versions, wasmtimes,
 };
 
@@ -46,7 +46,7 @@ const STEPS: [Step; 18] = [
 ];
 
 /// What takes minutes and seldom finds something.
-const WEEKLY: [Step; 7] = [
+const WEEKLY: [Step; 8] = [
     ("faults and loss of power", |workspace| {
         faults::run(workspace, faults::Options::default())
     }),
@@ -59,6 +59,7 @@ const WEEKLY: [Step; 7] = [
         one_wasmtime::run(workspace, one_wasmtime::Options { build: true })
     }),
     ("platforms", platforms::run),
+    ("emulated systems", emulate::run),
     ("licences", |workspace| {
         deny::run(workspace, deny::Options::default())
     }),

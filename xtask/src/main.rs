@@ -10,6 +10,7 @@ mod debian;
 mod debian_rust;
 mod deny;
 mod dependencies;
+mod emulate;
 mod faults;
 mod fleet;
 mod installed;
@@ -22,6 +23,7 @@ mod platforms;
 mod process;
 mod publish;
 mod servers;
+mod target;
 mod test;
 mod tidy;
 mod toolchain;
@@ -58,6 +60,8 @@ enum Command {
     Deny(deny::Options),
     /// Compare docs/dependencies.md with the crates that each feature brings
     Dependencies(dependencies::Options),
+    /// Run tests of aarch64 Linux and of Windows on this machine, and count them
+    Emulate,
     /// Do to the cache's folder what systems, disks and power supplies do, and write docs/reliability.md
     Faults(faults::Options),
     /// Simulate hosts that share a storage, in small fleets with random failures and in a large one, and write docs/fleet.md
@@ -103,6 +107,7 @@ fn run(command: Command) -> Result<()> {
         Command::Corpus(options) => corpus::run(&workspace, options),
         Command::Deny(options) => deny::run(&workspace, options),
         Command::Dependencies(options) => dependencies::run(&workspace, &options),
+        Command::Emulate => emulate::run(&workspace),
         Command::Faults(options) => faults::run(&workspace, options),
         Command::Fleet(options) => fleet::run(&workspace, options),
         Command::Instructions(options) => instructions::run(&workspace, options),

@@ -10,9 +10,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::library_folder::library_folder;
+use crate::process;
+use crate::target::cargo_for;
 use crate::workspace::Workspace;
-use crate::{debian_rust, process};
 
 const TARGETS: [&str; 3] = [
     "aarch64-apple-darwin",
@@ -40,38 +40,17 @@ pub(crate) const UNOPTIMIZED: &str = "profile.dev.package.\"*\".opt-level=0";
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let home = workspace.target.join("platforms");
     let stand_in = StandIn::write(&home.join("compiler"))?;
-    let mut check = cargo(workspace)?;
+    let mut check = cargo_for(workspace, "check", &TARGETS)?;
     check.args(["--config", UNOPTIMIZED]);
-    for target in TARGETS {
-        check.args(["--target", target]);
-    }
     for name in CRATES {
         check.args(["--package", name]);
     }
     stand_in.take_part_in(&mut check)?;
     process::run(
         check
-            .args(["--tests", "--all-features", "--keep-going"])
+            .args(["--tests", "--examples", "--all-features", "--keep-going"])
             .env("CARGO_TARGET_DIR", home),
     )
-}
-
-/// A `cargo check` that has the standard library of all [`TARGETS`], or makes it.
-fn cargo(workspace: &Workspace) -> Result<Command> {
-    let mut missing = None;
-    for target in TARGETS {
-        if !library_folder(&workspace.root, Some(target))?.is_dir() {
-            missing = Some(target);
-        }
-    }
-    let mut command = process::cargo(&workspace.root);
-    command.arg("check");
-    if let Some(target) = missing {
-        debian_rust::ready(target)?;
-        command = debian_rust::cargo_for_std(&workspace.root);
-        command.args(["check", "-Zbuild-std"]);
-    }
-    Ok(command)
 }
 
 /// The program in the place of C compilers, assemblers and archivers.

@@ -116,10 +116,15 @@ fn main() -> ExitCode {
 
 /// Calls `getppid` before and after, for who reads the trace.
 fn marked<T>(work: impl FnOnce() -> T) -> T {
-    let _ = rustix::process::getppid();
+    mark();
     let done = work();
-    let _ = rustix::process::getppid();
+    mark();
     done
+}
+
+fn mark() {
+    #[cfg(unix)]
+    let _ = rustix::process::getppid();
 }
 
 fn operate(root: &Path, operation: &str, bundle: &[u8]) -> Result<bool, CacheError> {

@@ -67,6 +67,6 @@ mod tests {
                 "{owner} {mode:o}"
             );
         }
-        assert!(objection(&attributes(65534, 0o700), 65534).is_some());
+        assert!(objection(&attributes(overflow_user(), 0o700), overflow_user()).is_some());
     }
 }

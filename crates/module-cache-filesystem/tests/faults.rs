@@ -1,10 +1,12 @@
 //! When the system refuses: loads go on, the caller keeps its module, and what is stored stays.
 
+#[cfg(unix)]
 #[path = "support/role.rs"]
 mod role;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -115,6 +117,7 @@ fn a_damaged_entry_is_a_miss_at_once_and_stays_while_the_ledger_is_held() {
     assert!(!entry.exists());
 }
 
+#[cfg(unix)]
 #[test]
 fn without_free_descriptors_calls_fail_and_everything_is_there_afterwards() {
     let name = "without_free_descriptors_calls_fail_and_everything_is_there_afterwards";

@@ -1,8 +1,8 @@
 //! CPU levels: code that one machine compiles for others, and who loads it.
 
-use module_cache_core::{
-    Artifact, ArtifactEngine, Compile, Engine, ModuleCache, ModuleHash, StoreCache,
-};
+#[cfg(target_arch = "x86_64")]
+use module_cache_core::Artifact;
+use module_cache_core::{ArtifactEngine, Compile, Engine, ModuleCache, ModuleHash, StoreCache};
 use module_cache_testkit::ReferenceStore;
 use module_cache_wasmtime::{CpuLevel, EngineBuilder, WasmtimeEngine, WasmtimePrecompiler};
 use wasmtime::{Config, Instance, Store};
