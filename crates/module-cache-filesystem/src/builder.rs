@@ -16,6 +16,7 @@ use crate::folder::{Folder, Policy, Verify};
 use crate::heartbeat::Silent;
 use crate::hints::Hints;
 use crate::ledger::Ledger;
+use crate::storage::Storage;
 use crate::{Verification, interrupted, layout, platform, storage, trust_check};
 
 /// Options for opening a [`FileSystemCache`]; made by [`FileSystemCache::builder`].
@@ -261,9 +262,13 @@ impl FileSystemCacheBuilder {
             owner_check,
         };
         let ledger = writable.then(|| {
-            // What is not known well enough to map is no reason to believe a total, either.
-            let session = policy.maps().then(|| storage::session(directory.mount()));
-            Ledger::new(session.flatten(), directory.storage(), owner_check)
+            if policy.maps() {
+                let session = storage::session(directory.mount());
+                Ledger::new(session, directory.storage(), owner_check)
+            } else {
+                // What is not known well enough to map is no reason to believe a total, either.
+                Ledger::new(None, Storage::Remote, owner_check)
+            }
         });
         let folder = Folder {
             root,

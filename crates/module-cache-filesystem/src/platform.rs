@@ -1,5 +1,5 @@
 //! What differs between systems beside the calls of [`Directory`](crate::directory::Directory): boots, mounts, file
-//! systems and users. Each system has a file with the same functions, and the rest of the crate asks no `cfg`.
+//! systems and users. Each system has a file with the same functions.
 
 #[cfg(target_vendor = "apple")]
 mod apple;

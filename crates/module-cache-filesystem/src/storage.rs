@@ -35,3 +35,17 @@ pub(crate) fn session(mount: Option<u64>) -> Option<u64> {
         .first_chunk()
         .map(|first| u64::from_le_bytes(*first))
 }
+
+#[cfg(all(test, any(target_os = "linux", target_vendor = "apple")))]
+mod tests {
+    use super::*;
+    use crate::directory::Directory;
+
+    #[test]
+    fn the_boot_and_the_mount_are_told_and_stay_the_same() {
+        let keep = tempfile::tempdir().unwrap();
+        let session = || session(Directory::open(keep.path()).unwrap().mount());
+        assert!(session().is_some());
+        assert_eq!(session(), session());
+    }
+}

@@ -430,10 +430,11 @@ fn without_a_boot_id_eviction_follows_use_and_a_restart_counts_anew() {
         run("mount", &[&options[..], &[random]].concat());
         assert!(!random.join("boot_id").exists());
         let root = scratch.join("cache");
-        let open = || {
-            let options = FileSystemCache::builder(&root).max_size(10 * BLOCK);
+        let capped = |blocks| {
+            let options = FileSystemCache::builder(&root).max_size(blocks * BLOCK);
             options.open().unwrap()
         };
+        let open = || capped(10);
         let engine = TestEngine::new("no boot");
         let module = |n| engine.compile(&wasm(n, 1000)).unwrap();
         let hash = |n| ModuleHash::of(&wasm(n, 1000));
@@ -442,7 +443,7 @@ fn without_a_boot_id_eviction_follows_use_and_a_restart_counts_anew() {
         let entry = |n| root.join(format!("v1/{}/{}", engine.id(), hash(n)));
         for n in 0..10 {
             assert!(save(n).is_stored());
-            let age = Duration::from_hours(24 * (10 - n));
+            let age = Duration::from_secs(86_400 * (10 - n));
             let file = File::open(entry(n)).unwrap();
             file.set_modified(SystemTime::now() - age).unwrap();
         }
@@ -453,12 +454,16 @@ fn without_a_boot_id_eviction_follows_use_and_a_restart_counts_anew() {
         assert!(!has(1), "it was used longest ago");
 
         // What a crash does to a total: more is there than was counted.
-        let before = open();
-        for n in 20..25 {
+        for n in 20..35 {
             fs::copy(entry(10), entry(n)).unwrap();
         }
-        drop(before);
-        assert!(save(11).is_stored());
-        assert!(open().usage().unwrap().bytes <= 10 * BLOCK);
+        let after = capped(20);
+        assert!(
+            after
+                .save(hash(11), &engine, &module(11))
+                .unwrap()
+                .is_stored()
+        );
+        assert!(after.usage().unwrap().bytes <= 20 * BLOCK);
     });
 }

@@ -16,7 +16,7 @@
 //! # What it takes to load
 //!
 //! wasmtime keeps a file open as long as the module lives: that of mapped code, or one in memory for the data of a
-//! module that is not mapped. A memory cache bounds how many there are. Code of less than 64 KiB is read into memory. So
+//! module that is not mapped. A memory cache bounds how many there are. Code of less than 64 KiB (on aarch64, 320 KiB) is read into memory. So
 //! is code that cannot be mapped, as on a file system that is mounted `noexec`.
 //!
 #![doc = include_str!("identity.md")]

@@ -165,7 +165,7 @@ unsafe impl ArtifactEngine for WasmtimeComponentEngine {
         Ok(bytes.into())
     }
 
-    /// On Linux, maps a file of 64 KiB or more: `openat`, `statx`, `mmap`, two `mprotect`s, and `close`.
+    /// On Linux, maps a file of 64 KiB or more (on aarch64, of 320 KiB): `openat`, `statx`, `mmap`, two `mprotect`s, and `close`.
     /// Reads a smaller one, and elsewhere all: `lseek` and `read`, then `mmap` and the `mprotect`s of a
     /// copy, and `close`.
     unsafe fn deserialize(&self, artifact: Artifact) -> Result<Component, EngineError> {

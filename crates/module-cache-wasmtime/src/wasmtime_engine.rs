@@ -167,7 +167,7 @@ unsafe impl ArtifactEngine for WasmtimeEngine {
         ))
     }
 
-    /// Maps a file of 64 KiB or more: `fcntl` (wasmtime takes a descriptor for itself), `statx`, `mmap`,
+    /// Maps a file of 64 KiB or more (on aarch64, of 320 KiB): `fcntl` (wasmtime takes a descriptor for itself), `statx`, `mmap`,
     /// two `mprotect`s and a `close`. Reads a smaller one: `lseek` and `read`, then `mmap` and the
     /// `mprotect`s of a copy, and `close`.
     unsafe fn deserialize(&self, artifact: Artifact) -> Result<Module, EngineError> {

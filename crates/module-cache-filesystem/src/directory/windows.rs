@@ -222,7 +222,8 @@ impl Directory {
 fn is_one_of(error: &io::Error, codes: &[u32]) -> bool {
     error
         .raw_os_error()
-        .is_some_and(|code| codes.contains(&code.cast_unsigned()))
+        .and_then(|code| u32::try_from(code).ok())
+        .is_some_and(|code| codes.contains(&code))
 }
 
 /// Asks for information of a class about an open file, which must be one that is told in a `T`.
@@ -281,7 +282,7 @@ fn attributes(file: &File) -> io::Result<Attributes> {
     };
     Ok(Attributes {
         kind,
-        size: standard.EndOfFile.cast_unsigned(),
+        size: u64::try_from(standard.EndOfFile).unwrap_or(0),
         owner: 0,
         mode: 0,
         device: id.VolumeSerialNumber,
@@ -342,7 +343,7 @@ fn usn(file: &File) -> u64 {
             _ => 0,
         }
     };
-    usn.cast_unsigned()
+    u64::try_from(usn).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -240,7 +240,8 @@ impl Security {
         if result == ERROR_SUCCESS {
             Ok(security)
         } else {
-            Err(io::Error::from_raw_os_error(result.cast_signed()))
+            let code = i32::try_from(result).unwrap_or(i32::MAX);
+            Err(io::Error::from_raw_os_error(code))
         }
     }
 }
@@ -254,4 +255,25 @@ impl Drop for Security {
 
 fn handle(file: &File) -> HANDLE {
     file.as_raw_handle()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_others_can_write_to_is_refused() {
+        let keep = tempfile::tempdir().unwrap();
+        let directory = Directory::open(keep.path()).unwrap();
+        assert_eq!(objection_by_access_list(&directory), None);
+        let mut grant = Command::new("icacls");
+        // Everybody, in each language.
+        grant
+            .arg(keep.path())
+            .args(["/grant", "*S-1-1-0:(OI)(CI)F"]);
+        assert!(grant.status().unwrap().success());
+        assert!(objection_by_access_list(&directory).is_some());
+    }
 }
