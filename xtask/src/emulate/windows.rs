@@ -27,6 +27,11 @@ pub(super) const SYSTEM: System = System {
             "module_cache_filesystem::platform::windows::tests::a_folder_that_others_can_write_to_is_refused",
             "its `icacls` changes nothing",
         ),
+        ("mapped::", "it removes mapped files like others"),
+        (
+            "sharing::three_processes_share_the_work_of_twelve_modules",
+            "it starts processes seconds apart",
+        ),
         (
             "conformance::an_entry_that_is_put_again_stays_there_meanwhile",
             "it replaces a file in two steps",
