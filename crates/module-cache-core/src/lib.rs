@@ -40,6 +40,7 @@ mod shared_key;
 mod stats;
 mod store_cache;
 mod thread_slot;
+mod tiers;
 mod trust;
 
 pub use artifact::Artifact;
@@ -70,4 +71,5 @@ pub use shared_key::{KeyId, ParseKeyError, SharedKey};
 pub use stats::{CacheStats, Counters};
 pub use store_cache::StoreCache;
 pub use thread_slot::{ThreadCounter, ThreadSlot};
+pub use tiers::Tiers;
 pub use trust::{AcceptedKey, Trust};

@@ -10,6 +10,7 @@ use tokio::task;
 use tracing::{Instrument, Span, debug_span};
 use web_time::Instant;
 
+use crate::compile_slots::Place;
 use crate::in_flight::InFlight;
 use crate::leader::{in_span, panic_as_error};
 use crate::single_flight::LedByTasks;
@@ -80,7 +81,7 @@ where
             let span = loader.span(load.hash());
             self.handle.spawn_blocking(move || {
                 if let Some(lead) = load.lead_here() {
-                    let work = || loader.load_here(module.hash(), module.wasm());
+                    let work = || loader.load_here(module.hash(), module.wasm(), Place::Front);
                     let _ = loader.lead(lead, span, work);
                 }
             });
@@ -130,7 +131,7 @@ where
                         if let Some(lead) = load.lead_here() {
                             let work = || {
                                 let wasm = fetched?;
-                                let found = loader.find_or_compile(hash, wasm.as_ref());
+                                let found = loader.find_or_compile(hash, wasm.as_ref(), Place::Front);
                                 // Here, and not at the end: what is found would leak if this panicked then.
                                 drop(wasm);
                                 found

@@ -1,12 +1,13 @@
-//! How many modules are compiled at a time.
+//! How many modules are compiled at a time, and which go first.
 
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 use std::thread;
 
 use parking_lot::{Condvar, Mutex};
+use web_time::Instant;
 
-/// A semaphore that serves first those who came first.
+/// A semaphore that serves first those who came first; behind them, it serves those whom nobody waits for.
 #[derive(Debug)]
 pub(crate) struct CompileSlots {
     count: OnceLock<NonZeroUsize>,
@@ -14,11 +15,28 @@ pub(crate) struct CompileSlots {
     freed: Condvar,
 }
 
+/// Who wants a slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    /// Somebody who waits for the module.
+    Front,
+    /// Somebody who has something to go on with meanwhile: served when nobody is in front, `most` at a time. From `until`
+    /// on, it stands in front with all others.
+    Behind {
+        most: NonZeroUsize,
+        until: Option<Instant>,
+    },
+}
+
 /// Each who comes takes the next number, and has a slot once all but `count` of those before are done.
 #[derive(Debug, Default)]
 struct Queue {
     next: u64,
     done: u64,
+    /// How many behind have a slot.
+    behind: usize,
+    /// Nobody behind is served.
+    paused: bool,
 }
 
 impl CompileSlots {
@@ -40,7 +58,12 @@ impl CompileSlots {
     }
 
     /// Waits for a slot and holds it until the guard is dropped.
-    pub(crate) fn take(&self) -> Slot<'_> {
+    pub(crate) fn take(&self, place: Place) -> Slot<'_> {
+        if let Place::Behind { most, until } = place {
+            if let Some(slot) = self.take_behind(most, until) {
+                return slot;
+            }
+        }
         let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let count = self.count.get_or_init(cores).get() as u64;
         let mut queue = self.queue.lock();
@@ -48,17 +71,62 @@ impl CompileSlots {
         queue.next += 1;
         self.freed
             .wait_while(&mut queue, |queue| number >= queue.done + count);
-        Slot(self)
+        Slot {
+            slots: self,
+            is_behind: false,
+        }
+    }
+
+    /// Serves nobody behind from now on, or serves them again.
+    pub(crate) fn pause_behind(&self, paused: bool) {
+        self.queue.lock().paused = paused;
+        self.freed.notify_all();
+    }
+
+    /// `None` from `until` on.
+    fn take_behind(&self, most: NonZeroUsize, until: Option<Instant>) -> Option<Slot<'_>> {
+        let mut queue = self.queue.lock();
+        loop {
+            if queue.paused {
+                self.freed.wait(&mut queue);
+                continue;
+            }
+            if queue.next == queue.done && queue.behind < most.get() {
+                queue.behind += 1;
+                return Some(Slot {
+                    slots: self,
+                    is_behind: true,
+                });
+            }
+            let Some(until) = until else {
+                self.freed.wait(&mut queue);
+                continue;
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            self.freed.wait_for(&mut queue, left);
+        }
     }
 }
 
-pub(crate) struct Slot<'a>(&'a CompileSlots);
+pub(crate) struct Slot<'a> {
+    slots: &'a CompileSlots,
+    is_behind: bool,
+}
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.0.queue.lock().done += 1;
+        let mut queue = self.slots.queue.lock();
+        if self.is_behind {
+            queue.behind -= 1;
+        } else {
+            queue.done += 1;
+        }
+        drop(queue);
         // All of them, because the one whose turn it is cannot be woken alone.
-        self.0.freed.notify_all();
+        self.slots.freed.notify_all();
     }
 }
 
@@ -74,17 +142,71 @@ mod tests {
         let slots = CompileSlots::new(NonZeroUsize::MIN);
         let served = AtomicBool::new(false);
         thread::scope(|scope| {
-            let slot = slots.take();
+            let slot = slots.take(Place::Front);
             scope.spawn(|| {
-                let _slot = slots.take();
+                let _slot = slots.take(Place::Front);
                 served.store(true, Ordering::SeqCst);
             });
             while slots.queue.lock().next < 2 {
                 thread::sleep(Duration::from_millis(1));
             }
             drop(slot);
-            let _slot = slots.take();
+            let _slot = slots.take(Place::Front);
             assert!(served.load(Ordering::SeqCst));
         });
+    }
+
+    /// Behind, for as long as it takes.
+    fn behind(most: usize) -> Place {
+        let most = NonZeroUsize::new(most).unwrap();
+        Place::Behind { most, until: None }
+    }
+
+    #[test]
+    fn those_behind_wait_for_all_in_front_and_for_one_another() {
+        let slots = CompileSlots::new(NonZeroUsize::new(8).unwrap());
+        let served = AtomicBool::new(false);
+        let (front, first) = (slots.take(Place::Front), behind(2));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _slots = [slots.take(first), slots.take(first)];
+                served.store(true, Ordering::SeqCst);
+            });
+            thread::sleep(Duration::from_millis(50));
+            assert!(!served.load(Ordering::SeqCst));
+            drop(front);
+        });
+        assert!(served.load(Ordering::SeqCst));
+        let _behind = slots.take(behind(1));
+        // Nobody behind keeps those in front waiting.
+        let _front = slots.take(Place::Front);
+        assert!(
+            slots
+                .take_behind(NonZeroUsize::MIN, Some(Instant::now()))
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn whoever_was_behind_for_too_long_comes_to_the_front_unless_paused() {
+        let slots = CompileSlots::new(NonZeroUsize::new(2).unwrap());
+        let place = Place::Behind {
+            most: NonZeroUsize::MIN,
+            until: Some(Instant::now()),
+        };
+        let _front = slots.take(Place::Front);
+        let served = AtomicBool::new(false);
+        slots.pause_behind(true);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let slot = slots.take(place);
+                assert!(!slot.is_behind);
+                served.store(true, Ordering::SeqCst);
+            });
+            thread::sleep(Duration::from_millis(50));
+            assert!(!served.load(Ordering::SeqCst));
+            slots.pause_behind(false);
+        });
+        assert!(served.load(Ordering::SeqCst));
     }
 }

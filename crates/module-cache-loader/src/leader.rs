@@ -13,7 +13,7 @@ use tracing::field::Empty;
 use tracing::{Span, debug, debug_span, error, field, warn};
 use web_time::Instant;
 
-use crate::compile_slots::Slot;
+use crate::compile_slots::{Place, Slot};
 use crate::course::{self, Course, Permit, Steps};
 use crate::in_flight::Outcome;
 use crate::single_flight::Lead;
@@ -67,11 +67,13 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         &self,
         hash: ModuleHash,
         wasm: &[u8],
+        place: Place,
     ) -> Result<Found<E::Module>, LoadError> {
         let load = Load {
             loader: self,
             hash,
             wasm,
+            place,
         };
         Ok(match course::blocking(course::find_or_compile(&load))? {
             Course::Found(module) => Found::stored(module),
@@ -226,6 +228,7 @@ struct Load<'a, E: Compile, C> {
     loader: &'a ModuleLoader<E, C>,
     hash: ModuleHash,
     wasm: &'a [u8],
+    place: Place,
 }
 
 impl<'a, E: Compile, C: ModuleCache<E>> Steps for Load<'a, E, C> {
@@ -240,7 +243,7 @@ impl<'a, E: Compile, C: ModuleCache<E>> Steps for Load<'a, E, C> {
     }
 
     async fn slot(&self) -> Slot<'a> {
-        in_span(debug_span!("slot"), || self.loader.slots.take())
+        in_span(debug_span!("slot"), || self.loader.slots.take(self.place))
     }
 
     async fn permit(&self) -> Permit<PermitGuard, PermitWait> {
@@ -258,7 +261,10 @@ impl<'a, E: Compile, C: ModuleCache<E>> Steps for Load<'a, E, C> {
     async fn compile(&self) -> Result<FoundModule<E::Module>, LoadError> {
         let compiled = self.loader.compile(self.wasm);
         if let Err(LoadError::Compile(error)) = &compiled {
-            self.loader.invalid.add(self.hash, error);
+            // It would say that again.
+            if error.is_invalid_wasm() {
+                self.loader.invalid.add(self.hash, error.clone());
+            }
         }
         compiled.map(FoundModule::own)
     }

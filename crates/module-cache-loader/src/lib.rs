@@ -25,7 +25,6 @@ mod compile_slots;
 #[doc(hidden)]
 pub mod course;
 mod in_flight;
-mod invalid_modules;
 mod leader;
 mod load_error;
 mod loaded;
@@ -33,6 +32,7 @@ mod loaded;
 mod metrics_export;
 mod module_loader;
 mod pace;
+mod remembered_errors;
 mod single_flight;
 mod stats;
 

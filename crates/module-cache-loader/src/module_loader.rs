@@ -6,15 +6,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use module_cache_core::{Compile, HashedModule, ModuleCache, ModuleHash};
+use module_cache_core::{Compile, EngineError, HashedModule, ModuleCache, ModuleHash};
 use tracing::{debug, debug_span};
 use web_time::Instant;
 
-use crate::compile_slots::CompileSlots;
+use crate::compile_slots::{CompileSlots, Place};
 use crate::in_flight::Outcome;
-use crate::invalid_modules::InvalidModules;
 use crate::leader::Found;
 use crate::pace::Pace;
+use crate::remembered_errors::RememberedErrors;
 use crate::single_flight::{Joined, SingleFlight};
 use crate::stats::{Counters, LoaderStats};
 use crate::{LoadError, Loaded, Source};
@@ -43,10 +43,10 @@ pub struct ModuleLoader<E: Compile, C> {
     pub(crate) engine: E,
     pub(crate) cache: C,
     loads: Arc<SingleFlight<E::Module>>,
-    pub(crate) slots: CompileSlots,
+    pub(crate) slots: Arc<CompileSlots>,
     pub(crate) counters: Counters,
     pub(crate) pace: Pace,
-    pub(crate) invalid: InvalidModules,
+    pub(crate) invalid: RememberedErrors<EngineError>,
 }
 
 impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
@@ -56,17 +56,17 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
             engine,
             cache,
             loads: Arc::new(SingleFlight::new()),
-            slots: CompileSlots::one_per_core(),
+            slots: Arc::new(CompileSlots::one_per_core()),
             counters: Counters::default(),
             pace: Pace::default(),
-            invalid: InvalidModules::default(),
+            invalid: RememberedErrors::default(),
         }
     }
 
     /// Limits how many modules are compiled at a time.
     #[must_use]
     pub fn with_max_compiles(mut self, count: NonZeroUsize) -> Self {
-        self.slots = CompileSlots::new(count);
+        self.slots = Arc::new(CompileSlots::new(count));
         self
     }
 
@@ -76,8 +76,16 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
     ///
     /// When the module is not cached and cannot be compiled.
     pub fn load(&self, module: &HashedModule<'_>) -> Result<Loaded<E::Module>, LoadError> {
+        self.load_in(Place::Front, module)
+    }
+
+    pub(crate) fn load_in(
+        &self,
+        place: Place,
+        module: &HashedModule<'_>,
+    ) -> Result<Loaded<E::Module>, LoadError> {
         let hash = module.hash();
-        self.load_by(hash, || self.load_here(hash, module.wasm()))
+        self.load_by(hash, || self.load_here(hash, module.wasm(), place))
     }
 
     /// Loads a module by its hash, and calls `fetch` for the wasm on a miss.
@@ -99,13 +107,26 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         W: AsRef<[u8]>,
         F: Into<Box<dyn Error + Send + Sync>>,
     {
+        self.load_with_in(Place::Front, hash, fetch)
+    }
+
+    pub(crate) fn load_with_in<W, F>(
+        &self,
+        place: Place,
+        hash: ModuleHash,
+        fetch: impl FnOnce() -> Result<W, F>,
+    ) -> Result<Loaded<E::Module>, LoadError>
+    where
+        W: AsRef<[u8]>,
+        F: Into<Box<dyn Error + Send + Sync>>,
+    {
         self.load_by(hash, || {
             if let Some(found) = self.find(hash) {
                 return Ok(found);
             }
             let wasm = debug_span!("fetch").in_scope(fetch);
             let wasm = wasm.map_err(|error| LoadError::fetch(hash, error))?;
-            let found = self.find_or_compile(hash, wasm.as_ref());
+            let found = self.find_or_compile(hash, wasm.as_ref(), place);
             // Here, and not at the end: what is found would leak if this panicked then.
             drop(wasm);
             found
@@ -181,10 +202,11 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         &self,
         hash: ModuleHash,
         wasm: &[u8],
+        place: Place,
     ) -> Result<Found<E::Module>, LoadError> {
         match self.look_up(hash) {
             Some(module) => Ok(Found::stored(module)),
-            None => self.find_or_compile(hash, wasm),
+            None => self.find_or_compile(hash, wasm, place),
         }
     }
 

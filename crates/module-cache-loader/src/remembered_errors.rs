@@ -1,13 +1,12 @@
-//! Wasm that the engine has refused, which it would refuse again.
+//! Why modules could not be had lately, for those that would fail again.
 //!
-//! Without this, each request for it would compile it once more. It is of one loader, and so of one engine, whose features
-//! decide what is valid.
+//! Without this, each request for wasm that an engine has refused would compile it once more.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use module_cache_core::{EngineError, ModuleHash};
+use module_cache_core::ModuleHash;
 use parking_lot::Mutex;
 use web_time::Instant;
 
@@ -17,16 +16,24 @@ const MOST: usize = 1024;
 /// How long one is remembered: to be sure, as nothing is known that would end it.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
-#[derive(Default)]
-pub(crate) struct InvalidModules {
+pub(crate) struct RememberedErrors<E> {
     /// Read without the lock: most programs never have one.
     count: AtomicUsize,
-    errors: Mutex<HashMap<ModuleHash, (EngineError, Instant)>>,
+    errors: Mutex<HashMap<ModuleHash, (E, Instant)>>,
 }
 
-impl InvalidModules {
-    /// What the engine said of this module, if that was lately.
-    pub(crate) fn get(&self, hash: ModuleHash) -> Option<EngineError> {
+impl<E> Default for RememberedErrors<E> {
+    fn default() -> Self {
+        Self {
+            count: AtomicUsize::new(0),
+            errors: Mutex::default(),
+        }
+    }
+}
+
+impl<E: Clone> RememberedErrors<E> {
+    /// What was said of this module, if that was lately.
+    pub(crate) fn get(&self, hash: ModuleHash) -> Option<E> {
         if self.count.load(Ordering::Relaxed) == 0 {
             return None;
         }
@@ -35,11 +42,7 @@ impl InvalidModules {
         (at.elapsed() < REMEMBERED).then(|| error.clone())
     }
 
-    /// Remembers what the engine said, if it would say that again.
-    pub(crate) fn add(&self, hash: ModuleHash, error: &EngineError) {
-        if !error.is_invalid_wasm() {
-            return;
-        }
+    pub(crate) fn add(&self, hash: ModuleHash, error: E) {
         let mut errors = self.errors.lock();
         if errors.len() >= MOST {
             errors.retain(|_, (_, at)| at.elapsed() < REMEMBERED);
@@ -47,12 +50,12 @@ impl InvalidModules {
         if errors.len() >= MOST {
             remove_oldest(&mut errors);
         }
-        errors.insert(hash, (error.clone(), Instant::now()));
+        errors.insert(hash, (error, Instant::now()));
         self.count.store(errors.len(), Ordering::Relaxed);
     }
 }
 
-fn remove_oldest(errors: &mut HashMap<ModuleHash, (EngineError, Instant)>) {
+fn remove_oldest<E>(errors: &mut HashMap<ModuleHash, (E, Instant)>) {
     let oldest = errors.iter().min_by_key(|(_, (_, at))| *at);
     if let Some(hash) = oldest.map(|(hash, _)| *hash) {
         errors.remove(&hash);
@@ -68,15 +71,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_thousand_are_remembered_and_nothing_that_may_pass() {
-        let invalid = InvalidModules::default();
-        let error = EngineError::invalid_wasm("cannot compile", "no");
+    fn the_last_thousand_are_remembered() {
+        let errors = RememberedErrors::default();
         for n in 0..=MOST {
-            invalid.add(hash(n), &error);
+            errors.add(hash(n), n);
         }
-        assert!(invalid.get(hash(0)).is_none());
-        assert!((1..=MOST).all(|n| invalid.get(hash(n)).is_some()));
-        invalid.add(hash(0), &EngineError::refused("no memory"));
-        assert!(invalid.get(hash(0)).is_none());
+        assert_eq!(errors.get(hash(0)), None);
+        assert!((1..=MOST).all(|n| errors.get(hash(n)) == Some(n)));
     }
 }

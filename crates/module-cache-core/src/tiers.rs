@@ -1,0 +1,46 @@
+//! Two engines for the same wasm, as a value that says so.
+
+use crate::{Engine, EngineError};
+
+/// A pair of engines that run wasm alike: one compiles it fast, and the code of the other is fast.
+///
+/// It is made where the two are configured, by one function for both:
+/// `module_cache_wasmtime::EngineBuilder::module_tiers` and `module_cache_wasmer::tiers`. [`pair`](Self::pair) takes any two
+/// others.
+#[derive(Debug, Clone)]
+pub struct Tiers<Fast, Best> {
+    fast: Fast,
+    best: Best,
+}
+
+impl<Fast: Engine, Best: Engine> Tiers<Fast, Best> {
+    /// Pairs two engines. The caller answers for it that a module does the same on both: that they take the same
+    /// proposals (`fast` may take fewer), trap alike, count fuel alike if they count it, and check memories and stacks
+    /// alike.
+    ///
+    /// # Errors
+    ///
+    /// When both have the same id: their code is the same, and there would be nothing to gain.
+    pub fn pair(fast: Fast, best: Best) -> Result<Self, EngineError> {
+        if fast.id() == best.id() {
+            let message = format!("both tiers are {}, and compile the same code", best.id());
+            return Err(EngineError::refused(&message));
+        }
+        Ok(Self { fast, best })
+    }
+
+    /// The engine that compiles fast.
+    pub fn fast(&self) -> &Fast {
+        &self.fast
+    }
+
+    /// The engine whose code is fast.
+    pub fn best(&self) -> &Best {
+        &self.best
+    }
+
+    /// Both.
+    pub fn into_parts(self) -> (Fast, Best) {
+        (self.fast, self.best)
+    }
+}
