@@ -131,7 +131,8 @@ where
                         if let Some(lead) = load.lead_here() {
                             let work = || {
                                 let wasm = fetched?;
-                                let found = loader.find_or_compile(hash, wasm.as_ref(), Place::Front);
+                                let found =
+                                    loader.find_or_compile(hash, wasm.as_ref(), Place::Front);
                                 // Here, and not at the end: what is found would leak if this panicked then.
                                 drop(wasm);
                                 found

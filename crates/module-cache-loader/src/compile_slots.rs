@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use web_time::Instant;
@@ -35,8 +36,16 @@ struct Queue {
     done: u64,
     /// How many behind have a slot.
     behind: usize,
-    /// Nobody behind is served.
-    paused: bool,
+    behind_is: BehindIs,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum BehindIs {
+    #[default]
+    Open,
+    Paused,
+    /// For good.
+    Closed,
 }
 
 impl CompileSlots {
@@ -57,56 +66,67 @@ impl CompileSlots {
         }
     }
 
-    /// Waits for a slot and holds it until the guard is dropped.
-    pub(crate) fn take(&self, place: Place) -> Slot<'_> {
-        if let Place::Behind { most, until } = place {
-            if let Some(slot) = self.take_behind(most, until) {
-                return slot;
-            }
+    /// Waits for a slot and holds it until the guard is dropped. `None` if nobody behind is served any more.
+    pub(crate) fn take(&self, place: Place) -> Option<Slot<'_>> {
+        let is_behind = match place {
+            Place::Front => false,
+            Place::Behind { most, until } => self.wait_behind(most, until)?,
+        };
+        if !is_behind {
+            let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+            let count = self.count.get_or_init(cores).get() as u64;
+            let mut queue = self.queue.lock();
+            let number = queue.next;
+            queue.next += 1;
+            self.freed
+                .wait_while(&mut queue, |queue| number >= queue.done + count);
         }
-        let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let count = self.count.get_or_init(cores).get() as u64;
-        let mut queue = self.queue.lock();
-        let number = queue.next;
-        queue.next += 1;
-        self.freed
-            .wait_while(&mut queue, |queue| number >= queue.done + count);
-        Slot {
+        Some(Slot {
             slots: self,
-            is_behind: false,
-        }
+            is_behind,
+        })
     }
 
-    /// Serves nobody behind from now on, or serves them again.
-    pub(crate) fn pause_behind(&self, paused: bool) {
-        self.queue.lock().paused = paused;
+    /// Serves nobody behind until they are resumed.
+    pub(crate) fn pause_behind(&self) {
+        self.set_behind(BehindIs::Paused);
+    }
+
+    pub(crate) fn resume_behind(&self) {
+        self.set_behind(BehindIs::Open);
+    }
+
+    /// Sends everybody away who waits behind.
+    pub(crate) fn close_behind(&self) {
+        self.set_behind(BehindIs::Closed);
+    }
+
+    fn set_behind(&self, is: BehindIs) {
+        self.queue.lock().behind_is = is;
         self.freed.notify_all();
     }
 
-    /// `None` from `until` on.
-    fn take_behind(&self, most: NonZeroUsize, until: Option<Instant>) -> Option<Slot<'_>> {
+    /// Whether there is a slot behind; not so from `until` on.
+    fn wait_behind(&self, most: NonZeroUsize, until: Option<Instant>) -> Option<bool> {
         let mut queue = self.queue.lock();
         loop {
-            if queue.paused {
-                self.freed.wait(&mut queue);
-                continue;
-            }
-            if queue.next == queue.done && queue.behind < most.get() {
-                queue.behind += 1;
-                return Some(Slot {
-                    slots: self,
-                    is_behind: true,
-                });
-            }
-            let Some(until) = until else {
-                self.freed.wait(&mut queue);
-                continue;
-            };
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if queue.behind_is == BehindIs::Closed {
                 return None;
             }
-            self.freed.wait_for(&mut queue, left);
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if queue.behind_is == BehindIs::Open {
+                if queue.next == queue.done && queue.behind < most.get() {
+                    queue.behind += 1;
+                    return Some(true);
+                }
+                if left == Some(Duration::ZERO) {
+                    return Some(false);
+                }
+            }
+            match left {
+                Some(left) if !left.is_zero() => drop(self.freed.wait_for(&mut queue, left)),
+                _ => self.freed.wait(&mut queue),
+            }
         }
     }
 }
@@ -133,7 +153,6 @@ impl Drop for Slot<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::time::Duration;
 
     use super::*;
 
@@ -180,11 +199,8 @@ mod tests {
         let _behind = slots.take(behind(1));
         // Nobody behind keeps those in front waiting.
         let _front = slots.take(Place::Front);
-        assert!(
-            slots
-                .take_behind(NonZeroUsize::MIN, Some(Instant::now()))
-                .is_none()
-        );
+        slots.close_behind();
+        assert!(slots.take(behind(2)).is_none());
     }
 
     #[test]
@@ -196,16 +212,16 @@ mod tests {
         };
         let _front = slots.take(Place::Front);
         let served = AtomicBool::new(false);
-        slots.pause_behind(true);
+        slots.pause_behind();
         thread::scope(|scope| {
             scope.spawn(|| {
-                let slot = slots.take(place);
+                let slot = slots.take(place).unwrap();
                 assert!(!slot.is_behind);
                 served.store(true, Ordering::SeqCst);
             });
             thread::sleep(Duration::from_millis(50));
             assert!(!served.load(Ordering::SeqCst));
-            slots.pause_behind(false);
+            slots.resume_behind();
         });
         assert!(served.load(Ordering::SeqCst));
     }

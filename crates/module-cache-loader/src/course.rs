@@ -37,7 +37,7 @@ pub trait Steps {
     /// Looks where modules are stored.
     async fn look_up(&self) -> Option<Self::Module>;
     /// Waits for a slot to compile in.
-    async fn slot(&self) -> Self::Slot;
+    async fn slot(&self) -> Result<Self::Slot, Self::Error>;
     async fn permit(&self) -> Permit<Self::Guard, Self::Wait>;
     async fn outlast(&self, wait: Self::Wait) -> PermitOutcome;
     async fn compile(&self) -> Result<Self::Module, Self::Error>;
@@ -52,7 +52,7 @@ pub trait Steps {
 pub async fn find_or_compile<S: Steps>(steps: &S) -> Result<Course<S::Module, S::Guard>, S::Error> {
     let (mut alone, mut waits) = (false, 0);
     loop {
-        let slot = steps.slot().await;
+        let slot = steps.slot().await?;
         let permit = if alone {
             None
         } else {

@@ -242,8 +242,9 @@ impl<'a, E: Compile, C: ModuleCache<E>> Steps for Load<'a, E, C> {
         self.loader.look_up(self.hash)
     }
 
-    async fn slot(&self) -> Slot<'a> {
-        in_span(debug_span!("slot"), || self.loader.slots.take(self.place))
+    async fn slot(&self) -> Result<Slot<'a>, LoadError> {
+        let slot = in_span(debug_span!("slot"), || self.loader.slots.take(self.place));
+        slot.ok_or(LoadError::Abandoned(self.hash))
     }
 
     async fn permit(&self) -> Permit<PermitGuard, PermitWait> {

@@ -35,6 +35,10 @@ mod pace;
 mod remembered_errors;
 mod single_flight;
 mod stats;
+mod tier;
+mod tiered;
+mod tiered_loader;
+mod upgrades;
 
 #[cfg(feature = "tokio")]
 pub use async_module_loader::AsyncModuleLoader;
@@ -44,3 +48,6 @@ pub use loaded::{Loaded, Source};
 pub use metrics_export::{describe_metrics, record_cache_stats, record_loader_stats};
 pub use module_loader::ModuleLoader;
 pub use stats::LoaderStats;
+pub use tier::{Tier, TierStats};
+pub use tiered::Tiered;
+pub use tiered_loader::TieredLoader;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use module_cache_core::{EngineError, ModuleHash, panic_message};
 
+use crate::Tier;
+
 /// A module could not be loaded. Cloneable, because everybody who waited for it gets it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -18,6 +20,16 @@ pub enum LoadError {
     Fetch {
         /// The module.
         hash: ModuleHash,
+        /// What the caller's function returned.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// The caller's function could not make of the module what requests use.
+    #[error("cannot prepare module {hash} of the {tier} tier")]
+    Prepare {
+        /// The module.
+        hash: ModuleHash,
+        /// Whose module it was.
+        tier: Tier,
         /// What the caller's function returned.
         source: Arc<dyn Error + Send + Sync>,
     },
@@ -42,6 +54,15 @@ impl LoadError {
     pub(crate) fn fetch(hash: ModuleHash, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let source = Arc::from(error.into());
         Self::Fetch { hash, source }
+    }
+
+    pub(crate) fn prepare(
+        hash: ModuleHash,
+        tier: Tier,
+        error: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        let source = Arc::from(error.into());
+        Self::Prepare { hash, tier, source }
     }
 
     pub(crate) fn panicked(hash: ModuleHash, panic: &(dyn Any + Send)) -> Self {

@@ -1,5 +1,6 @@
 //! A module, where it came from, and how long that took.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
@@ -47,13 +48,21 @@ impl<M> Loaded<M> {
     /// assert_eq!(loaded.map(|module| module + 1).module, 8);
     /// ```
     pub fn map<T>(self, make: impl FnOnce(M) -> T) -> Loaded<T> {
-        Loaded {
-            module: make(self.module),
+        let Ok(loaded) = self.try_map(|module| Ok::<_, Infallible>(make(module)));
+        loaded
+    }
+
+    pub(crate) fn try_map<T, X>(
+        self,
+        make: impl FnOnce(M) -> Result<T, X>,
+    ) -> Result<Loaded<T>, X> {
+        Ok(Loaded {
+            module: make(self.module)?,
             source: self.source,
             accepted_id: self.accepted_id,
             elapsed: self.elapsed,
             saved: self.saved,
-        }
+        })
     }
 }
 

@@ -170,9 +170,9 @@ impl Steps for Load<'_> {
         self.host.cache.get(&self.module.key).await.then_some(())
     }
 
-    async fn slot(&self) -> OwnedSemaphorePermit {
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, Self::Error> {
         let slot = Arc::clone(&self.host.slots).acquire_owned().await;
-        slot.expect("it is never closed")
+        Ok(slot.expect("it is never closed"))
     }
 
     async fn permit(&self) -> Permit<Held, Waiting> {

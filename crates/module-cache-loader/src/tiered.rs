@@ -1,0 +1,161 @@
+//! The handle of a module that has two tiers.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::{LoadError, Tier};
+
+/// What was prepared of a module: of the fast tier until it is there of the best. Clones are one handle.
+///
+/// It keeps what it has alive, whatever the cache evicts. Made by [`TieredLoader`](crate::TieredLoader).
+pub struct Tiered<T>(Arc<Cell<T>>);
+
+impl<T> Tiered<T> {
+    pub(crate) fn on_best(value: T) -> Self {
+        let cell = Cell::new(None);
+        cell.set_best(value);
+        Self(Arc::new(cell))
+    }
+
+    pub(crate) fn on_fast(value: T) -> Self {
+        Self(Arc::new(Cell::new(Some(value))))
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<Cell<T>> {
+        &self.0
+    }
+
+    /// The newest there is.
+    ///
+    /// A request takes it once and keeps it until it ends. Of the fast tier, it is dropped when the last request has ended
+    /// that has it.
+    pub fn get(&self) -> Arc<T> {
+        self.0.get()
+    }
+
+    /// Which tier [`get`](Self::get) answers with now.
+    pub fn tier(&self) -> Tier {
+        match self.0.best.get() {
+            Some(_) => Tier::Best,
+            None => Tier::Fast,
+        }
+    }
+
+    /// Waits until it is on the best tier, or until it is known that it stays on fast.
+    ///
+    /// # Errors
+    ///
+    /// Why it stays on fast. [`LoadError::Abandoned`] if the loader was dropped before it came to this module.
+    pub fn wait_upgraded(&self) -> Result<(), LoadError> {
+        let mut end = self.0.end.lock();
+        loop {
+            if let Some(outcome) = &end.outcome {
+                return outcome.clone();
+            }
+            self.0.ended.wait(&mut end);
+        }
+    }
+
+    /// As [`wait_upgraded`](Self::wait_upgraded), without a thread, on any executor. Polled once, it tells how things stand.
+    ///
+    /// # Errors
+    ///
+    /// As for `wait_upgraded`.
+    pub async fn upgraded(&self) -> Result<(), LoadError> {
+        poll_fn(|context| self.0.poll(context)).await
+    }
+}
+
+impl<T> Clone for Tiered<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> fmt::Debug for Tiered<T> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Tiered").field(&self.tier()).finish()
+    }
+}
+
+/// What the clones of a handle share, and whoever upgrades it.
+pub(crate) struct Cell<T> {
+    /// Set once, and read without a lock.
+    best: OnceLock<Arc<T>>,
+    /// Taken out after `best` was set.
+    fast: RwLock<Option<Arc<T>>>,
+    end: Mutex<End>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct End {
+    outcome: Option<Result<(), LoadError>>,
+    wakers: Vec<Waker>,
+}
+
+impl<T> Cell<T> {
+    fn new(fast: Option<T>) -> Self {
+        Self {
+            best: OnceLock::new(),
+            fast: RwLock::new(fast.map(Arc::new)),
+            end: Mutex::default(),
+            ended: Condvar::new(),
+        }
+    }
+
+    fn get(&self) -> Arc<T> {
+        if let Some(best) = self.best.get() {
+            return Arc::clone(best);
+        }
+        if let Some(fast) = &*self.fast.read() {
+            return Arc::clone(fast);
+        }
+        let best = self.best.get();
+        Arc::clone(best.unwrap_or_else(|| unreachable!("fast leaves after best came")))
+    }
+
+    pub(crate) fn set_best(&self, value: T) {
+        let _ = self.best.set(Arc::new(value));
+        // Dropped outside of the lock: it is other people's code.
+        let fast = self.fast.write().take();
+        self.announce(Ok(()));
+        drop(fast);
+    }
+
+    /// Tells that there will be no other tier. Nothing comes of it once the handle was upgraded.
+    pub(crate) fn stay(&self, error: LoadError) {
+        self.announce(Err(error));
+    }
+
+    fn announce(&self, outcome: Result<(), LoadError>) {
+        let mut end = self.end.lock();
+        let wakers = if end.outcome.is_none() {
+            end.outcome = Some(outcome);
+            std::mem::take(&mut end.wakers)
+        } else {
+            Vec::new()
+        };
+        drop(end);
+        self.ended.notify_all();
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, context: &Context<'_>) -> Poll<Result<(), LoadError>> {
+        let mut end = self.end.lock();
+        if let Some(outcome) = &end.outcome {
+            return Poll::Ready(outcome.clone());
+        }
+        let waker = context.waker();
+        if !end.wakers.iter().any(|known| known.will_wake(waker)) {
+            end.wakers.push(waker.clone());
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,551 @@
+//! The loader of two tiers: modules at once, and better ones behind them.
+
+use std::error::Error;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use module_cache_core::{
+    Compile, FoundModule, HashedModule, ModuleCache, ModuleHash, SaveOutcome, SkipReason, Tiers,
+};
+use tracing::debug;
+use web_time::Instant;
+
+use crate::compile_slots::{CompileSlots, Place};
+use crate::leader::{in_span, panic_as_error};
+use crate::remembered_errors::RememberedErrors;
+use crate::single_flight::SingleFlight;
+use crate::upgrades::{Upgrades, Waiting};
+use crate::{LoadError, Loaded, ModuleLoader, Source, Tier, TierStats, Tiered};
+
+/// How long a module stays on fast behind compilations that somebody waits for.
+const LONGEST_ON_FAST: Duration = Duration::from_secs(60);
+
+/// Threads beside those that compile: they wait for other processes that compile a module.
+const WAITING_WORKERS: usize = 8;
+
+/// Loads modules of two engines over one cache: at first what compiles fast, and soon what is fast.
+///
+/// - **What is there first is served.** The best module if it is stored; then nothing is compiled. Else the fast one, stored or
+///   compiled, and best is compiled behind it. So a later start has the best module at once, as without tiers.
+/// - **A handle has the newest.** [`Tiered::get`] takes what a memory hit takes. What requests use is made by the caller's
+///   `prepare`, once for each tier, because modules, linkers and stores belong to one engine.
+/// - **Best is compiled once**, of all processes that share the cache, by the rules of [`ModuleLoader`]; so is fast.
+/// - **What somebody waits for goes first.** Behind, one module is compiled at a time, when no other compilation waits or runs.
+///   After a minute on fast, its turn comes with all others. While [upgrades are paused](Self::pause_upgrades), as a host
+///   does that runs on battery, nothing is compiled behind.
+/// - **A best module that fails leaves fast in place**: if it does not compile, panics or cannot be prepared. That is counted,
+///   and tried again by the first load after ten minutes.
+/// - **Wasm that fast does not compile waits for best.** That is remembered for ten minutes, so that fast is not asked each time.
+/// - **Fast leaves.** Once best is stored, the fast module is removed from the cache, and what was prepared of it is
+///   dropped when the last request has ended that has it.
+///
+/// Keep the handle: each load prepares what it returns. A host that keeps none asks [`resident`](Self::resident) first.
+///
+/// The pair of engines comes from an adapter, which makes both of one configuration. Two more things are the host's: clocks,
+/// such as epochs of wasmtime, are ticked for both engines; and guests are trusted to both compilers.
+/// `docs/tiers.md` says what that means for Winch.
+///
+/// ```
+/// use std::sync::Arc;
+/// use module_cache_core::{HashedModule, Tiers};
+/// use module_cache_loader::{Tier, TieredLoader};
+/// # use module_cache_core::EngineError;
+/// # use module_cache_testkit::{ReferenceCache, TestEngine, wasm};
+/// # let (fast, best, cache) = (TestEngine::new("fast"), TestEngine::new("best"), ReferenceCache::new());
+/// # let wasm = wasm(1, 100);
+///
+/// let loader = TieredLoader::new(Tiers::pair(fast, best)?, cache);
+/// let plugin = Arc::new(HashedModule::new(wasm));
+/// // In place of the module's length, what a linker makes of it.
+/// let loaded = loader.load(&plugin, |_tier, _engine, module| Ok::<_, EngineError>(module.wasm().len()))?;
+/// let app = loaded.module;
+/// assert_eq!(*app.get(), 100);
+/// app.wait_upgraded()?;
+/// assert_eq!(app.tier(), Tier::Best);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct TieredLoader<Fast: Compile, Best: Compile, C>(Arc<Shared<Fast, Best, C>>);
+
+struct Shared<Fast: Compile, Best: Compile, C> {
+    fast: ModuleLoader<Fast, Arc<C>>,
+    best: ModuleLoader<Best, Arc<C>>,
+    cache: Arc<C>,
+    slots: Arc<CompileSlots>,
+    /// Those who look whether best is stored.
+    looking: Arc<SingleFlight<Option<Best::Module>>>,
+    /// What fast does not compile.
+    refused: RememberedErrors<()>,
+    without_fast: AtomicU64,
+    upgrades: Upgrades<Best, Upgrade<Best, C>>,
+    most_behind: NonZeroUsize,
+    longest_on_fast: Duration,
+}
+
+/// A best module to be loaded.
+struct Upgrade<Best: Compile, C> {
+    hash: ModuleHash,
+    place: Place,
+    load: Box<LoadBest<Best, C>>,
+}
+
+type LoadBest<Best, C> = dyn FnOnce(
+        &ModuleLoader<Best, Arc<C>>,
+        Place,
+    ) -> Result<Loaded<<Best as module_cache_core::Engine>::Module>, LoadError>
+    + Send;
+
+/// What a load returns.
+type LoadedTiers<T> = Result<Loaded<Tiered<T>>, LoadError>;
+
+impl<Fast, Best, C> TieredLoader<Fast, Best, C>
+where
+    Fast: Compile<Module: Send + Sync> + Send + Sync + 'static,
+    Best: Compile<Module: Send + Sync> + Send + Sync + 'static,
+    C: ModuleCache<Fast> + ModuleCache<Best> + Send + Sync + 'static,
+{
+    /// A loader that compiles as many modules at a time as there are cores, and one behind them.
+    pub fn new(tiers: Tiers<Fast, Best>, cache: C) -> Self {
+        let (fast, best) = tiers.into_parts();
+        let cache = Arc::new(cache);
+        let fast = ModuleLoader::new(fast, Arc::clone(&cache));
+        let mut best = ModuleLoader::new(best, Arc::clone(&cache));
+        best.slots = Arc::clone(&fast.slots);
+        Self(Arc::new(Shared {
+            slots: Arc::clone(&fast.slots),
+            fast,
+            best,
+            cache,
+            looking: Arc::new(SingleFlight::new()),
+            refused: RememberedErrors::default(),
+            without_fast: AtomicU64::new(0),
+            upgrades: Upgrades::new(),
+            most_behind: NonZeroUsize::MIN,
+            longest_on_fast: LONGEST_ON_FAST,
+        }))
+    }
+
+    /// Limits how many modules are compiled at a time for those who wait for them, of both tiers together.
+    ///
+    /// # Panics
+    ///
+    /// When the loader has been used.
+    #[must_use]
+    pub fn with_max_compiles(self, count: NonZeroUsize) -> Self {
+        self.configured(|shared| {
+            let slots = Arc::new(CompileSlots::new(count));
+            shared.fast.slots = Arc::clone(&slots);
+            shared.best.slots = Arc::clone(&slots);
+            shared.slots = slots;
+        })
+    }
+
+    /// Limits how many modules are compiled at a time behind those who use the fast one.
+    ///
+    /// # Panics
+    ///
+    /// When the loader has been used.
+    #[must_use]
+    pub fn with_max_compiles_behind(self, count: NonZeroUsize) -> Self {
+        self.configured(|shared| shared.most_behind = count)
+    }
+
+    /// Limits how long a module stays on fast because others are compiled that somebody waits for. From then on, it is
+    /// compiled like one of those, in its turn.
+    ///
+    /// # Panics
+    ///
+    /// When the loader has been used.
+    #[must_use]
+    pub fn with_max_time_on_fast(self, time: Duration) -> Self {
+        self.configured(|shared| shared.longest_on_fast = time)
+    }
+
+    /// Compiles nothing behind from now on, but what it compiles already. Modules whose best one is not stored are served on
+    /// fast for as long as this lasts.
+    pub fn pause_upgrades(&self) {
+        self.0.slots.pause_behind();
+    }
+
+    /// Goes on with upgrades.
+    pub fn resume_upgrades(&self) {
+        self.0.slots.resume_behind();
+    }
+
+    /// As [`load_with`](TieredLoader::load_with), for two engines of different types: each has its own way to `prepare` a module.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](TieredLoader::load).
+    pub fn load_each_with<T, W, F, X>(
+        &self,
+        hash: ModuleHash,
+        fetch: impl Fn() -> Result<W, F> + Send + Sync + 'static,
+        prepare_fast: impl FnOnce(&Fast, Fast::Module) -> Result<T, X>,
+        prepare_best: impl Fn(&Best, Best::Module) -> Result<T, X> + Send + 'static,
+    ) -> LoadedTiers<T>
+    where
+        T: Send + Sync + 'static,
+        W: AsRef<[u8]> + 'static,
+        F: Into<Box<dyn Error + Send + Sync>> + 'static,
+        X: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        self.load_tiers(Fetched { hash, fetch }, prepare_fast, prepare_best)
+    }
+
+    /// The engine that compiles fast.
+    pub fn fast_engine(&self) -> &Fast {
+        self.0.fast.engine()
+    }
+
+    /// The engine whose code is fast.
+    pub fn best_engine(&self) -> &Best {
+        self.0.best.engine()
+    }
+
+    /// The cache that modules of both are looked up in.
+    pub fn cache(&self) -> &C {
+        &self.0.cache
+    }
+
+    /// What this loader has done so far.
+    pub fn stats(&self) -> TierStats {
+        let shared = &self.0;
+        TierStats {
+            fast: shared.fast.stats(),
+            best: shared.best.stats(),
+            upgraded: shared.upgrades.done.load(Ordering::Relaxed),
+            failed_upgrades: shared.upgrades.failures.load(Ordering::Relaxed),
+            pending_upgrades: shared.upgrades.pending(),
+            without_fast: shared.without_fast.load(Ordering::Relaxed),
+        }
+    }
+
+    fn configured(mut self, change: impl FnOnce(&mut Shared<Fast, Best, C>)) -> Self {
+        let shared = Arc::get_mut(&mut self.0);
+        change(shared.expect("a loader is configured before it is used"));
+        self
+    }
+
+    fn load_tiers<T, X>(
+        &self,
+        origin: impl Origin,
+        prepare_fast: impl FnOnce(&Fast, Fast::Module) -> Result<T, X>,
+        prepare_best: impl Fn(&Best, Best::Module) -> Result<T, X> + Send + 'static,
+    ) -> LoadedTiers<T>
+    where
+        T: Send + Sync + 'static,
+        X: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        let (shared, hash) = (&*self.0, origin.hash());
+        let on_best = |loaded: Loaded<Best::Module>| {
+            let prepared = loaded.try_map(|module| prepare_best(shared.best.engine(), module));
+            let prepared = prepared.map_err(|error| LoadError::prepare(hash, Tier::Best, error))?;
+            Ok(prepared.map(Tiered::on_best))
+        };
+        if let Some(loaded) = shared.best.resident(hash) {
+            return on_best(loaded);
+        }
+        if !shared.upgrades.knows(hash) {
+            if let Some(loaded) = shared.stored_best(hash) {
+                return on_best(loaded);
+            }
+        }
+        let Some(loaded) = shared.load_fast(&origin) else {
+            shared.without_fast.fetch_add(1, Ordering::Relaxed);
+            return on_best(origin.load(&shared.best, Place::Front)?);
+        };
+        let prepared = loaded?.try_map(|module| prepare_fast(shared.fast.engine(), module));
+        let prepared = prepared.map_err(|error| LoadError::prepare(hash, Tier::Fast, error))?;
+        let loaded = prepared.map(Tiered::on_fast);
+        let waiting = Waiting::new(loaded.module.cell(), hash, prepare_best);
+        self.upgrade(origin, Box::new(waiting));
+        Ok(loaded)
+    }
+
+    /// Sees to it that the handle gets its best module.
+    fn upgrade(&self, origin: impl Origin, waiting: Box<dyn crate::upgrades::Waiter<Best>>) {
+        let (shared, hash) = (&*self.0, origin.hash());
+        let place = Place::Behind {
+            most: shared.most_behind,
+            until: Instant::now().checked_add(shared.longest_on_fast),
+        };
+        let job = || Upgrade {
+            hash,
+            place,
+            load: Box::new(move |loader, place| origin.load(loader, place)),
+        };
+        let most_workers = shared.most_behind.get().saturating_add(WAITING_WORKERS);
+        if shared.upgrades.add(hash, waiting, job, most_workers) {
+            let shared = Arc::downgrade(&self.0);
+            let worker = thread::Builder::new().name("module-cache tiers".to_owned());
+            if let Err(error) = worker.spawn(move || work(&shared)) {
+                debug!(%error, "no thread to compile behind");
+                self.0.upgrades.not_started();
+            }
+        }
+    }
+}
+
+/// For two engines of one type, as those of the adapters are.
+impl<E, C> TieredLoader<E, E, C>
+where
+    E: Compile<Module: Send + Sync> + Send + Sync + 'static,
+    C: ModuleCache<E> + Send + Sync + 'static,
+{
+    /// Loads a module whose wasm is at hand, and has `prepare` make of it what requests use: now, and in a thread of this loader
+    /// when there is the best one.
+    ///
+    /// Blocks until there is a module of either tier.
+    ///
+    /// # Errors
+    ///
+    /// When the module is not cached and cannot be compiled by either engine, or cannot be prepared.
+    pub fn load<T, X>(
+        &self,
+        module: &Arc<HashedModule<'static>>,
+        prepare: impl Fn(Tier, &E, E::Module) -> Result<T, X> + Send + Sync + 'static,
+    ) -> LoadedTiers<T>
+    where
+        T: Send + Sync + 'static,
+        X: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        let (fast, best) = of_each(prepare);
+        self.load_tiers(AtHand(Arc::clone(module)), fast, best)
+    }
+
+    /// Loads a module by its hash, and calls `fetch` for the wasm each time that it has to be compiled: at most once for each tier.
+    ///
+    /// As [`ModuleLoader::load_with`] says of its `fetch`; for the best module, it is called in a thread of this loader.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Self::load), and when the wasm cannot be fetched.
+    pub fn load_with<T, W, F, X>(
+        &self,
+        hash: ModuleHash,
+        fetch: impl Fn() -> Result<W, F> + Send + Sync + 'static,
+        prepare: impl Fn(Tier, &E, E::Module) -> Result<T, X> + Send + Sync + 'static,
+    ) -> LoadedTiers<T>
+    where
+        T: Send + Sync + 'static,
+        W: AsRef<[u8]> + 'static,
+        F: Into<Box<dyn Error + Send + Sync>> + 'static,
+        X: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        let (fast, best) = of_each(prepare);
+        self.load_tiers(Fetched { hash, fetch }, fast, best)
+    }
+
+    /// The newest module that is alive in this process, without input, output or waiting: for hosts that load at each
+    /// request and keep no handle. `None` where a load would do more.
+    #[inline]
+    pub fn resident(&self, hash: ModuleHash) -> Option<(Tier, E::Module)> {
+        if let Some(best) = self.0.best.resident(hash) {
+            return Some((Tier::Best, best.module));
+        }
+        if !self.0.upgrades.knows(hash) {
+            return None;
+        }
+        let fast = self.0.fast.resident(hash)?;
+        Some((Tier::Fast, fast.module))
+    }
+}
+
+impl<Fast, Best, C> Shared<Fast, Best, C>
+where
+    Fast: Compile,
+    Best: Compile,
+    C: ModuleCache<Fast> + ModuleCache<Best>,
+{
+    /// The best module, if it is stored. Threads that ask at the same time look once.
+    fn stored_best(&self, hash: ModuleHash) -> Option<Loaded<Best::Module>> {
+        let started = Instant::now();
+        let joined = self.looking.join(hash);
+        let outcome = match joined.lead_or_wait() {
+            Ok(lead) => {
+                let outcome = panic_as_error(hash, || {
+                    let found = in_span(self.best.span(hash), || self.best.look_up(hash));
+                    let found = found.map_or(FoundModule::own(None), |found| {
+                        self.best.counters.loaded(Source::Stored);
+                        FoundModule {
+                            module: Some(found.module),
+                            accepted_id: found.accepted_id,
+                        }
+                    });
+                    Ok((found, Source::Stored))
+                });
+                let for_others = panic_as_error(hash, || outcome.clone());
+                lead.complete(for_others);
+                outcome
+            }
+            Err(outcome) => outcome,
+        };
+        let (found, source) = outcome.ok()?;
+        let mut loaded = Loaded::new(found.module?, source, started.elapsed());
+        loaded.accepted_id = found.accepted_id.map(Box::new);
+        Some(loaded)
+    }
+
+    /// The fast module; `None` for wasm that fast does not compile.
+    fn load_fast(&self, origin: &impl Origin) -> Option<Result<Loaded<Fast::Module>, LoadError>> {
+        let hash = origin.hash();
+        if self.refused.get(hash).is_some() {
+            return None;
+        }
+        let loaded = origin.load(&self.fast, Place::Front);
+        if let Err(error @ (LoadError::Compile(_) | LoadError::Panicked { .. })) = &loaded {
+            debug!(%hash, %error, "the fast tier does not compile it");
+            self.refused.add(hash, ());
+            return None;
+        }
+        Some(loaded)
+    }
+
+    /// Loads a best module for those who wait for it, and lets go of the fast one.
+    fn upgrade(&self, upgrade: Upgrade<Best, C>) {
+        let hash = upgrade.hash;
+        match panic_as_error(hash, || (upgrade.load)(&self.best, upgrade.place)) {
+            Ok(loaded) => {
+                let engine = self.best.engine();
+                self.upgrades.succeed(hash, engine, &loaded.module);
+                if is_stored(&loaded) {
+                    self.forget_fast(hash);
+                }
+            }
+            Err(error) => self.upgrades.fail(hash, &error),
+        }
+    }
+
+    /// Nobody looks for it from now on.
+    fn forget_fast(&self, hash: ModuleHash) {
+        if let Err(error) = self.cache.remove(hash, self.fast.engine()) {
+            debug!(%hash, %error, "the fast module stays in the cache");
+        }
+    }
+}
+
+/// What a thread does that compiles behind, until there is nothing to do or the loader is dropped.
+fn work<Fast, Best, C>(shared: &Weak<Shared<Fast, Best, C>>)
+where
+    Fast: Compile,
+    Best: Compile,
+    C: ModuleCache<Fast> + ModuleCache<Best>,
+{
+    while let Some(shared) = shared.upgrade() {
+        let Some(upgrade) = shared.upgrades.next() else {
+            return;
+        };
+        let hash = upgrade.hash;
+        let done = panic_as_error(hash, || {
+            shared.upgrade(upgrade);
+            Ok(())
+        });
+        if let Err(error) = done {
+            shared.upgrades.fail(hash, &error);
+        }
+    }
+}
+
+fn is_stored<M>(loaded: &Loaded<M>) -> bool {
+    match &loaded.saved {
+        Some(Ok(SaveOutcome::Stored { .. } | SaveOutcome::Skipped(SkipReason::AlreadyStored))) => {
+            true
+        }
+        Some(_) => false,
+        None => loaded.source == Source::Stored,
+    }
+}
+
+/// One `prepare` as one for each tier.
+fn of_each<E: Compile, T, X, P>(
+    prepare: P,
+) -> (
+    impl FnOnce(&E, E::Module) -> Result<T, X>,
+    impl Fn(&E, E::Module) -> Result<T, X> + Send + 'static,
+)
+where
+    P: Fn(Tier, &E, E::Module) -> Result<T, X> + Send + Sync + 'static,
+{
+    let prepare = Arc::new(prepare);
+    let for_fast = Arc::clone(&prepare);
+    (
+        move |engine: &E, module| for_fast(Tier::Fast, engine, module),
+        move |engine: &E, module| prepare(Tier::Best, engine, module),
+    )
+}
+
+/// Where the wasm of a module comes from, for either tier.
+trait Origin: Send + Sync + 'static {
+    fn hash(&self) -> ModuleHash;
+    fn load<E: Compile, C: ModuleCache<E>>(
+        &self,
+        loader: &ModuleLoader<E, C>,
+        place: Place,
+    ) -> Result<Loaded<E::Module>, LoadError>;
+}
+
+struct AtHand(Arc<HashedModule<'static>>);
+
+impl Origin for AtHand {
+    fn hash(&self) -> ModuleHash {
+        self.0.hash()
+    }
+
+    fn load<E: Compile, C: ModuleCache<E>>(
+        &self,
+        loader: &ModuleLoader<E, C>,
+        place: Place,
+    ) -> Result<Loaded<E::Module>, LoadError> {
+        loader.load_in(place, &self.0)
+    }
+}
+
+struct Fetched<F> {
+    hash: ModuleHash,
+    fetch: F,
+}
+
+impl<W, X, F> Origin for Fetched<F>
+where
+    W: AsRef<[u8]> + 'static,
+    X: Into<Box<dyn Error + Send + Sync>> + 'static,
+    F: Fn() -> Result<W, X> + Send + Sync + 'static,
+{
+    fn hash(&self) -> ModuleHash {
+        self.hash
+    }
+
+    fn load<E: Compile, C: ModuleCache<E>>(
+        &self,
+        loader: &ModuleLoader<E, C>,
+        place: Place,
+    ) -> Result<Loaded<E::Module>, LoadError> {
+        loader.load_with_in(place, self.hash, &self.fetch)
+    }
+}
+
+/// What nobody has begun is given up; what is being compiled behind is finished and saved.
+impl<Fast: Compile, Best: Compile, C> Drop for TieredLoader<Fast, Best, C> {
+    fn drop(&mut self) {
+        self.0.slots.close_behind();
+        self.0.upgrades.close();
+    }
+}
+
+impl<Fast, Best, C> fmt::Debug for TieredLoader<Fast, Best, C>
+where
+    Fast: Compile + fmt::Debug,
+    Best: Compile + fmt::Debug,
+    C: fmt::Debug,
+{
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("TieredLoader")
+            .field("fast", &self.0.fast)
+            .field("best", &self.0.best)
+            .finish_non_exhaustive()
+    }
+}

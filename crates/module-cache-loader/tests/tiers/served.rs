@@ -1,0 +1,250 @@
+//! What is served, and what is compiled for it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+use module_cache_core::{EngineError, ModuleCache, StoreCache, Tiers};
+use module_cache_fallback::FallbackExt;
+use module_cache_loader::{Source, Tier};
+use module_cache_memory::SharedCache;
+use module_cache_testkit::{ReferenceCache, ReferenceStore};
+
+use crate::support::{Engines, app, load, module};
+
+#[test]
+fn fast_is_served_until_best_is_compiled_behind_it() {
+    let engines = Engines::new();
+    let loader = engines.loader(&ReferenceStore::new());
+    let hold = engines.best.hold_compiles();
+    let loaded = load(&loader, &module(1)).unwrap();
+    assert_eq!(loaded.source, Source::Compiled);
+    let handle = loaded.module;
+    assert_eq!((handle.tier(), handle.get().tier), (Tier::Fast, Tier::Fast));
+    hold.wait_for(1);
+    assert_eq!(loader.stats().pending_upgrades, 1);
+    drop(hold);
+    handle.wait_upgraded().unwrap();
+    let newest = handle.get();
+    assert_eq!((handle.tier(), newest.tier), (Tier::Best, Tier::Best));
+    assert_eq!(
+        newest.module.code_id(),
+        module_cache_core::Engine::id(&engines.best)
+    );
+    let stats = loader.stats();
+    assert_eq!((stats.fast.compiled, stats.best.compiled), (1, 1));
+    assert_eq!((stats.upgraded, stats.failed_upgrades), (1, 0));
+}
+
+#[test]
+fn where_best_is_stored_nothing_is_compiled() {
+    let (store, first) = (ReferenceStore::new(), Engines::new());
+    let loader = first.loader(&store);
+    load(&loader, &module(1))
+        .unwrap()
+        .module
+        .wait_upgraded()
+        .unwrap();
+    let second = first.again();
+    let loaded = load(&second.loader(&store), &module(1)).unwrap();
+    assert_eq!(loaded.source, Source::Stored);
+    assert_eq!(loaded.module.tier(), Tier::Best);
+    assert_eq!((second.fast.compiles(), second.best.compiles()), (0, 0));
+    assert_eq!(loaded.module.wait_upgraded().ok(), Some(()));
+}
+
+#[test]
+fn where_only_fast_is_stored_it_is_served_and_best_is_compiled() {
+    let (store, first) = (ReferenceStore::new(), Engines::new());
+    let loader = first.loader(&store);
+    loader.pause_upgrades();
+    let on_fast = load(&loader, &module(1)).unwrap().module;
+    assert_eq!(on_fast.tier(), Tier::Fast);
+    drop(loader);
+    let second = first.again();
+    let loader = second.loader(&store);
+    let loaded = load(&loader, &module(1)).unwrap();
+    assert_eq!(loaded.source, Source::Stored);
+    loaded.module.wait_upgraded().unwrap();
+    assert_eq!((second.fast.compiles(), second.best.compiles()), (0, 1));
+}
+
+#[test]
+fn threads_that_ask_at_once_share_one_compilation_of_each_tier() {
+    let engines = Engines::new();
+    let loader = engines.loader(&ReferenceStore::new());
+    let start = Barrier::new(8);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                start.wait();
+                let handle = load(&loader, &module(1)).unwrap().module;
+                handle.wait_upgraded().unwrap();
+                assert_eq!(handle.get().tier, Tier::Best);
+            });
+        }
+    });
+    assert_eq!((engines.fast.compiles(), engines.best.compiles()), (1, 1));
+}
+
+#[test]
+fn processes_that_share_a_store_compile_best_once() {
+    let (store, engines) = (ReferenceStore::new(), Engines::new());
+    let processes: Vec<_> = (0..6).map(|_| engines.again()).collect();
+    let start = Barrier::new(processes.len());
+    thread::scope(|scope| {
+        for process in &processes {
+            scope.spawn(|| {
+                let loader = process.loader(&store);
+                start.wait();
+                for n in 0..4 {
+                    load(&loader, &module(n))
+                        .unwrap()
+                        .module
+                        .wait_upgraded()
+                        .unwrap();
+                }
+            });
+        }
+    });
+    let compiles: u64 = processes
+        .iter()
+        .map(|process| process.best.compiles())
+        .sum();
+    assert_eq!(compiles, 4);
+}
+
+#[test]
+fn the_wasm_is_fetched_once_for_each_tier_and_not_for_what_is_stored() {
+    let (store, engines) = (ReferenceStore::new(), Engines::new());
+    let fetched = Arc::new(AtomicUsize::new(0));
+    let fetch = || {
+        let fetched = Arc::clone(&fetched);
+        move || {
+            fetched.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, EngineError>(module(1).wasm().to_vec())
+        }
+    };
+    let hash = module(1).hash();
+    let loader = engines.loader(&store);
+    let handle = loader.load_with(hash, fetch(), app).unwrap().module;
+    handle.wait_upgraded().unwrap();
+    assert_eq!(fetched.load(Ordering::SeqCst), 2);
+    let again = engines.again().loader(&store).load_with(hash, fetch(), app);
+    assert_eq!(again.unwrap().module.tier(), Tier::Best);
+    assert_eq!(fetched.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn fast_is_dropped_with_its_last_request_and_leaves_the_cache() {
+    struct Request {
+        tier: Tier,
+        _alive: Arc<()>,
+    }
+    let (store, engines) = (ReferenceStore::new(), Engines::new());
+    let cache = SharedCache::new().with_fallback(StoreCache(store));
+    let loader = engines.loader_over(cache);
+    let hold = engines.best.hold_compiles();
+    let alive = Arc::new(());
+    let counted = Arc::clone(&alive);
+    let handle = loader
+        .load(&module(1), move |tier, _, _| {
+            Ok::<_, EngineError>(Request {
+                tier,
+                _alive: Arc::clone(&counted),
+            })
+        })
+        .unwrap()
+        .module;
+    let request = handle.get();
+    drop(hold);
+    handle.wait_upgraded().unwrap();
+    assert_eq!((request.tier, handle.get().tier), (Tier::Fast, Tier::Best));
+    let of_both = Arc::strong_count(&alive);
+    drop(request);
+    assert_eq!(Arc::strong_count(&alive), of_both - 1);
+    // After the handles were told.
+    while loader
+        .cache()
+        .contains(module(1).hash(), &engines.fast)
+        .unwrap()
+    {
+        thread::yield_now();
+    }
+    assert!(
+        loader
+            .cache()
+            .contains(module(1).hash(), &engines.best)
+            .unwrap()
+    );
+}
+
+#[test]
+fn what_nobody_has_a_handle_of_any_more_is_compiled_and_saved() {
+    let (store, engines) = (ReferenceStore::new(), Engines::new());
+    let loader = engines.loader(&store);
+    drop(load(&loader, &module(1)).unwrap());
+    let cache = StoreCache(store);
+    while !cache.contains(module(1).hash(), &engines.best).unwrap() {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn the_newest_of_what_is_alive_is_had_without_a_handle() {
+    let engines = Engines::new();
+    let loader = engines.loader_over(ReferenceCache::new());
+    let hash = module(1).hash();
+    assert!(loader.resident(hash).is_none());
+    let hold = engines.best.hold_compiles();
+    let handle = load(&loader, &module(1)).unwrap().module;
+    let (tier, found) = loader.resident(hash).unwrap();
+    assert_eq!(tier, Tier::Fast);
+    assert!(found.is_same_object(&handle.get().module));
+    drop(hold);
+    handle.wait_upgraded().unwrap();
+    let (tier, found) = loader.resident(hash).unwrap();
+    assert_eq!(tier, Tier::Best);
+    assert!(found.is_same_object(&handle.get().module));
+}
+
+#[test]
+fn each_tier_may_have_its_own_way_to_prepare() {
+    let engines = Engines::new();
+    let loader = engines.loader(&ReferenceStore::new());
+    let loaded = loader.load_each_with(
+        module(1).hash(),
+        || Ok::<_, EngineError>(module(1).wasm().to_vec()),
+        |_, _| Ok::<_, EngineError>("fast"),
+        |_, _| Ok("best"),
+    );
+    let handle = loaded.unwrap().module;
+    handle.wait_upgraded().unwrap();
+    assert_eq!(*handle.get(), "best");
+}
+
+#[test]
+fn tasks_wait_for_the_upgrade_without_a_thread() {
+    let engines = Engines::new();
+    let loader = engines.loader(&ReferenceStore::new());
+    let hold = engines.best.hold_compiles();
+    let handle = load(&loader, &module(1)).unwrap().module;
+    let waiting = thread::spawn({
+        let handle = handle.clone();
+        move || futures_executor::block_on(handle.upgraded())
+    });
+    hold.wait_for(1);
+    drop(hold);
+    waiting.join().unwrap().unwrap();
+    assert_eq!(handle.tier(), Tier::Best);
+}
+
+#[test]
+fn two_engines_of_one_id_are_no_pair() {
+    let fast = Engines::new().fast;
+    let error = Tiers::pair(fast.same_id(), fast).unwrap_err();
+    assert!(
+        error.to_string().contains("compile the same code"),
+        "{error}"
+    );
+}
