@@ -45,7 +45,9 @@ pub use async_module_loader::AsyncModuleLoader;
 pub use load_error::LoadError;
 pub use loaded::{Loaded, Source};
 #[cfg(feature = "metrics")]
-pub use metrics_export::{describe_metrics, record_cache_stats, record_loader_stats};
+pub use metrics_export::{
+    describe_metrics, record_cache_stats, record_loader_stats, record_tier_stats,
+};
 pub use module_loader::ModuleLoader;
 pub use stats::LoaderStats;
 pub use tier::{Tier, TierStats};

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use metrics::{SharedString, Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{
+    SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
 use module_cache_core::CacheStats;
 
-use crate::{LoaderStats, Source};
+use crate::{LoaderStats, Source, TierStats};
 
 const LOAD_DURATION: &str = "module_cache_load_duration_seconds";
 const COMPILE_DURATION: &str = "module_cache_compile_duration_seconds";
@@ -53,6 +56,14 @@ pub fn describe_metrics() {
     for (name, meaning, _, _) in LOADER_METRICS {
         describe_counter!(name, Unit::Count, meaning);
     }
+    for (name, meaning, _) in TIER_METRICS {
+        describe_counter!(name, Unit::Count, meaning);
+    }
+    describe_gauge!(
+        PENDING_UPGRADES,
+        Unit::Count,
+        "Modules on the fast tier that are compiled or wait for it"
+    );
 }
 
 /// Reports what a loader has counted, labelled `loader="<name>"`; an example is at [`describe_metrics`].
@@ -71,6 +82,30 @@ pub fn record_loader_stats(name: impl Into<SharedString>, stats: &LoaderStats) {
         };
         counter.absolute(count(stats));
     }
+}
+
+/// Reports what a loader of two tiers has counted: of each tier as [`record_loader_stats`] does, labelled
+/// `loader="<name>-fast"` and `loader="<name>-best"`, and of upgrades, labelled `loader="<name>"`.
+///
+/// ```
+/// # use module_cache_core::Tiers;
+/// # use module_cache_loader::{TieredLoader, record_tier_stats};
+/// # use module_cache_testkit::{ReferenceCache, TestEngine};
+/// # let tiers = Tiers::pair(TestEngine::new("fast"), TestEngine::new("best"))?;
+/// let loader = TieredLoader::new(tiers, ReferenceCache::new());
+/// record_tier_stats("plugins", &loader.stats());
+/// # Ok::<(), module_cache_core::EngineError>(())
+/// ```
+pub fn record_tier_stats(name: impl Into<SharedString>, stats: &TierStats) {
+    let name = name.into();
+    record_loader_stats(format!("{name}-fast"), &stats.fast);
+    record_loader_stats(format!("{name}-best"), &stats.best);
+    for (metric, _, count) in TIER_METRICS {
+        counter!(metric, "loader" => name.clone()).absolute(count(stats));
+    }
+    gauge!(PENDING_UPGRADES, "loader" => name).set(f64::from(
+        u32::try_from(stats.pending_upgrades).unwrap_or(u32::MAX),
+    ));
 }
 
 /// Reports what a cache has counted, labelled `cache="<name>"`; an example is at [`describe_metrics`].
@@ -140,6 +175,28 @@ const LOADER_METRICS: [LoaderMetric; 7] = [
         "Errors of the cache, which cost time and no load",
         None,
         |stats| stats.cache_errors,
+    ),
+];
+
+const PENDING_UPGRADES: &str = "module_cache_pending_upgrades";
+
+type TierMetric = (&'static str, &'static str, fn(&TierStats) -> u64);
+
+const TIER_METRICS: [TierMetric; 3] = [
+    (
+        "module_cache_upgrades_total",
+        "Modules that went from the fast tier to the best",
+        |stats| stats.upgraded,
+    ),
+    (
+        "module_cache_failed_upgrades_total",
+        "Modules that stayed on the fast tier",
+        |stats| stats.failed_upgrades,
+    ),
+    (
+        "module_cache_loads_without_fast_total",
+        "Loads of wasm that the fast tier does not compile",
+        |stats| stats.without_fast,
     ),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::mem;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
@@ -18,6 +19,7 @@ impl<T> Tiered<T> {
     pub(crate) fn on_best(value: T) -> Self {
         let cell = Cell::new(None);
         cell.set_best(value);
+        cell.end(Ok(()));
         Self(Arc::new(cell))
     }
 
@@ -39,9 +41,10 @@ impl<T> Tiered<T> {
 
     /// Which tier [`get`](Self::get) answers with now.
     pub fn tier(&self) -> Tier {
-        match self.0.best.get() {
-            Some(_) => Tier::Best,
-            None => Tier::Fast,
+        if self.0.is_on_best() {
+            Tier::Best
+        } else {
+            Tier::Fast
         }
     }
 
@@ -51,12 +54,12 @@ impl<T> Tiered<T> {
     ///
     /// Why it stays on fast. [`LoadError::Abandoned`] if the loader was dropped before it came to this module.
     pub fn wait_upgraded(&self) -> Result<(), LoadError> {
-        let mut end = self.0.end.lock();
+        let mut ending = self.0.ending.lock();
         loop {
-            if let Some(outcome) = &end.outcome {
+            if let Some(outcome) = &ending.outcome {
                 return outcome.clone();
             }
-            self.0.ended.wait(&mut end);
+            self.0.ended.wait(&mut ending);
         }
     }
 
@@ -88,12 +91,12 @@ pub(crate) struct Cell<T> {
     best: OnceLock<Arc<T>>,
     /// Taken out after `best` was set.
     fast: RwLock<Option<Arc<T>>>,
-    end: Mutex<End>,
+    ending: Mutex<Ending>,
     ended: Condvar,
 }
 
 #[derive(Default)]
-struct End {
+struct Ending {
     outcome: Option<Result<(), LoadError>>,
     wakers: Vec<Waker>,
 }
@@ -103,7 +106,7 @@ impl<T> Cell<T> {
         Self {
             best: OnceLock::new(),
             fast: RwLock::new(fast.map(Arc::new)),
-            end: Mutex::default(),
+            ending: Mutex::default(),
             ended: Condvar::new(),
         }
     }
@@ -123,24 +126,23 @@ impl<T> Cell<T> {
         let _ = self.best.set(Arc::new(value));
         // Dropped outside of the lock: it is other people's code.
         let fast = self.fast.write().take();
-        self.announce(Ok(()));
         drop(fast);
     }
 
-    /// Tells that there will be no other tier. Nothing comes of it once the handle was upgraded.
-    pub(crate) fn stay(&self, error: LoadError) {
-        self.announce(Err(error));
+    pub(crate) fn is_on_best(&self) -> bool {
+        self.best.get().is_some()
     }
 
-    fn announce(&self, outcome: Result<(), LoadError>) {
-        let mut end = self.end.lock();
-        let wakers = if end.outcome.is_none() {
-            end.outcome = Some(outcome);
-            std::mem::take(&mut end.wakers)
+    /// Tells those who wait what became of it. Only the first time counts.
+    pub(crate) fn end(&self, outcome: Result<(), LoadError>) {
+        let mut ending = self.ending.lock();
+        let wakers = if ending.outcome.is_none() {
+            ending.outcome = Some(outcome);
+            mem::take(&mut ending.wakers)
         } else {
             Vec::new()
         };
-        drop(end);
+        drop(ending);
         self.ended.notify_all();
         for waker in wakers {
             waker.wake();
@@ -148,13 +150,14 @@ impl<T> Cell<T> {
     }
 
     fn poll(&self, context: &Context<'_>) -> Poll<Result<(), LoadError>> {
-        let mut end = self.end.lock();
-        if let Some(outcome) = &end.outcome {
+        // Outside of the lock: it is other people's code.
+        let waker = context.waker().clone();
+        let mut ending = self.ending.lock();
+        if let Some(outcome) = &ending.outcome {
             return Poll::Ready(outcome.clone());
         }
-        let waker = context.waker();
-        if !end.wakers.iter().any(|known| known.will_wake(waker)) {
-            end.wakers.push(waker.clone());
+        if !ending.wakers.iter().any(|known| known.will_wake(&waker)) {
+            ending.wakers.push(waker);
         }
         Poll::Pending
     }

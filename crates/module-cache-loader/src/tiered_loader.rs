@@ -18,11 +18,11 @@ use crate::compile_slots::{CompileSlots, Place};
 use crate::leader::{in_span, panic_as_error};
 use crate::remembered_errors::RememberedErrors;
 use crate::single_flight::SingleFlight;
-use crate::upgrades::{Upgrades, Waiting};
+use crate::upgrades::{Upgrades, Waiter, Waiting};
 use crate::{LoadError, Loaded, ModuleLoader, Source, Tier, TierStats, Tiered};
 
 /// How long a module stays on fast behind compilations that somebody waits for.
-const LONGEST_ON_FAST: Duration = Duration::from_secs(60);
+const LONGEST_ON_FAST: Duration = Duration::new(60, 0);
 
 /// Threads beside those that compile: they wait for other processes that compile a module.
 const WAITING_WORKERS: usize = 8;
@@ -43,7 +43,8 @@ const WAITING_WORKERS: usize = 8;
 /// - **Fast leaves.** Once best is stored, the fast module is removed from the cache, and what was prepared of it is
 ///   dropped when the last request has ended that has it.
 ///
-/// Keep the handle: each load prepares what it returns. A host that keeps none asks [`resident`](Self::resident) first.
+/// Keep the handle: each load prepares what it returns. A host that keeps none asks [`resident`](Self::resident) first. So does
+/// an async one, which loads on a blocking thread where that has nothing, and awaits [`Tiered::upgraded`] if it wants to know.
 ///
 /// The pair of engines comes from an adapter, which makes both of one configuration. Two more things are the host's: clocks,
 /// such as epochs of wasmtime, are ticked for both engines; and guests are trusted to both compilers.
@@ -97,6 +98,11 @@ type LoadBest<Best, C> = dyn FnOnce(
         Place,
     ) -> Result<Loaded<<Best as module_cache_core::Engine>::Module>, LoadError>
     + Send;
+
+enum First<FastModule, BestModule> {
+    Fast(Loaded<FastModule>),
+    Best(Loaded<BestModule>),
+}
 
 /// What a load returns.
 type LoadedTiers<T> = Result<Loaded<Tiered<T>>, LoadError>;
@@ -241,33 +247,24 @@ where
         X: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
         let (shared, hash) = (&*self.0, origin.hash());
-        let on_best = |loaded: Loaded<Best::Module>| {
-            let prepared = loaded.try_map(|module| prepare_best(shared.best.engine(), module));
-            let prepared = prepared.map_err(|error| LoadError::prepare(hash, Tier::Best, error))?;
-            Ok(prepared.map(Tiered::on_best))
-        };
-        if let Some(loaded) = shared.best.resident(hash) {
-            return on_best(loaded);
-        }
-        if !shared.upgrades.knows(hash) {
-            if let Some(loaded) = shared.stored_best(hash) {
-                return on_best(loaded);
+        let failed = |tier| move |error| LoadError::prepare(hash, tier, error);
+        match shared.first(&origin)? {
+            First::Best(loaded) => {
+                let prepared = loaded.try_map(|module| prepare_best(shared.best.engine(), module));
+                Ok(prepared.map_err(failed(Tier::Best))?.map(Tiered::on_best))
+            }
+            First::Fast(loaded) => {
+                let prepared = loaded.try_map(|module| prepare_fast(shared.fast.engine(), module));
+                let loaded = prepared.map_err(failed(Tier::Fast))?.map(Tiered::on_fast);
+                let waiting = Waiting::new(loaded.module.cell(), hash, prepare_best);
+                self.upgrade(origin, Box::new(waiting));
+                Ok(loaded)
             }
         }
-        let Some(loaded) = shared.load_fast(&origin) else {
-            shared.without_fast.fetch_add(1, Ordering::Relaxed);
-            return on_best(origin.load(&shared.best, Place::Front)?);
-        };
-        let prepared = loaded?.try_map(|module| prepare_fast(shared.fast.engine(), module));
-        let prepared = prepared.map_err(|error| LoadError::prepare(hash, Tier::Fast, error))?;
-        let loaded = prepared.map(Tiered::on_fast);
-        let waiting = Waiting::new(loaded.module.cell(), hash, prepare_best);
-        self.upgrade(origin, Box::new(waiting));
-        Ok(loaded)
     }
 
     /// Sees to it that the handle gets its best module.
-    fn upgrade(&self, origin: impl Origin, waiting: Box<dyn crate::upgrades::Waiter<Best>>) {
+    fn upgrade(&self, origin: impl Origin, waiting: Box<dyn Waiter<Best>>) {
         let (shared, hash) = (&*self.0, origin.hash());
         let place = Place::Behind {
             most: shared.most_behind,
@@ -313,8 +310,7 @@ where
         T: Send + Sync + 'static,
         X: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
-        let (fast, best) = of_each(prepare);
-        self.load_tiers(AtHand(Arc::clone(module)), fast, best)
+        self.load_either(AtHand(Arc::clone(module)), prepare)
     }
 
     /// Loads a module by its hash, and calls `fetch` for the wasm each time that it has to be compiled: at most once for each tier.
@@ -336,8 +332,7 @@ where
         F: Into<Box<dyn Error + Send + Sync>> + 'static,
         X: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
-        let (fast, best) = of_each(prepare);
-        self.load_tiers(Fetched { hash, fetch }, fast, best)
+        self.load_either(Fetched { hash, fetch }, prepare)
     }
 
     /// The newest module that is alive in this process, without input, output or waiting: for hosts that load at each
@@ -347,11 +342,24 @@ where
         if let Some(best) = self.0.best.resident(hash) {
             return Some((Tier::Best, best.module));
         }
-        if !self.0.upgrades.knows(hash) {
-            return None;
-        }
-        let fast = self.0.fast.resident(hash)?;
+        let fast = self.0.fast_on_its_way(hash)?;
         Some((Tier::Fast, fast.module))
+    }
+
+    /// One `prepare` is one for each tier.
+    fn load_either<T, X, P>(&self, origin: impl Origin, prepare: P) -> LoadedTiers<T>
+    where
+        T: Send + Sync + 'static,
+        X: Into<Box<dyn Error + Send + Sync>> + 'static,
+        P: Fn(Tier, &E, E::Module) -> Result<T, X> + Send + Sync + 'static,
+    {
+        let prepare = Arc::new(prepare);
+        let for_best = Arc::clone(&prepare);
+        self.load_tiers(
+            origin,
+            |engine, module| prepare(Tier::Fast, engine, module),
+            move |engine, module| for_best(Tier::Best, engine, module),
+        )
     }
 }
 
@@ -361,6 +369,34 @@ where
     Best: Compile,
     C: ModuleCache<Fast> + ModuleCache<Best>,
 {
+    /// A module of either tier, whichever is there first.
+    fn first(&self, origin: &impl Origin) -> Result<First<Fast::Module, Best::Module>, LoadError> {
+        let hash = origin.hash();
+        if let Some(loaded) = self.best.resident(hash) {
+            return Ok(First::Best(loaded));
+        }
+        if let Some(loaded) = self.fast_on_its_way(hash) {
+            return Ok(First::Fast(loaded));
+        }
+        if let Some(loaded) = self.stored_best(hash) {
+            return Ok(First::Best(loaded));
+        }
+        if let Some(loaded) = self.load_fast(origin) {
+            return loaded.map(First::Fast);
+        }
+        self.without_fast.fetch_add(1, Ordering::Relaxed);
+        origin.load(&self.best, Place::Front).map(First::Best)
+    }
+
+    /// The fast module, if it is alive and nobody need look for the best one.
+    fn fast_on_its_way(&self, hash: ModuleHash) -> Option<Loaded<Fast::Module>> {
+        if self.upgrades.knows(hash) {
+            self.fast.resident(hash)
+        } else {
+            None
+        }
+    }
+
     /// The best module, if it is stored. Threads that ask at the same time look once.
     fn stored_best(&self, hash: ModuleHash) -> Option<Loaded<Best::Module>> {
         let started = Instant::now();
@@ -411,9 +447,12 @@ where
         match panic_as_error(hash, || (upgrade.load)(&self.best, upgrade.place)) {
             Ok(loaded) => {
                 let engine = self.best.engine();
-                self.upgrades.succeed(hash, engine, &loaded.module);
+                let upgraded = self.upgrades.succeed(hash, engine, &loaded.module);
                 if is_stored(&loaded) {
                     self.forget_fast(hash);
+                }
+                for waiter in upgraded {
+                    waiter.end(Ok(()));
                 }
             }
             Err(error) => self.upgrades.fail(hash, &error),
@@ -458,24 +497,6 @@ fn is_stored<M>(loaded: &Loaded<M>) -> bool {
         Some(_) => false,
         None => loaded.source == Source::Stored,
     }
-}
-
-/// One `prepare` as one for each tier.
-fn of_each<E: Compile, T, X, P>(
-    prepare: P,
-) -> (
-    impl FnOnce(&E, E::Module) -> Result<T, X>,
-    impl Fn(&E, E::Module) -> Result<T, X> + Send + 'static,
-)
-where
-    P: Fn(Tier, &E, E::Module) -> Result<T, X> + Send + Sync + 'static,
-{
-    let prepare = Arc::new(prepare);
-    let for_fast = Arc::clone(&prepare);
-    (
-        move |engine: &E, module| for_fast(Tier::Fast, engine, module),
-        move |engine: &E, module| prepare(Tier::Best, engine, module),
-    )
 }
 
 /// Where the wasm of a module comes from, for either tier.

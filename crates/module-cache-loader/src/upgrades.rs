@@ -34,8 +34,10 @@ struct State<E: Engine, J> {
 /// A handle that is to be upgraded, if anybody still has it.
 pub(crate) trait Waiter<E: Engine>: Send {
     fn is_wanted(&self) -> bool;
+    /// Gives it its best value, and does not tell yet.
     fn upgrade(&self, engine: &E, module: E::Module) -> Result<(), LoadError>;
-    fn stay(&self, error: LoadError);
+    /// Tells what became of it.
+    fn end(&self, outcome: Result<(), LoadError>);
 }
 
 impl<E: Engine, J> Upgrades<E, J> {
@@ -67,7 +69,7 @@ impl<E: Engine, J> Upgrades<E, J> {
         most_workers: usize,
     ) -> bool {
         if let Some(error) = self.failed.get(hash) {
-            waiter.stay(error);
+            waiter.end(Err(error));
             return false;
         }
         let mut unwanted = Vec::new();
@@ -106,17 +108,26 @@ impl<E: Engine, J> Upgrades<E, J> {
         self.state.lock().waiting.len() as u64
     }
 
-    /// Hands a module to all who wait for it.
-    pub(crate) fn succeed(&self, hash: ModuleHash, engine: &E, module: &E::Module) {
+    /// Hands a module to all who wait for it, and returns those who are to be told.
+    pub(crate) fn succeed(
+        &self,
+        hash: ModuleHash,
+        engine: &E,
+        module: &E::Module,
+    ) -> Vec<Box<dyn Waiter<E>>> {
         self.done.fetch_add(1, Ordering::Relaxed);
-        for waiter in self.end(hash) {
-            let upgraded = panic_as_error(hash, || waiter.upgrade(engine, module.clone()));
-            if let Err(error) = upgraded {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-                waiter.stay(error.clone());
-                log(hash, &error);
+        let mut upgraded = Vec::new();
+        for waiter in self.take(hash) {
+            match panic_as_error(hash, || waiter.upgrade(engine, module.clone())) {
+                Ok(()) => upgraded.push(waiter),
+                Err(error) => {
+                    self.failures.fetch_add(1, Ordering::Relaxed);
+                    waiter.end(Err(error.clone()));
+                    log(hash, &error);
+                }
             }
         }
+        upgraded
     }
 
     /// Gives up what nobody has begun.
@@ -130,20 +141,20 @@ impl<E: Engine, J> Upgrades<E, J> {
     /// Tells all who wait that there will be no module.
     pub(crate) fn fail(&self, hash: ModuleHash, error: &LoadError) {
         if matches!(error, LoadError::Abandoned(_)) {
-            return drop(self.end(hash));
+            return drop(self.take(hash));
         }
         self.failures.fetch_add(1, Ordering::Relaxed);
         // What failed to be fetched may be there a moment later.
         if !matches!(error, LoadError::Fetch { .. }) {
             self.failed.add(hash, error.clone());
         }
-        for waiter in self.end(hash) {
-            waiter.stay(error.clone());
+        for waiter in self.take(hash) {
+            waiter.end(Err(error.clone()));
         }
         log(hash, error);
     }
 
-    fn end(&self, hash: ModuleHash) -> Vec<Box<dyn Waiter<E>>> {
+    fn take(&self, hash: ModuleHash) -> Vec<Box<dyn Waiter<E>>> {
         let waiting = self.state.lock().waiting.remove(&hash);
         waiting.unwrap_or_default()
     }
@@ -195,18 +206,22 @@ where
         Ok(())
     }
 
-    fn stay(&self, error: LoadError) {
+    fn end(&self, outcome: Result<(), LoadError>) {
         if let Some(cell) = self.cell.upgrade() {
-            cell.stay(error);
+            cell.end(outcome);
         }
     }
 }
 
-/// Where it was never said what became of it, it stays.
+/// Where it was never said what became of it, it shows.
 impl<T, P> Drop for Waiting<T, P> {
     fn drop(&mut self) {
         if let Some(cell) = self.cell.upgrade() {
-            cell.stay(LoadError::Abandoned(self.hash));
+            cell.end(if cell.is_on_best() {
+                Ok(())
+            } else {
+                Err(LoadError::Abandoned(self.hash))
+            });
         }
     }
 }

@@ -1,10 +1,14 @@
 //! What a Prometheus server would scrape.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
-use module_cache_core::{HashedModule, StoreCache};
+use module_cache_core::{HashedModule, StoreCache, Tiers};
 use module_cache_fallback::FallbackExt;
 use module_cache_loader::{
-    ModuleLoader, describe_metrics, record_cache_stats, record_loader_stats,
+    ModuleLoader, TieredLoader, describe_metrics, record_cache_stats, record_loader_stats,
+    record_tier_stats,
 };
 use module_cache_memory::SharedCache;
 use module_cache_testkit::{FailingCache, ReferenceStore, TestEngine, wasm};
@@ -126,6 +130,29 @@ fn a_caches_own_counts_are_reported_under_its_name() {
 }
 
 #[test]
+fn each_tier_is_counted_and_so_are_upgrades() {
+    let text = scraped(|| {
+        let tiers = Tiers::pair(TestEngine::new("fast"), TestEngine::new("best")).unwrap();
+        let loader = TieredLoader::new(tiers, SharedCache::new());
+        let module = Arc::new(module());
+        let keep = |_, _: &TestEngine, module| Ok::<_, Infallible>(module);
+        let handle = loader.load(&module, keep).unwrap().module;
+        handle.wait_upgraded().unwrap();
+        record_tier_stats("plugins", &loader.stats());
+    });
+    assert_lines(
+        &text,
+        &[
+            "module_cache_loads_total{loader=\"plugins-fast\",source=\"compiled\"} 1",
+            "module_cache_loads_total{loader=\"plugins-best\",source=\"compiled\"} 1",
+            "module_cache_upgrades_total{loader=\"plugins\"} 1",
+            "module_cache_failed_upgrades_total{loader=\"plugins\"} 0",
+            "module_cache_pending_upgrades{loader=\"plugins\"} 0",
+        ],
+    );
+}
+
+#[test]
 fn every_metric_is_described() {
     let text = scraped(|| {
         describe_metrics();
@@ -135,6 +162,9 @@ fn every_metric_is_described() {
         loader.load(&module()).unwrap();
         record_loader_stats("plugins", &loader.stats());
         record_cache_stats("any", &SharedCache::<TestEngine>::new().stats());
+        let tiers = Tiers::pair(TestEngine::new("fast"), TestEngine::new("best")).unwrap();
+        let loader = TieredLoader::new(tiers, SharedCache::new());
+        record_tier_stats("tiers", &loader.stats());
     });
     let named = |prefix: &str| {
         let mut names: Vec<_> = text

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
-use module_cache_core::Engine;
+use module_cache_core::{Engine, WeakEngineInstance};
 use module_cache_loader::{LoadError, Tier};
 use module_cache_testkit::ReferenceStore;
 
@@ -105,7 +105,7 @@ fn a_loader_that_is_dropped_gives_up_what_it_has_not_begun_and_its_engines() {
     assert_eq!(engines.best.compiles(), 0);
     let lives = [&engines.fast, &engines.best].map(|engine| engine.instance().downgrade());
     drop(engines);
-    while lives.iter().any(|life| life.is_alive()) {
+    while lives.iter().any(WeakEngineInstance::is_alive) {
         thread::yield_now();
     }
 }

@@ -137,45 +137,22 @@ fn the_wasm_is_fetched_once_for_each_tier_and_not_for_what_is_stored() {
 
 #[test]
 fn fast_is_dropped_with_its_last_request_and_leaves_the_cache() {
-    struct Request {
-        tier: Tier,
-        _alive: Arc<()>,
-    }
     let (store, engines) = (ReferenceStore::new(), Engines::new());
     let cache = SharedCache::new().with_fallback(StoreCache(store));
     let loader = engines.loader_over(cache);
     let hold = engines.best.hold_compiles();
-    let alive = Arc::new(());
-    let counted = Arc::clone(&alive);
-    let handle = loader
-        .load(&module(1), move |tier, _, _| {
-            Ok::<_, EngineError>(Request {
-                tier,
-                _alive: Arc::clone(&counted),
-            })
-        })
-        .unwrap()
-        .module;
+    let handle = load(&loader, &module(1)).unwrap().module;
     let request = handle.get();
     drop(hold);
     handle.wait_upgraded().unwrap();
     assert_eq!((request.tier, handle.get().tier), (Tier::Fast, Tier::Best));
-    let of_both = Arc::strong_count(&alive);
+    let fast = Arc::downgrade(&request);
     drop(request);
-    assert_eq!(Arc::strong_count(&alive), of_both - 1);
-    // After the handles were told.
-    while loader
-        .cache()
-        .contains(module(1).hash(), &engines.fast)
-        .unwrap()
-    {
-        thread::yield_now();
-    }
-    assert!(
-        loader
-            .cache()
-            .contains(module(1).hash(), &engines.best)
-            .unwrap()
+    assert!(fast.upgrade().is_none());
+    let is_stored = |engine| loader.cache().contains(module(1).hash(), engine).unwrap();
+    assert_eq!(
+        (is_stored(&engines.fast), is_stored(&engines.best)),
+        (false, true)
     );
 }
 

@@ -99,7 +99,7 @@ fn nothing_is_served_by_a_wrong_engine_while_tiers_swap() {
                     let app = handle.get();
                     of_fast.fetch_add(u64::from(app.tier == Tier::Fast), Ordering::Relaxed);
                     host.check(n, &app);
-                    if random & 7 == 0 {
+                    if random % 8 == 0 {
                         handle.wait_upgraded().unwrap();
                         assert_eq!(handle.tier(), Tier::Best);
                     }

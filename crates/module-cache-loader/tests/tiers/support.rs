@@ -58,6 +58,10 @@ pub(crate) fn module(n: u64) -> Arc<HashedModule<'static>> {
     Arc::new(HashedModule::new(wasm(n, 1000)))
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "loads take a function that may fail"
+)]
 pub(crate) fn app(tier: Tier, engine: &TestEngine, module: TestModule) -> Result<App, Infallible> {
     Ok(App {
         tier,
