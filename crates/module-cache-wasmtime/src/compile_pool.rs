@@ -36,6 +36,10 @@ use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 /// How many workers rayon is told of for each thread that runs.
 const WORKERS_PER_THREAD: usize = 16;
 
+/// As `nice` gives it to background work.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
 /// Runs `compile` on a thread of the pool, blocking without doing anything else until it is done.
 ///
 /// Where no thread can be started it runs in place: slowly is better than not at all. In a forked child, which has the pool and
@@ -45,26 +49,94 @@ const WORKERS_PER_THREAD: usize = 16;
 ///
 /// When `compile` panics.
 pub(crate) fn run<T: Send>(compile: impl FnOnce() -> T + Send) -> Result<T, EngineError> {
-    // A panic leaves nothing behind that is looked at again: the arguments are shared references, and
-    // wasmtime drops what it was making.
-    panic::catch_unwind(AssertUnwindSafe(|| {
-        let forked;
-        let pool = match pool() {
-            Pool::Here(pool) => pool,
-            Pool::OfTheParent => {
-                forked = build().ok();
-                forked.as_ref()
+    Urgency::Awaited.run(compile)
+}
+
+/// Who waits for a compilation. Each kind has a pool: in one, what somebody waits for would come after all that idle workers
+/// can take from one another.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Urgency {
+    #[default]
+    Awaited,
+    /// Something else is used meanwhile. On Linux, its threads run when no others would, and a tenth of the time beside others.
+    #[cfg_attr(
+        not(feature = "winch"),
+        allow(dead_code, reason = "only tiers have it")
+    )]
+    Behind,
+}
+
+impl Urgency {
+    /// As [`run`].
+    pub(crate) fn run<T: Send>(self, compile: impl FnOnce() -> T + Send) -> Result<T, EngineError> {
+        self.run_in_pool(compile)
+            .map_err(|panic| EngineError::panicked(&*panic))
+    }
+
+    fn run_in_pool<T: Send>(self, compile: impl FnOnce() -> T + Send) -> thread::Result<T> {
+        // A panic leaves nothing behind that is looked at again: the arguments are shared references, and
+        // wasmtime drops what it was making.
+        panic::catch_unwind(AssertUnwindSafe(|| {
+            let forked;
+            let pool = match self.pool() {
+                Pool::Here(pool) => pool,
+                Pool::OfTheParent => {
+                    forked = self.build().ok();
+                    forked.as_ref()
+                }
+            };
+            match pool {
+                Some(pool) if rayon::current_thread_index().is_some() => {
+                    block_worker(|| pool.install(compile))
+                }
+                Some(pool) => pool.install(compile),
+                None => compile(),
             }
-        };
-        match pool {
-            Some(pool) if rayon::current_thread_index().is_some() => {
-                block_worker(|| pool.install(compile))
-            }
-            Some(pool) => pool.install(compile),
-            None => compile(),
+        }))
+    }
+
+    /// The pool, made when first needed. It has rayon's default number of threads: one per core, or as
+    /// `RAYON_NUM_THREADS` says.
+    fn pool(self) -> Pool {
+        static POOLS: [OnceLock<(u32, Option<ThreadPool>)>; 2] = [const { OnceLock::new() }; 2];
+        let (of, pool) = POOLS[self as usize].get_or_init(|| (process::id(), self.build().ok()));
+        if *of == process::id() {
+            Pool::Here(pool.as_ref())
+        } else {
+            Pool::OfTheParent
         }
-    }))
-    .map_err(|panic| EngineError::panicked(&*panic))
+    }
+
+    fn build(self) -> Result<ThreadPool, ThreadPoolBuildError> {
+        let threads = default_threads()?;
+        ThreadPoolBuilder::new()
+            .num_threads(threads * WORKERS_PER_THREAD)
+            .spawn_handler(|worker| {
+                if worker.index() < threads {
+                    self.start(worker)?;
+                }
+                // To rayon, a worker that never started is busy: it is given no work and is not woken.
+                Ok(())
+            })
+            .build()
+    }
+
+    fn start(self, worker: ThreadBuilder) -> io::Result<()> {
+        thread::Builder::new()
+            .name("module-cache-compile".to_owned())
+            // As much as a main thread has, where compilation otherwise runs: a worker that waits for a
+            // function of one module may take up another module on the same stack.
+            .stack_size(8 * 1024 * 1024)
+            .spawn(move || {
+                #[cfg(target_os = "linux")]
+                if let Self::Behind = self {
+                    // Of this thread alone. Where it is not allowed, they compete.
+                    let _ = rustix::process::setpriority_process(None, NICENESS);
+                }
+                worker.run();
+            })?;
+        Ok(())
+    }
 }
 
 enum Pool {
@@ -72,46 +144,10 @@ enum Pool {
     OfTheParent,
 }
 
-/// The pool, made when first needed. It has rayon's default number of threads: one per core, or as
-/// `RAYON_NUM_THREADS` says.
-fn pool() -> Pool {
-    static POOL: OnceLock<(u32, Option<ThreadPool>)> = OnceLock::new();
-    let (of, pool) = POOL.get_or_init(|| (process::id(), build().ok()));
-    if *of == process::id() {
-        Pool::Here(pool.as_ref())
-    } else {
-        Pool::OfTheParent
-    }
-}
-
-fn build() -> Result<ThreadPool, ThreadPoolBuildError> {
-    let threads = default_threads()?;
-    ThreadPoolBuilder::new()
-        .num_threads(threads * WORKERS_PER_THREAD)
-        .spawn_handler(|worker| {
-            if worker.index() < threads {
-                start(worker)?;
-            }
-            // To rayon, a worker that never started is busy: it is given no work and is not woken.
-            Ok(())
-        })
-        .build()
-}
-
 /// How many threads rayon starts in a pool by default. Only a pool tells, so this makes one without threads.
 fn default_threads() -> Result<usize, ThreadPoolBuildError> {
     let pool = ThreadPoolBuilder::new().spawn_handler(|_| Ok(())).build()?;
     Ok(pool.current_num_threads())
-}
-
-fn start(worker: ThreadBuilder) -> io::Result<()> {
-    thread::Builder::new()
-        .name("module-cache-compile".to_owned())
-        // As much as a main thread has, where compilation otherwise runs: a worker that waits for a
-        // function of one module may take up another module on the same stack.
-        .stack_size(8 * 1024 * 1024)
-        .spawn(|| worker.run())?;
-    Ok(())
 }
 
 /// Runs `work` on a thread that is nobody's worker, since a worker takes up other work while it waits for
@@ -152,6 +188,25 @@ mod tests {
         assert_eq!(
             rayon::broadcast(|_| on_which()),
             vec![expected; rayon::current_num_threads()]
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_nobody_waits_for_runs_on_threads_of_its_own_that_give_way() {
+        let on = |urgency: Urgency| {
+            let thread = || {
+                let niceness = rustix::process::getpriority_process(None).unwrap();
+                (thread::current().id(), niceness)
+            };
+            urgency.run(thread).unwrap()
+        };
+        let (awaited, behind) = (on(Urgency::Awaited), on(Urgency::Behind));
+        assert_ne!(awaited.0, behind.0);
+        assert!(behind.1 >= NICENESS, "{}", behind.1);
+        assert_eq!(
+            awaited.1,
+            rustix::process::getpriority_process(None).unwrap()
         );
     }
 

@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+#[cfg(feature = "winch")]
+use module_cache_core::Tiers;
 use module_cache_core::{EngineError, EngineId};
 use target_lexicon::Triple;
+#[cfg(feature = "winch")]
+use wasmtime::Strategy;
 use wasmtime::{Config, Module};
 
 #[cfg(feature = "component-model")]
@@ -126,6 +130,45 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         ))
     }
 
+    /// Two engines of modules for tiers: Winch compiles fast, and the code of Cranelift is fast. Both have the configuration of
+    /// this builder, and nothing else, so a module does the same on both, but for what WebAssembly leaves open (the bits of a NaN)
+    /// and for how much stack its calls take. Wasm of proposals that Winch lacks does not compile on the fast engine.
+    ///
+    /// A clock is ticked for both, as by [`increment_epoch`](wasmtime::Engine::increment_epoch). Code of other
+    /// [levels](Self::accept) is accepted by the best engine alone. That one compiles in threads of low priority.
+    ///
+    /// Winch had [advisories](https://rustsec.org/packages/wasmtime.html) of its own: what may run untrusted guests on Cranelift
+    /// is not by that good enough for Winch.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration counts fuel, of which wasmtime does not say that Winch counts the same; when it demands what Winch
+    /// lacks; or as for [`module_engine`](Self::module_engine).
+    #[cfg(feature = "winch")]
+    pub fn module_tiers(&self) -> Result<Tiers<WasmtimeEngine, WasmtimeEngine>, EngineError> {
+        let (engine, id, accepted) = self.tier("module", Strategy::Winch)?;
+        let fast = WasmtimeEngine::with_accepted(&engine, id, accepted);
+        let (engine, id, accepted) = self.tier("module", Strategy::Cranelift)?;
+        let best = WasmtimeEngine::with_accepted(&engine, id, accepted);
+        Tiers::pair(fast, best.behind())
+    }
+
+    /// The same for components.
+    ///
+    /// # Errors
+    ///
+    /// As for [`module_tiers`](Self::module_tiers).
+    #[cfg(all(feature = "winch", feature = "component-model"))]
+    pub fn component_tiers(
+        &self,
+    ) -> Result<Tiers<WasmtimeComponentEngine, WasmtimeComponentEngine>, EngineError> {
+        let (engine, id, accepted) = self.tier("component", Strategy::Winch)?;
+        let fast = WasmtimeComponentEngine::with_accepted(&engine, id, accepted);
+        let (engine, id, accepted) = self.tier("component", Strategy::Cranelift)?;
+        let best = WasmtimeComponentEngine::with_accepted(&engine, id, accepted);
+        Tiers::pair(fast, best.behind())
+    }
+
     /// A compiler of modules for machines of a target, such as `aarch64-unknown-linux-gnu`; by default, for those of this
     /// machine's target.
     ///
@@ -156,6 +199,42 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         let (engine, own) = self.leveled("component", target, self.cpu)?;
         let precompile = wasmtime::Engine::precompile_component;
         Ok(WasmtimePrecompiler::new(engine, precompile, own.id))
+    }
+
+    /// As [`host`](Self::host), of one compiler.
+    #[cfg(feature = "winch")]
+    fn tier(
+        &self,
+        kind: &str,
+        strategy: Strategy,
+    ) -> Result<(wasmtime::Engine, EngineId, Accepted), EngineError> {
+        let is_fast = matches!(strategy, Strategy::Winch);
+        let tier = EngineBuilder {
+            make: || {
+                let mut config = (self.make)();
+                config.strategy(strategy);
+                config
+            },
+            cpu: self.cpu,
+            salt: self.salt.clone(),
+            accept: if is_fast {
+                Vec::new()
+            } else {
+                self.accept.clone()
+            },
+        };
+        let kind = if is_fast {
+            &format!("winch-{kind}")
+        } else {
+            kind
+        };
+        let (engine, id, accepted) = tier.host(kind)?;
+        if wasmtime::Store::new(&engine, ()).get_fuel().is_ok() {
+            return Err(EngineError::refused(
+                "fuel is counted, and two compilers may count it differently; use epochs for tiers",
+            ));
+        }
+        Ok((engine, id, accepted))
     }
 
     /// An engine of this machine, its id, and what else it loads.

@@ -12,6 +12,7 @@
 //! - `cranelift` (default): compiles, and computes ids. Hosts without it load only, with an id that was
 //!   computed elsewhere.
 //! - `component-model`: components, with `WasmtimeComponentEngine`.
+//! - `winch`: pairs of engines for two tiers.
 //!
 //! # What it takes to load
 //!

@@ -13,7 +13,7 @@ use wasmtime::component::Component;
 
 use crate::accepted::Accepted;
 #[cfg(feature = "cranelift")]
-use crate::compile_pool;
+use crate::compile_pool::Urgency;
 use crate::engine_id::identify;
 use crate::load_artifact::load_artifact;
 use crate::weight;
@@ -27,6 +27,8 @@ pub struct WasmtimeComponentEngine {
     id: EngineId,
     instance: EngineInstance,
     accepted: Accepted,
+    #[cfg(feature = "cranelift")]
+    urgency: Urgency,
 }
 
 impl WasmtimeComponentEngine {
@@ -81,7 +83,16 @@ impl WasmtimeComponentEngine {
             id,
             instance: EngineInstance::new(),
             accepted,
+            #[cfg(feature = "cranelift")]
+            urgency: Urgency::default(),
         }
+    }
+
+    /// It compiles what nobody waits for.
+    #[cfg(feature = "winch")]
+    pub(crate) fn behind(mut self) -> Self {
+        self.urgency = Urgency::Behind;
+        self
     }
 
     /// The engine that components belong to.
@@ -126,9 +137,12 @@ impl Engine for WasmtimeComponentEngine {
 
 #[cfg(feature = "cranelift")]
 impl Compile for WasmtimeComponentEngine {
-    /// Compiles a binary component, in parallel, in a thread pool that all engines of this crate share.
+    /// Compiles a binary component, in parallel, in a thread pool that all engines of this crate share; the best engine of two tiers, in
+    /// one of lower priority.
     fn compile(&self, wasm: &[u8]) -> Result<Component, EngineError> {
-        compile_pool::run(|| Component::from_binary(&self.engine, wasm))?.map_err(compile_error)
+        self.urgency
+            .run(|| Component::from_binary(&self.engine, wasm))?
+            .map_err(compile_error)
     }
 }
 

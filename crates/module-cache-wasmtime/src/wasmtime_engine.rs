@@ -10,7 +10,7 @@ use wasmtime::Module;
 
 use crate::accepted::Accepted;
 #[cfg(feature = "cranelift")]
-use crate::compile_pool;
+use crate::compile_pool::Urgency;
 use crate::engine_id::identify;
 use crate::load_artifact::load_artifact;
 use crate::weight;
@@ -24,6 +24,8 @@ pub struct WasmtimeEngine {
     id: EngineId,
     instance: EngineInstance,
     accepted: Accepted,
+    #[cfg(feature = "cranelift")]
+    urgency: Urgency,
 }
 
 impl WasmtimeEngine {
@@ -78,7 +80,16 @@ impl WasmtimeEngine {
             id,
             instance: EngineInstance::new(),
             accepted,
+            #[cfg(feature = "cranelift")]
+            urgency: Urgency::default(),
         }
+    }
+
+    /// It compiles what nobody waits for.
+    #[cfg(feature = "winch")]
+    pub(crate) fn behind(mut self) -> Self {
+        self.urgency = Urgency::Behind;
+        self
     }
 
     /// The engine that modules belong to.
@@ -123,10 +134,11 @@ impl Engine for WasmtimeEngine {
 
 #[cfg(feature = "cranelift")]
 impl Compile for WasmtimeEngine {
-    /// Compiles binary wasm, in parallel, in a thread pool that all engines of this crate share.
+    /// Compiles binary wasm, in parallel, in a thread pool that all engines of this crate share; the best engine of two tiers, in
+    /// one of lower priority.
     fn compile(&self, wasm: &[u8]) -> Result<Module, EngineError> {
         let message = "cannot compile the module";
-        compile_pool::run(|| {
+        self.urgency.run(|| {
             Module::from_binary(&self.engine, wasm).map_err(|error| {
                 // wasmtime's error does not tell whether the wasm is at fault; validating does, and takes milliseconds.
                 match Module::validate(&self.engine, wasm) {

@@ -27,3 +27,5 @@ mod kind;
 mod levels;
 mod load;
 mod serialize;
+#[cfg(feature = "winch")]
+mod tiers;
