@@ -33,7 +33,7 @@
 //! # Features
 //!
 //! - `cranelift` (default), `singlepass`, `llvm`: compile with it. Several may be enabled; the
-//!   [`wasmer::Engine`] decides.
+//!   [`wasmer::Engine`] decides. `tiers` needs the first two.
 //! - `compiler`: compile with whatever compiler the embedder brings along.
 //! - `sys`: load only, with ids that were computed elsewhere.
 //! - `js`: a browser compiles, and live modules are cached in memory. A browser gives no code away, so nothing
@@ -58,10 +58,14 @@ mod compile;
 mod engine_id;
 #[cfg(feature = "compiler")]
 mod own_threads;
+#[cfg(all(feature = "cranelift", feature = "singlepass"))]
+mod tiers;
 #[cfg(feature = "wasix")]
 pub mod wasix;
 #[cfg(any(feature = "sys", feature = "js"))]
 mod wasmer_engine;
 
+#[cfg(all(feature = "cranelift", feature = "singlepass"))]
+pub use tiers::tiers;
 #[cfg(any(feature = "sys", feature = "js"))]
 pub use wasmer_engine::WasmerEngine;

@@ -35,4 +35,5 @@ mod middleware;
 mod role;
 mod serialize;
 mod support;
+mod tiers;
 mod whole_corpus;
