@@ -115,7 +115,7 @@ pub mod backend {
         EngineInstance, EntryKey, EntryStore, FOOTER_LEN, FRAME_LEN, Footer, FoundModule, Frame,
         Incoming, InstanceId, InvalidEntry, KeyId, ListedEntry, ParseHashError, ParseKeyError,
         PermitGuard, PermitOutcome, PermitWait, Promotion, SaveOutcome, Seal, SealedEntry,
-        SharedKey, SkipReason, StoreCache, ThreadCounter, ThreadSlot, Trust, WeakEngineInstance,
+        SharedKey, SkipReason, StoreCache, ThreadCounter, ThreadSlot, Tiers, Trust, WeakEngineInstance,
         has_entry, load_entry, next_accepted, open_entry, panic_message, put_entry, save_entry,
         strip_footer, why_unused,
     };
@@ -139,9 +139,13 @@ pub mod filesystem {
 pub mod loader {
     #[cfg(feature = "tokio")]
     pub use module_cache_loader::AsyncModuleLoader;
-    pub use module_cache_loader::{LoadError, Loaded, LoaderStats, Source};
+    pub use module_cache_loader::{
+        LoadError, Loaded, LoaderStats, Source, Tier, TierStats, Tiered, TieredLoader,
+    };
     #[cfg(feature = "metrics")]
-    pub use module_cache_loader::{describe_metrics, record_cache_stats, record_loader_stats};
+    pub use module_cache_loader::{
+        describe_metrics, record_cache_stats, record_loader_stats, record_tier_stats,
+    };
 }
 
 /// Storage that machines share.
