@@ -160,6 +160,7 @@ Examples:
   module-cache run samples/toolbox.wasm calc '6 * 7'
   module-cache run --dir .::/work --env HOME=/work samples/toolbox.wasm ls /work
   module-cache run --timing samples/toolbox.wasm help
+  module-cache run --tiered samples/toolbox.wasm help
   module-cache run --remote s3://bucket/modules --key key samples/toolbox.wasm help
 
 The program has the standard input, output and error of this command, which
@@ -174,6 +175,12 @@ that of the whole command.
 
 Exit codes: the program's own; 134 if it traps; 141 if standard output was
 closed; 1 if it cannot be run; 2 for a wrong command line.
+
+With --tiered, a program that is not in the cache is compiled by Winch, in a
+tenth of the time, and runs on that. Cranelift compiles it meanwhile for later
+runs, which are as fast as without this option; the command ends when that is
+stored. What Winch does not compile waits for Cranelift. Winch had security
+advisories that Cranelift had not: see docs/tiers.md.
 
 The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
 cannot be used is a warning, and the program runs without.
@@ -212,6 +219,10 @@ pub(crate) struct RunArgs {
     /// Compile the program, whatever the cache has, and store nothing
     #[arg(long, conflicts_with_all = ["cache_dir", "remote", "key", "unauthenticated"])]
     pub(crate) no_cache: bool,
+
+    /// If the program is not in the cache, run what compiles fast, and compile what is fast meanwhile
+    #[arg(long, conflicts_with = "no_cache")]
+    pub(crate) tiered: bool,
 
     /// Say at the end where the code came from and how long it took
     #[arg(long)]

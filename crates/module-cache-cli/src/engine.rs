@@ -30,7 +30,7 @@ pub(crate) struct Engine<'a> {
     components: OnceLock<ModuleLoader<WasmtimeComponentEngine, &'a Tiers>>,
 }
 
-type Builder = EngineBuilder<&'static (dyn Fn() -> Config + Send + Sync)>;
+pub(crate) type Builder = EngineBuilder<&'static (dyn Fn() -> Config + Send + Sync)>;
 
 /// Compiles modules and components for other machines than this one, where a cache does not have them.
 pub(crate) struct Precompiler<'a> {
@@ -55,7 +55,7 @@ impl<'a> Engine<'a> {
         config: Option<EngineConfig>,
     ) -> Self {
         Self {
-            builder: builder(config),
+            builder: builder(&[], config),
             cache,
             levels,
             modules: OnceLock::new(),
@@ -95,9 +95,7 @@ impl<'a> Engine<'a> {
         if self.levels.is_empty() || folder.contains(file.hash(), &engine).unwrap_or(false) {
             return Ok(engine);
         }
-        let levels = self.levels.iter();
-        let builder = self.builder.clone();
-        make(&levels.fold(builder, |builder, level| builder.accept(*level)))
+        make(&accepting(self.builder.clone(), self.levels))
     }
 }
 
@@ -113,7 +111,7 @@ impl<'a> Precompiler<'a> {
         level: Option<CpuLevel>,
         config: Option<EngineConfig>,
     ) -> Result<Self> {
-        let builder = builder(config);
+        let builder = builder(&[], config);
         let builder = level.into_iter().fold(builder, EngineBuilder::cpu);
         let modules = ModuleLoader::new(builder.module_precompiler(target)?, cache);
         Ok(Self {
@@ -141,9 +139,10 @@ impl<'a> Precompiler<'a> {
     }
 }
 
-/// Of these settings, or else of the default ones. A command has one, which lives as long as it.
-pub(crate) fn builder(config: Option<EngineConfig>) -> Builder {
-    EngineBuilder::new(Box::leak(Box::new(move || {
+/// What makes engines that accept these levels, of these settings or else of the default ones. A command has one, which lives
+/// as long as it.
+pub(crate) fn builder(levels: &[CpuLevel], config: Option<EngineConfig>) -> Builder {
+    let make = Box::leak(Box::new(move || {
         let mut config = config
             .as_ref()
             .map_or_else(Config::new, EngineConfig::to_config);
@@ -151,7 +150,14 @@ pub(crate) fn builder(config: Option<EngineConfig>) -> Builder {
         // would not share any.
         config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
         config
-    })))
+    }));
+    accepting(EngineBuilder::new(make), levels)
+}
+
+fn accepting(builder: Builder, levels: &[CpuLevel]) -> Builder {
+    levels
+        .iter()
+        .fold(builder, |builder, level| builder.accept(*level))
 }
 
 /// The loader, which is made if there is none yet.

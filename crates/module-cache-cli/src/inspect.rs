@@ -22,7 +22,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<u8> {
     for problem in &selection.problems {
         messages::error(format_args!("{problem}"));
     }
-    let reader = engine::builder(None).module_engine()?;
+    let reader = engine::builder(&[], None).module_engine()?;
     let mut is_all = selection.problems.is_empty();
     for (at, listed) in selection.entries.iter().enumerate() {
         if at > 0 {

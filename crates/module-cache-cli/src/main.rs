@@ -36,6 +36,7 @@ mod remote;
 mod run;
 mod selection;
 mod size;
+mod tiered;
 mod tracing_warnings;
 #[cfg(feature = "remote")]
 mod transfer;

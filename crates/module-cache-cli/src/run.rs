@@ -1,10 +1,15 @@
 //! `module-cache run`: runs a WASI program, compiled at most once.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use module_cache::{FallbackExt, ModuleHash, backend::EntryKey, loader::Loaded};
+use module_cache::{
+    FallbackExt, ModuleHash,
+    backend::{EngineId, EntryKey},
+    loader::Loaded,
+};
 use module_cache_wasmtime::CpuLevel;
 use wasmtime_wasi::{DirPerms, FilePerms, WasiCtxBuilder};
 
@@ -14,7 +19,8 @@ use crate::guest_stdout::GuestStdout;
 use crate::hash_function::HashFunction;
 use crate::program::{self, End};
 use crate::remote::{self, Tiers};
-use crate::wasm_file::OpenFile;
+use crate::tiered::{self, Behind};
+use crate::wasm_file::{OpenFile, WasmFile};
 use crate::{cache_folder, kept, messages, output};
 
 /// What programs are known by in the cache.
@@ -38,15 +44,13 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
     let file = file.with_context(|| name.clone())?;
     let wasi = wasi(args)?;
 
-    let cache = cache(args)?;
+    let cache = Arc::new(cache(args)?);
     let file = file
         .hashed(HASH, cache.primary().as_ref())
         .with_context(|| name.clone())?;
-    let engine = Engine::new(&cache, CpuLevel::ALL, None);
-    let (id, loaded) = engine.load(&file).with_context(|| name.clone())?;
     let hash = file.hash();
+    let (id, loaded, behind) = load(args, &cache, file).with_context(|| name.clone())?;
     let key = EntryKey::new(hash, id);
-    drop(file);
     if let Some(problem) = kept::problem(&cache, &key, &loaded.saved) {
         let again = if cache.fallback().is_none() {
             "compiles"
@@ -63,6 +67,10 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
     if args.timing {
         print_timing(&loaded, hash, started.elapsed());
     }
+    if let Some(Err(error)) = behind.map(Behind::finish) {
+        let error = messages::with_causes(&error);
+        messages::warning(format_args!("{name} stays on the fast tier: {error}"));
+    }
     match end.with_context(|| name.clone())? {
         End::Exit(code) => flushed.map(|()| code),
         End::Trap(what) => {
@@ -70,6 +78,20 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
             Ok(CODE_OF_TRAP)
         }
     }
+}
+
+/// The code of the program, the engine whose it is, and what is compiled behind it.
+fn load(
+    args: &RunArgs,
+    cache: &Arc<Tiers>,
+    file: WasmFile,
+) -> Result<(EngineId, Loaded<Arc<Code>>, Option<Behind>)> {
+    if args.tiered {
+        let (id, loaded, behind) = tiered::load(cache, file)?;
+        return Ok((id, loaded, Some(behind)));
+    }
+    let (id, loaded) = Engine::new(cache, CpuLevel::ALL, None).load(&file)?;
+    Ok((id, loaded.map(Arc::new), None))
 }
 
 /// The cache that was asked for. One that cannot be used costs time, not the run; one that cannot be named
@@ -133,7 +155,7 @@ fn environment(variables: &[Variable]) -> Vec<(&str, String)> {
 }
 
 /// The line that `run --help` documents.
-fn print_timing(loaded: &Loaded<Code>, hash: ModuleHash, total: Duration) {
+fn print_timing(loaded: &Loaded<Arc<Code>>, hash: ModuleHash, total: Duration) {
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     messages::line(format_args!(
         "{} {hash} load {:.3} ms total {:.3} ms",

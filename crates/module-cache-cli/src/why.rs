@@ -43,10 +43,7 @@ fn of_wasmtime(
     file: &WasmFile,
     config: Option<EngineConfig>,
 ) -> Result<bool> {
-    let levels = CpuLevel::ALL.iter();
-    let builder = levels.fold(engine::builder(config), |builder, level| {
-        builder.accept(*level)
-    });
+    let builder = engine::builder(CpuLevel::ALL, config);
     match file.kind() {
         Kind::Module => of(folder, file.hash(), &builder.module_engine()?),
         Kind::Component => of(folder, file.hash(), &builder.component_engine()?),

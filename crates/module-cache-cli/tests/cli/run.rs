@@ -21,6 +21,46 @@ fn the_second_run_is_stored() {
 }
 
 #[test]
+fn a_tiered_run_leaves_what_a_run_without_tiers_loads() {
+    let place = Place::new();
+    for file in ["toolbox.wasm", "toolbox.component.wasm"] {
+        let file = sample(file);
+        let first = place.run(&["run", "--tiered", "--timing", &file, "calc", "6 * 7"]);
+        assert_eq!((&*first.stdout, first.code), ("42\n", 0), "{first:?}");
+        assert_eq!(first.timing().0, "compiled");
+        for args in [&["run"][..], &["run", "--tiered"]] {
+            let args = [args, &["--timing", &file, "calc", "6 * 7"]].concat();
+            let ran = place.run(&args).ok();
+            assert_eq!((&*ran.stdout, &*ran.timing().0), ("42\n", "stored"));
+        }
+    }
+    // What was run first is gone.
+    let listed = place.run(&["ls", "--json"]).ok();
+    let engines = listed
+        .json()
+        .into_iter()
+        .map(|entry| entry["engine"].to_string());
+    let engines: Vec<_> = engines.collect();
+    assert_eq!(engines.len(), 2);
+    assert!(
+        engines.iter().all(|engine| !engine.contains("winch")),
+        "{engines:?}"
+    );
+}
+
+#[test]
+fn a_tiered_run_of_what_winch_does_not_compile_waits_for_cranelift() {
+    let place = Place::new();
+    let text = r#"(module (func $end (return)) (func (export "_start") (return_call $end)))"#;
+    let file = place.file("tail.wat", text);
+    let file = file.to_str().unwrap();
+    for expected in ["compiled", "stored"] {
+        let ran = place.run(&["run", "--tiered", "--timing", file]).ok();
+        assert_eq!(ran.timing().0, expected);
+    }
+}
+
+#[test]
 fn nothing_is_said_without_timing() {
     let place = Place::new();
     let file = sample("toolbox.wasm");

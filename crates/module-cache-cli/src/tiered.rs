@@ -1,0 +1,85 @@
+//! Loading for `run --tiered`: what compiles fast is run, and what is fast is compiled for later runs.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use anyhow::Result;
+use module_cache::ModuleCache;
+use module_cache::backend::{ArtifactEngine, Compile, EngineError, EngineId, Tiers};
+use module_cache::loader::{LoadError, Loaded, Tier, Tiered, TieredLoader};
+use module_cache_wasmtime::{CpuLevel, EngineBuilder};
+
+use crate::engine::{self, Builder, Code};
+use crate::remote;
+use crate::wasm_file::{Kind, WasmFile};
+
+/// What is compiled while the program runs.
+pub(crate) struct Behind {
+    handle: Tiered<Code>,
+    /// Dropped, it would give up.
+    _loader: Box<dyn Any>,
+}
+
+impl Behind {
+    /// Waits until it is stored.
+    ///
+    /// # Errors
+    ///
+    /// When it does not compile.
+    pub(crate) fn finish(self) -> Result<(), LoadError> {
+        self.handle.wait_upgraded()
+    }
+}
+
+/// Loads the code of a file, or compiles it fast, and names the engine whose code it is.
+///
+/// # Errors
+///
+/// When it is not in the cache and cannot be compiled.
+pub(crate) fn load(
+    cache: &Arc<remote::Tiers>,
+    file: WasmFile,
+) -> Result<(EngineId, Loaded<Arc<Code>>, Behind)> {
+    match file.kind() {
+        Kind::Module => load_by(cache, file, EngineBuilder::module_tiers, Code::Module),
+        Kind::Component => load_by(cache, file, EngineBuilder::component_tiers, Code::Component),
+    }
+}
+
+fn load_by<E>(
+    cache: &Arc<remote::Tiers>,
+    file: WasmFile,
+    make: impl Fn(&Builder) -> Result<Tiers<E, E>, EngineError>,
+    code: fn(E::Module) -> Code,
+) -> Result<(EngineId, Loaded<Arc<Code>>, Behind)>
+where
+    E: ArtifactEngine + Compile<Module: Send + Sync> + Send + Sync + 'static,
+{
+    let hash = file.hash();
+    let mut tiers = make(&engine::builder(&[], None))?;
+    // As without tiers.
+    if !cache
+        .primary()
+        .contains(hash, tiers.best())
+        .unwrap_or(false)
+    {
+        tiers = make(&engine::builder(CpuLevel::ALL, None))?;
+    }
+    let loader = TieredLoader::new(tiers, Arc::clone(cache));
+    let fetch = move || file.fetch().map(Cow::into_owned);
+    let prepare = move |_, _: &E, module| Ok::<_, Infallible>(code(module));
+    let loaded = loader.load_with(hash, fetch, prepare)?;
+    let handle = loaded.module.clone();
+    let own = match handle.tier() {
+        Tier::Fast => loader.fast_engine().id(),
+        Tier::Best => loader.best_engine().id(),
+    };
+    let id = *loaded.accepted_id.as_deref().unwrap_or(own);
+    let behind = Behind {
+        handle,
+        _loader: Box::new(loader),
+    };
+    Ok((id, loaded.map(|handle| handle.get()), behind))
+}
