@@ -1,6 +1,7 @@
 //! The functions of a folder: which there are, and how their modules are had.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,9 +10,9 @@ use anyhow::{Context, Result, ensure};
 use module_cache_core::ModuleHash;
 use module_cache_fallback::{FallbackCache, FallbackExt};
 use module_cache_filesystem::FileSystemCache;
-use module_cache_loader::{AsyncModuleLoader, LoadError, ModuleLoader};
+use module_cache_loader::TieredLoader;
 use module_cache_memory::SharedCache;
-use module_cache_wasmtime::WasmtimeEngine;
+use module_cache_wasmtime::{EngineBuilder, WasmtimeEngine};
 use tokio::runtime::Handle;
 use wasmtime::Module;
 
@@ -20,11 +21,15 @@ use crate::sandbox;
 /// Resident functions in front of stored ones.
 pub type Cache = FallbackCache<SharedCache<WasmtimeEngine>, FileSystemCache>;
 
+/// What compiles fast is served at once, and what is fast as soon as it is compiled.
+pub type Loader = TieredLoader<WasmtimeEngine, WasmtimeEngine, Cache>;
+
 /// The functions of a folder, as it was when it was opened.
 #[derive(Debug)]
 pub struct Functions {
     by_name: HashMap<String, Arc<Function>>,
-    loader: AsyncModuleLoader<WasmtimeEngine, Cache>,
+    loader: Arc<Loader>,
+    handle: Handle,
 }
 
 impl Functions {
@@ -37,36 +42,43 @@ impl Functions {
     ///
     /// When a folder cannot be used, a file cannot be read, or two functions have one name.
     pub fn open(folder: &Path, cache: &Path, memory: u64, handle: Handle) -> Result<Self> {
-        let engine = sandbox::engine().map_err(|error| anyhow::Error::from_boxed(error.into()))?;
-        let engine = WasmtimeEngine::new(&engine)?;
+        let tiers = EngineBuilder::new(sandbox::config).module_tiers()?;
+        sandbox::start_clock([tiers.fast().engine(), tiers.best().engine()]);
         let cache =
             SharedCache::with_max_weight(memory).with_fallback(FileSystemCache::open(cache)?);
         Ok(Self {
             by_name: find(folder).with_context(|| format!("cannot use {}", folder.display()))?,
-            loader: AsyncModuleLoader::new(ModuleLoader::new(engine, cache), handle),
+            loader: Arc::new(TieredLoader::new(tiers, cache)),
+            handle,
         })
     }
 
-    /// The module of a function; `None` where there is no such function.
+    /// The newest module of a function; `None` where there is no such function.
     ///
     /// # Errors
     ///
     /// When it cannot be compiled, or its file changed.
-    pub async fn module(&self, name: &str) -> Result<Option<Module>, LoadError> {
+    pub async fn module(&self, name: &str) -> Result<Option<Module>> {
         let Some(function) = self.by_name.get(name) else {
             return Ok(None);
         };
-        let fetch = {
-            let function = Arc::clone(function);
-            move || async move { function.fetch().await }
+        if let Some((_tier, module)) = self.loader.resident(function.hash) {
+            return Ok(Some(module));
+        }
+        let (loader, function) = (Arc::clone(&self.loader), Arc::clone(function));
+        let load = move || {
+            let hash = function.hash;
+            // A request makes its store and instance itself, so there is nothing to prepare.
+            let prepare = |_, _: &WasmtimeEngine, module| Ok::<Module, Infallible>(module);
+            loader.load_with(hash, move || function.fetch(), prepare)
         };
-        let loaded = self.loader.load_with(function.hash, fetch).await?;
-        Ok(Some(loaded.module))
+        let loaded = self.handle.spawn_blocking(load).await??;
+        Ok(Some(loaded.module.get().as_ref().clone()))
     }
 
-    /// What loads the modules, for its engine, cache and statistics.
-    pub fn loader(&self) -> &ModuleLoader<WasmtimeEngine, Cache> {
-        self.loader.loader()
+    /// What loads the modules, for its engines, cache and statistics.
+    pub fn loader(&self) -> &Loader {
+        &self.loader
     }
 }
 
@@ -79,8 +91,8 @@ struct Function {
 
 impl Function {
     /// Reads the wasm again. Under the hash of what it was, what it is now would be stored for good.
-    async fn fetch(&self) -> Result<Vec<u8>> {
-        let wasm = wat::parse_bytes(&tokio::fs::read(&self.path).await?)?.into_owned();
+    fn fetch(&self) -> Result<Vec<u8>> {
+        let wasm = wat::parse_bytes(&fs::read(&self.path)?)?.into_owned();
         ensure!(
             ModuleHash::of(&wasm) == self.hash,
             "{} changed; start the server again",

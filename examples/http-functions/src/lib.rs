@@ -1,8 +1,8 @@
 //! An HTTP server that runs a WebAssembly function by its path.
 //!
-//! A function's first request loads it: from the folder of compiled functions, or by compiling it, once,
-//! however many ask for it at the same time. From then on it is resident, as long as the memory budget
-//! allows. The server is [`router`]; `main.rs` only opens what it needs.
+//! A function's first request loads it: from the folder of compiled functions, or by compiling it with Winch, once,
+//! however many ask for it at the same time. Cranelift compiles it behind that, and later requests run its code. It stays
+//! resident as long as the memory budget allows. The server is [`router`]; `main.rs` only opens what it needs.
 
 #![forbid(unsafe_code)]
 
@@ -10,5 +10,5 @@ mod functions;
 pub mod sandbox;
 mod server;
 
-pub use functions::{Cache, Functions};
+pub use functions::{Cache, Functions, Loader};
 pub use server::{Answer, answer, router};

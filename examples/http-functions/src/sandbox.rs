@@ -20,22 +20,27 @@ pub const MEMORY_LIMIT: usize = 16 << 20;
 /// How long a function keeps a thread from other requests.
 const TURN: Duration = Duration::from_millis(10);
 
-/// An engine for functions, with the clock by which they take turns.
-///
-/// # Errors
-///
-/// When wasmtime does not run on this machine.
-pub fn engine() -> Result<Engine> {
-    let engine = Engine::new(Config::new().epoch_interruption(true))?;
-    let weak = engine.weak();
+/// How engines for functions are configured.
+pub fn config() -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config
+}
+
+/// Starts the clock by which functions take turns, for as long as one of the engines is there. Functions of each engine
+/// have a clock of their own, so all are ticked.
+pub fn start_clock<'e>(engines: impl IntoIterator<Item = &'e Engine>) {
+    let engines = engines.into_iter().map(Engine::weak);
+    let mut engines: Vec<_> = engines.collect();
     thread::spawn(move || {
-        while let Some(engine) = weak.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
+        while !engines.is_empty() {
+            engines.retain(|engine| {
+                let engine = engine.upgrade();
+                engine.inspect(Engine::increment_epoch).is_some()
+            });
             thread::sleep(TURN);
         }
     });
-    Ok(engine)
 }
 
 /// Runs a function on a request. `None` means that it took too long.

@@ -8,7 +8,7 @@ use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
-use module_cache_loader::{record_cache_stats, record_loader_stats};
+use module_cache_loader::{record_cache_stats, record_tier_stats};
 use wasmtime::Module;
 
 use crate::{Functions, sandbox};
@@ -64,14 +64,14 @@ async fn call(
             StatusCode::NOT_FOUND,
             format!("there is no function called {name}\n"),
         )),
-        Err(error) => Err(internal(format!("{:#}\n", anyhow::Error::new(error)))),
+        Err(error) => Err(internal(format!("{error:#}\n"))),
     }
 }
 
 /// Loader and caches count by themselves, and are asked when somebody wants to know.
 fn render(functions: &Functions, metrics: &PrometheusHandle) -> String {
     let loader = functions.loader();
-    record_loader_stats("functions", &loader.stats());
+    record_tier_stats("functions", &loader.stats());
     let cache = loader.cache();
     record_cache_stats("memory", &cache.primary().stats());
     record_cache_stats("filesystem", &cache.fallback().stats());
