@@ -24,3 +24,5 @@ pub mod peers;
 pub mod random;
 pub mod thread_group;
 mod thread_local_map;
+#[cfg(feature = "engines")]
+pub mod work;

@@ -31,7 +31,7 @@ const fn row(
 const ONE_THREAD: (&str, &str) = ("memory hit", "1 thread, uniform, 1024 entries");
 const ONE_KEY: (&str, &str) = ("memory hit", "2 threads, one hot key, 1024 entries");
 
-const TABLE: [Row; 15] = [
+const TABLE: [Row; 17] = [
     row(
         "A module that is alive",
         ONE_THREAD,
@@ -79,6 +79,18 @@ const TABLE: [Row; 15] = [
         ("disk hit of wasmer modules", "esbuild"),
         "module-cache",
         "wasmer-wasix",
+    ),
+    row(
+        "First request of a cold start, in two tiers: esbuild",
+        ("first request, cold", "esbuild"),
+        "module-cache",
+        "wasmtime",
+    ),
+    row(
+        "CPU time of a cold start, in two tiers: esbuild",
+        ("CPU time, cold", "esbuild"),
+        "module-cache",
+        "",
     ),
     row("Saved: esbuild", ("save", "esbuild"), "module-cache", ""),
     row(

@@ -19,7 +19,7 @@ pub(super) struct Program {
     pub(super) prints: bool,
 }
 
-pub(super) const PROGRAMS: [Program; 14] = [
+pub(super) const PROGRAMS: [Program; 15] = [
     Program::sampled("memory_hit", false),
     Program::printing("eviction", false),
     Program::sampled("disk_hit", true),
@@ -27,6 +27,7 @@ pub(super) const PROGRAMS: [Program; 14] = [
     Program::sampled("save", true),
     Program::printing("compile", true),
     Program::printing("levels", true),
+    Program::printing("tiers", true),
     Program::printing("herd", true),
     Program::sampled("remote_hit", true),
     Program::sampled("cli", true),
