@@ -115,9 +115,9 @@ pub mod backend {
         EngineInstance, EntryKey, EntryStore, FOOTER_LEN, FRAME_LEN, Footer, FoundModule, Frame,
         Incoming, InstanceId, InvalidEntry, KeyId, ListedEntry, ParseHashError, ParseKeyError,
         PermitGuard, PermitOutcome, PermitWait, Promotion, SaveOutcome, Seal, SealedEntry,
-        SharedKey, SkipReason, StoreCache, ThreadCounter, ThreadSlot, Tiers, Trust, WeakEngineInstance,
-        has_entry, load_entry, next_accepted, open_entry, panic_message, put_entry, save_entry,
-        strip_footer, why_unused,
+        SharedKey, SkipReason, StoreCache, ThreadCounter, ThreadSlot, Tiers, Trust,
+        WeakEngineInstance, has_entry, load_entry, next_accepted, open_entry, panic_message,
+        put_entry, save_entry, strip_footer, why_unused,
     };
     #[cfg(feature = "ed25519")]
     pub use module_cache_core::{SigningKey, VerifyingKey};

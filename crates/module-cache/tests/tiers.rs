@@ -10,10 +10,10 @@ use std::thread;
 
 use module_cache::backend::{Engine as _, Tiers};
 use module_cache::loader::{Source, Tier, Tiered, TieredLoader};
-use module_cache::wasmtime::EngineBuilder;
 use module_cache::{
-    FallbackExt, FileSystemCache, HashedModule, ModuleCache, TieredCache, WasmtimeEngine, in_memory,
+    FallbackExt, FileSystemCache, HashedModule, ModuleCache, TieredCache, in_memory,
 };
+use module_cache_wasmtime::{EngineBuilder, WasmtimeEngine};
 use wasmtime::{Config, Engine, InstancePre, Linker, Module, Store};
 
 type Loader = TieredLoader<WasmtimeEngine, WasmtimeEngine, TieredCache<WasmtimeEngine>>;

@@ -6,7 +6,6 @@ pub(crate) type Change = fn(&mut Config) -> &mut Config;
 
 pub(crate) const WITH_OTHER_CODE: &[(&str, Change)] = &[
     ("default", |c| c),
-    #[cfg(feature = "winch")]
     ("Winch", |c| c.strategy(wasmtime::Strategy::Winch)),
     ("no optimization", |c| c.cranelift_opt_level(OptLevel::None)),
     ("small code", |c| {
