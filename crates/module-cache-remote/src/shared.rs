@@ -14,7 +14,7 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt};
 use module_cache_core::{
     Counters, EngineId, EntryKey, EntryStore, InvalidEntry, Promotion, SaveOutcome, SealedEntry,
-    SkipReason,
+    SkipReason, next_accepted,
 };
 use opendal::{ErrorKind, Operator};
 use parking_lot::Mutex;
@@ -177,17 +177,35 @@ impl Shared {
         key: &EntryKey,
         accepted: &[EngineId],
     ) -> Result<Option<SealedEntry<'static>>, Failure> {
-        let Some((key, pieces)) = self.find(key, accepted)? else {
-            return Ok(None);
-        };
-        let key = &key;
-        let entry = SealedEntry::incoming(pieces.header().seal.clone(), &pieces);
-        let taken = tracing::debug_span!("fetch", %key).in_scope(|| entry.to_memory());
-        // What is gone or no entry is none, whatever became of taking it.
-        if !self.fetched(key, pieces)? {
-            return Ok(None);
+        self.first_good(key, accepted, |key, pieces| {
+            let entry = SealedEntry::incoming(pieces.header().seal.clone(), &pieces);
+            let taken = tracing::debug_span!("fetch", %key).in_scope(|| entry.to_memory());
+            // What is gone or no entry is none, whatever became of taking it.
+            if !self.fetched(key, pieces)? {
+                return Ok(None);
+            }
+            Ok(Some(taken?))
+        })
+    }
+
+    /// What `take` makes of the first entry that it can take: one whose content is damaged does not hide the next.
+    fn first_good<T>(
+        self: &Arc<Self>,
+        key: &EntryKey,
+        accepted: &[EngineId],
+        take: impl Fn(&EntryKey, Pieces) -> Result<Option<T>, Failure>,
+    ) -> Result<Option<T>, Failure> {
+        let mut left = Some((*key, accepted));
+        while let Some((key, accepted)) = left
+            && let Some((found, pieces)) = self.find(&key, accepted)?
+        {
+            let taken = take(&found, pieces)?;
+            if taken.is_some() {
+                return Ok(taken);
+            }
+            left = next_accepted(&found, &key, accepted);
         }
-        Ok(Some(taken?))
+        Ok(None)
     }
 
     /// Fetches an entry and hands it to another store while it comes.
@@ -197,7 +215,9 @@ impl Shared {
         accepted: &[EngineId],
         to: &dyn EntryStore,
     ) -> Result<Option<Promotion>, Failure> {
-        self.promote_or_get(key, accepted, to, true)
+        self.first_good(key, accepted, |key, pieces| {
+            self.promote_or_get(key, pieces, to, true)
+        })
     }
 
     /// The same; where the other store does not keep it, without the entry.
@@ -206,19 +226,19 @@ impl Shared {
         key: &EntryKey,
         to: &dyn EntryStore,
     ) -> Result<Option<Promotion>, Failure> {
-        self.promote_or_get(key, &[], to, false)
+        self.first_good(key, &[], |key, pieces| {
+            self.promote_or_get(key, pieces, to, false)
+        })
     }
 
     fn promote_or_get(
         self: &Arc<Self>,
         key: &EntryKey,
-        accepted: &[EngineId],
+        pieces: Pieces,
         to: &dyn EntryStore,
         gets: bool,
     ) -> Result<Option<Promotion>, Failure> {
-        let Some((key, pieces)) = self.find(key, accepted)? else {
-            return Ok(None);
-        };
+        let key = *key;
         let entry = SealedEntry::incoming(pieces.header().seal.clone(), &pieces);
         let outcome = tracing::debug_span!("fetch", %key).in_scope(|| to.put(&key, &entry));
         if !gets || matches!(outcome, Ok(SaveOutcome::Stored { .. })) {

@@ -7,13 +7,13 @@ use crate::operators;
 use crate::proxy::{Fault, Proxy};
 use crate::scene::{Scene, builder, eventually, key_of};
 use crate::servers;
-use module_cache_core::{Engine, EntryKey, EntryStore, ModuleCache, Trust};
+use module_cache_core::{Compile, Engine, EntryKey, EntryStore, ModuleCache, Trust};
 use module_cache_fallback::FallbackExt;
 use module_cache_filesystem::FileSystemCache;
 use module_cache_memory::SharedCache;
 use module_cache_remote::RemoteCacheBuilder;
 use module_cache_remote::opendal::{Operator, services};
-use module_cache_testkit::TestEngine;
+use module_cache_testkit::{TestEngine, wasm};
 
 #[test]
 fn an_entry_comes_once_over_the_network_and_is_mapped_from_disk_ever_after() {
@@ -181,15 +181,7 @@ fn a_damaged_entry_of_the_storage_is_not_the_folders_error() {
     let operator = Operator::new(services::Memory::default()).unwrap();
     let scene = Scene::new(1, 3_000_000);
     scene.store(&builder(&operator).build());
-    let damage = async {
-        let mut bytes = operator.read(&scene.path()).await.unwrap().to_vec();
-        bytes[2_000_000] ^= 1;
-        operator.write(&scene.path(), bytes).await.unwrap();
-    };
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(damage);
+    damage(&operator, &scene.path(), 2_000_000);
     let folder = tempfile::tempdir().unwrap();
     let disk = FileSystemCache::open(folder.path().join("cache")).unwrap();
     let cache = disk.with_fallback(builder(&operator).build());
@@ -236,4 +228,44 @@ fn accepted_ids_are_asked_for_at_once_and_what_is_found_lies_under_its_own() {
     let found = cache.find(scene.hash, &host).unwrap().unwrap();
     assert_eq!(found.accepted_id.as_ref(), Some(scene.engine.id()));
     assert_eq!(cache.fallback().stats().errors, 0);
+}
+
+#[test]
+fn a_damaged_entry_does_not_hide_that_of_another_accepted_id() {
+    for through_a_folder in [false, true] {
+        let operator = Operator::new(services::Memory::default()).unwrap();
+        let storage = builder(&operator).build();
+        let scene = Scene::new(1, 3_000_000);
+        let second = TestEngine::new("second");
+        let host = TestEngine::accepting("host", &[&scene.engine, &second]);
+        scene.store(&storage);
+        damage(&operator, &scene.path(), 2_000_000);
+        let module = second.compile(&wasm(1, 3_000_000)).unwrap();
+        assert!(storage.save(scene.hash, &second, &module).is_ok());
+        ModuleCache::<TestEngine>::flush(&storage).unwrap();
+
+        let cache = builder(&operator).build();
+        let found = if through_a_folder {
+            let folder = tempfile::tempdir().unwrap();
+            let disk = FileSystemCache::open(folder.path().join("cache")).unwrap();
+            disk.with_fallback(cache).find(scene.hash, &host)
+        } else {
+            cache.find(scene.hash, &host)
+        };
+        let found = found.unwrap().unwrap();
+        assert_eq!(found.accepted_id.as_ref(), Some(second.id()));
+    }
+}
+
+/// Flips a bit of an object.
+fn damage(operator: &Operator, path: &str, at: usize) {
+    let damage = async {
+        let mut bytes = operator.read(path).await.unwrap().to_vec();
+        bytes[at] ^= 1;
+        operator.write(path, bytes).await.unwrap();
+    };
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(damage);
 }
