@@ -14,7 +14,9 @@ use wasmtime::{Config, Module};
 use crate::WasmtimeComponentEngine;
 use crate::accepted::Accepted;
 use crate::engine_id::{Identity, identify};
-use crate::{CpuLevel, WasmtimeEngine, WasmtimePrecompiler};
+#[cfg(feature = "component-model")]
+use crate::wasmtime_component_engine;
+use crate::{CpuLevel, WasmtimeEngine, WasmtimePrecompiler, wasmtime_engine};
 
 /// Makes engines of one configuration: those that load code of other CPU levels than their own, and those that compile for
 /// them.
@@ -182,7 +184,10 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         target: Option<&str>,
     ) -> Result<WasmtimePrecompiler, EngineError> {
         let (engine, own) = self.leveled("module", target, self.cpu)?;
-        let precompile = wasmtime::Engine::precompile_module;
+        let precompile = |engine: &wasmtime::Engine, wasm: &[u8]| {
+            let compiled = engine.precompile_module(wasm);
+            compiled.map_err(|error| wasmtime_engine::compile_error(engine, wasm, error))
+        };
         Ok(WasmtimePrecompiler::new(engine, precompile, own.id))
     }
 
@@ -197,7 +202,10 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         target: Option<&str>,
     ) -> Result<WasmtimePrecompiler, EngineError> {
         let (engine, own) = self.leveled("component", target, self.cpu)?;
-        let precompile = wasmtime::Engine::precompile_component;
+        let precompile = |engine: &wasmtime::Engine, wasm: &[u8]| {
+            let compiled = engine.precompile_component(wasm);
+            compiled.map_err(wasmtime_component_engine::compile_error)
+        };
         Ok(WasmtimePrecompiler::new(engine, precompile, own.id))
     }
 

@@ -22,7 +22,7 @@ pub struct WasmtimePrecompiler {
     instance: EngineInstance,
 }
 
-pub(crate) type Precompile = fn(&wasmtime::Engine, &[u8]) -> wasmtime::Result<Vec<u8>>;
+pub(crate) type Precompile = fn(&wasmtime::Engine, &[u8]) -> Result<Vec<u8>, EngineError>;
 
 /// Code that was compiled and not loaded.
 #[derive(Clone)]
@@ -73,8 +73,7 @@ impl Engine for WasmtimePrecompiler {
 
 impl Compile for WasmtimePrecompiler {
     fn compile(&self, wasm: &[u8]) -> Result<PrecompiledCode, EngineError> {
-        let artifact = compile_pool::run(|| (self.precompile)(&self.engine, wasm))?
-            .map_err(|error| EngineError::new("cannot compile it", error))?;
+        let artifact = compile_pool::run(|| (self.precompile)(&self.engine, wasm))??;
         Ok(PrecompiledCode {
             instance: self.instance.id(),
             artifact: artifact.into(),

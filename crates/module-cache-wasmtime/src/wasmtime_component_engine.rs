@@ -148,7 +148,7 @@ impl Compile for WasmtimeComponentEngine {
 
 /// wasmtime has no way to validate a component alone. What it cannot parse has this context.
 #[cfg(feature = "cranelift")]
-fn compile_error(error: wasmtime::Error) -> EngineError {
+pub(crate) fn compile_error(error: wasmtime::Error) -> EngineError {
     let message = "cannot compile the component";
     if error.to_string() == "failed to parse WebAssembly module" {
         EngineError::invalid_wasm(message, error)

@@ -137,16 +137,24 @@ impl Compile for WasmtimeEngine {
     /// Compiles binary wasm, in parallel, in a thread pool that all engines of this crate share; the best engine of two tiers, in
     /// one of lower priority.
     fn compile(&self, wasm: &[u8]) -> Result<Module, EngineError> {
-        let message = "cannot compile the module";
         self.urgency.run(|| {
-            Module::from_binary(&self.engine, wasm).map_err(|error| {
-                // wasmtime's error does not tell whether the wasm is at fault; validating does, and takes milliseconds.
-                match Module::validate(&self.engine, wasm) {
-                    Ok(()) => EngineError::new(message, error),
-                    Err(_) => EngineError::invalid_wasm(message, error),
-                }
-            })
+            Module::from_binary(&self.engine, wasm)
+                .map_err(|error| compile_error(&self.engine, wasm, error))
         })?
+    }
+}
+
+/// wasmtime's error does not tell whether the wasm is at fault; validating does, and takes milliseconds.
+#[cfg(feature = "cranelift")]
+pub(crate) fn compile_error(
+    engine: &wasmtime::Engine,
+    wasm: &[u8],
+    error: wasmtime::Error,
+) -> EngineError {
+    let message = "cannot compile the module";
+    match Module::validate(engine, wasm) {
+        Ok(()) => EngineError::new(message, error),
+        Err(_) => EngineError::invalid_wasm(message, error),
     }
 }
 

@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use module_cache_core::Compile;
+use module_cache_wasmtime::EngineBuilder;
 use rayon::prelude::*;
+use wasmtime::Config;
 
 use crate::kind::{Kind, SMALL, chain, letter};
 
@@ -37,11 +40,16 @@ fn what_is_no_wasm_is_an_error_that_says_why<K: Kind>() {
         (b"(module)", "magic"),
         (&truncated, "end-of-file"),
     ] {
-        let error = engine.compile(wasm).err().unwrap();
-        assert!(error.is_invalid_wasm(), "{error}");
-        let text = chain(&error);
-        assert!(text.starts_with("cannot compile the "), "{text}");
-        assert!(text.contains(reason), "{text}");
+        let precompiler = K::precompiler(&EngineBuilder::new(Config::new), None);
+        for error in [
+            engine.compile(wasm).err().unwrap(),
+            precompiler.compile(wasm).err().unwrap(),
+        ] {
+            assert!(error.is_invalid_wasm(), "{error}");
+            let text = chain(&error);
+            assert!(text.starts_with("cannot compile the "), "{text}");
+            assert!(text.contains(reason), "{text}");
+        }
     }
 }
 
