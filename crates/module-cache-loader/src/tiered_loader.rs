@@ -296,7 +296,8 @@ where
     /// Loads a module whose wasm is at hand, and has `prepare` make of it what requests use: now, and in a thread of this loader
     /// when there is the best one.
     ///
-    /// Blocks until there is a module of either tier.
+    /// Blocks until there is a module of either tier. As of [`ModuleLoader`], the one thread that compiled it returns when it is
+    /// saved, and those who waited for that thread before.
     ///
     /// # Errors
     ///
