@@ -14,6 +14,7 @@ use wasmtime::component::Component;
 use crate::accepted::Accepted;
 #[cfg(feature = "cranelift")]
 use crate::compile_pool::Urgency;
+#[cfg(feature = "cranelift")]
 use crate::engine_id::identify;
 use crate::load_artifact::load_artifact;
 use crate::weight;

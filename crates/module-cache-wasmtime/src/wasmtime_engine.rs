@@ -11,6 +11,7 @@ use wasmtime::Module;
 use crate::accepted::Accepted;
 #[cfg(feature = "cranelift")]
 use crate::compile_pool::Urgency;
+#[cfg(feature = "cranelift")]
 use crate::engine_id::identify;
 use crate::load_artifact::load_artifact;
 use crate::weight;
