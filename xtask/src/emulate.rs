@@ -36,8 +36,6 @@ struct System {
     environment: &'static [(&'static str, &'static str)],
     /// Which are run beside [`LIGHT`].
     crates: &'static [&'static str],
-    /// Of those.
-    examples: &'static [&'static str],
     /// What the emulator cannot judge, and why: the beginning of a test's name, behind that of its program and `::`.
     left_out: &'static [(&'static str, &'static str)],
     /// Makes what the emulator needs in a folder of its own.
@@ -62,7 +60,6 @@ struct Program {
     path: PathBuf,
     /// Of its package.
     folder: PathBuf,
-    is_example: bool,
 }
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -73,24 +70,20 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     for system in [&aarch64::SYSTEM, &windows::SYSTEM] {
         ready(system)?;
         (system.prepare)(&home)?;
-        let programs = build(workspace, system)?;
+        let programs = build(workspace, system, &["test", "--no-run", "--tests"])?;
         writeln!(report, "{}", system.target)?;
         for name in LIGHT.iter().chain(system.crates) {
             let folder = &workspace.packages[*name].folder;
-            let tests = programs.iter().filter(|program| !program.is_example);
-            let tests = tests.filter(|program| program.folder == *folder);
-            let count = test(system, &home, name, tests)?;
+            let programs = programs.iter();
+            let programs = programs.filter(|program| program.folder == *folder);
+            let count = test(system, &home, name, programs)?;
             writeln!(report, "{count}")?;
             failed += count.failed;
-        }
-        for program in programs.iter().filter(|program| program.is_example) {
-            let found = aarch64::other_machine(workspace, &program.path)?;
-            writeln!(report, "           {found}")?;
         }
     }
     eprint!("{report}");
     ensure!(failed == 0, "{failed} tests failed");
-    Ok(())
+    aarch64::other_machine(workspace)
 }
 
 impl std::fmt::Display for Count {
@@ -181,15 +174,15 @@ fn number_before(line: &str, word: &str) -> u64 {
     number.parse().unwrap_or(0)
 }
 
-/// Builds the tests and examples of a system with all features, at once, so that crates share what they depend on.
-fn build(workspace: &Workspace, system: &System) -> Result<Vec<Program>> {
-    let mut cargo = cargo_for(workspace, "test", &[system.target])?;
-    cargo.args(["--no-run", "--message-format=json-render-diagnostics"]);
+/// Runs a command of cargo for the crates of a system with all features, at once, so that they share what they depend on.
+fn build(workspace: &Workspace, system: &System, command: &[&str]) -> Result<Vec<Program>> {
+    let mut cargo = cargo_for(workspace, command[0], &[system.target])?;
+    cargo.args(&command[1..]);
+    cargo.arg("--message-format=json-render-diagnostics");
     for name in LIGHT.iter().chain(system.crates) {
         cargo.args(["--package", name]);
     }
-    cargo.args(["--all-features", "--tests"]);
-    cargo.args(system.examples.iter().flat_map(|name| ["--example", name]));
+    cargo.arg("--all-features");
     cargo.envs(system.environment.iter().copied());
     let said = process::capture(cargo.stderr(Stdio::inherit()))?;
     let mut programs = Vec::new();
@@ -207,7 +200,6 @@ fn build(workspace: &Workspace, system: &System) -> Result<Vec<Program>> {
                 name,
                 path: path.into(),
                 folder: folder.context("a manifest without a folder")?.into(),
-                is_example: target["kind"][0] == "example",
             });
         }
     }

@@ -17,7 +17,6 @@ pub(super) const SYSTEM: System = System {
     ],
     environment: &[],
     crates: &[],
-    examples: &[],
     left_out: &[
         (
             "cap_under_load::",
