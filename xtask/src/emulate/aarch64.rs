@@ -45,6 +45,10 @@ pub(super) const SYSTEM: System = System {
             "qemu has no filters of system calls",
         ),
         (
+            "engines::compile::a_forked_child_compiles",
+            "under qemu, a forked child cannot start threads",
+        ),
+        (
             "cap_under_load::with_one_killed_every_tenth_of_a_second",
             "it looks too seldom to mean anything",
         ),

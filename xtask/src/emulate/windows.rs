@@ -19,6 +19,10 @@ pub(super) const SYSTEM: System = System {
     crates: &[],
     left_out: &[
         (
+            "bundle::ten_thousand_mutated_bundles",
+            "it takes more than four minutes",
+        ),
+        (
             "cap_under_load::",
             "wine's one server is slower than sixteen processes wait for a lock",
         ),
