@@ -36,7 +36,7 @@ struct System {
     environment: &'static [(&'static str, &'static str)],
     /// Which are run beside [`LIGHT`].
     crates: &'static [&'static str],
-    /// What the emulator cannot judge, and why: the beginning of a test's name, behind that of its program and `::`.
+    /// What the emulator cannot judge, and why: the beginning of a test's name, behind `crate/program::`.
     left_out: &'static [(&'static str, &'static str)],
     /// Makes what the emulator needs in a folder of its own.
     prepare: fn(&Path) -> Result<()>,
@@ -137,7 +137,10 @@ fn test<'p>(
     } in programs
     {
         let tests = |(test, _): &'static (&'static str, _)| {
-            test.strip_prefix(program.as_str())?.strip_prefix("::")
+            test.strip_prefix(name)?
+                .strip_prefix('/')?
+                .strip_prefix(program.as_str())?
+                .strip_prefix("::")
         };
         let left_out = system.left_out.iter().filter_map(tests);
         let arguments: Vec<_> = left_out.flat_map(|test| ["--skip", test]).collect();

@@ -19,24 +19,27 @@ pub(super) const SYSTEM: System = System {
     crates: &[],
     left_out: &[
         (
-            "bundle::ten_thousand_mutated_bundles",
+            "module-cache-filesystem/bundle::ten_thousand_mutated_bundles",
             "it takes more than four minutes",
         ),
         (
-            "cap_under_load::",
+            "module-cache-filesystem/cap_under_load::",
             "wine's one server is slower than sixteen processes wait for a lock",
         ),
         (
-            "module_cache_filesystem::platform::windows::tests::a_folder_that_others_can_write_to_is_refused",
+            "module-cache-filesystem/module_cache_filesystem::platform::windows::tests::a_folder_that_others_can_write_to_is_refused",
             "its `icacls` changes nothing",
         ),
-        ("mapped::", "it removes mapped files like others"),
         (
-            "sharing::three_processes_share_the_work_of_twelve_modules",
+            "module-cache-filesystem/mapped::",
+            "it removes mapped files like others",
+        ),
+        (
+            "module-cache-loader/sharing::three_processes_share_the_work_of_twelve_modules",
             "it starts processes seconds apart",
         ),
         (
-            "conformance::an_entry_that_is_put_again_stays_there_meanwhile",
+            "module-cache-filesystem/conformance::an_entry_that_is_put_again_stays_there_meanwhile",
             "it replaces a file in two steps",
         ),
     ],
