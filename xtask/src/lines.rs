@@ -214,6 +214,7 @@ mod tests {
              [workspace.package]\nversion = \"0.1.0\"\n\
              [workspace.dependencies]\nanyhow = \"1\"\nmodule-cache-core = { path = \"c\" }\n\
              module-cache-cli = { path = \"d\" }\nwasmtime = { version = \"47\" }\n\
+             wasmtime-environ = { version = \"47\" }\n\
              module-cache-wasmtime = { path = \"e\", version = \"~47.1\" }\n";
         let members = ["module-cache-core", ADAPTER].map(str::to_owned).into();
         let reduced = reduce(manifest.parse().unwrap(), &members, 36).unwrap();
@@ -233,7 +234,17 @@ mod tests {
             .unwrap()
             .keys()
             .collect();
-        assert_eq!(names, ["anyhow", "module-cache-core", ADAPTER, "wasmtime"]);
+        assert_eq!(
+            names,
+            [
+                "anyhow",
+                "module-cache-core",
+                ADAPTER,
+                "wasmtime",
+                "wasmtime-environ"
+            ]
+        );
+        assert_eq!(dependency(&reduced, "wasmtime-environ"), Some("36"));
         assert_eq!(dependency(&reduced, "wasmtime"), Some("36"));
         assert_eq!(dependency(&reduced, ADAPTER), Some("~36.1"));
     }
