@@ -32,7 +32,7 @@ const THOROUGH: u32 = 5000;
 /// How large the large one is.
 const HOSTS: u32 = 10_000;
 
-const PAGE: &str = "docs/fleet.md";
+const PAGE: &str = "docs/reliability.md";
 const PICTURE: &str = "docs/fleet.svg";
 const BEGIN: &str = "<!-- cargo xtask fleet -->\n";
 
@@ -93,7 +93,7 @@ fn write_page(page: &Path, rows: &str) -> Result<()> {
         "
 ",
     );
-    let after = rest[1..].find("\n\n").map_or("", |at| &rest[at + 2..]);
+    let after = rest[1..].find("\n\n").map_or("", |at| &rest[at + 3..]);
     fs::write(page, format!("{before}{BEGIN}\n{head}\n{rows}\n\n{after}"))?;
     Ok(())
 }

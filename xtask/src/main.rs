@@ -64,7 +64,7 @@ enum Command {
     Emulate,
     /// Do to the cache's folder what systems, disks and power supplies do, and write docs/reliability.md
     Faults(faults::Options),
-    /// Simulate hosts that share a storage, in small fleets with random failures and in a large one, and write docs/fleet.md
+    /// Simulate hosts that share a storage, in small fleets with random failures and in a large one, and write docs/reliability.md
     Fleet(fleet::Options),
     /// Count the instructions of the paths that matter, and fail if they are more, or far fewer, than before
     Instructions(instructions::Options),

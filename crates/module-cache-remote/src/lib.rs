@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
-//! A storage is an [`opendal::Operator`] of the caller's, or what [`RemoteCache::from_uri`] is given. How to set one
-//! up is said in `docs/remote.md` of the repository.
+//! A storage is an [`opendal::Operator`] of the caller, or what [`RemoteCache::from_uri`] makes of a URI. `docs/fleet.md` of the
+//! repository describes how to set one up.
 //!
 //! # What is at stake
 //!

@@ -103,7 +103,7 @@ let host = Host {
 "#
 )]
 /// A chain that is to go on without its folder has an `Option<FileSystemCache>` in the place of the folder:
-/// `FallbackCache<SharedCache<M>, Option<FileSystemCache>>`, where `M` is the engine's module.
+/// `FallbackCache<SharedCache<E>, Option<FileSystemCache>>`.
 #[cfg(all(feature = "memory", feature = "fallback", feature = "filesystem"))]
 pub type TieredCache<E> = FallbackCache<module_cache_memory::InMemoryCache<E>, FileSystemCache>;
 

@@ -1,6 +1,6 @@
 //! A backend of one's own: compiled modules in a [redb] database, one file for any number of processes.
 //!
-//! `docs/new-backend.md` goes through it. The tests are the conformance suite that every backend passes.
+//! `docs/backend.md` goes through it. The tests are the conformance suite that every backend passes.
 
 #![forbid(unsafe_code)]
 

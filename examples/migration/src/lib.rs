@@ -1,7 +1,11 @@
-//! The code of `docs/migration`: each page is a documentation test of this package, so `cargo test` compiles it,
-//! before and after. What cosmwasm-vm has before is in a package of its own, beside this one.
+//! The code of `docs/migration` and `docs/embed.md`: each page is a documentation test of this package, so `cargo test`
+//! compiles it, before and after. What cosmwasm-vm has before is in a package of its own, beside this one.
 
 #![forbid(unsafe_code)]
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embed.md")]
+struct Embed;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/migration/wasmtime-cache.md")]

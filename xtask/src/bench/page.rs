@@ -1,8 +1,16 @@
-//! `docs/performance.md`: one table and five pictures.
+//! `docs/performance.md`: for each question of a reader, a table and pictures.
 
 use super::measurements::{Contender, Measurements, Task};
 use super::plot::PICTURES;
 use super::results::{Unit, number};
+
+/// What a reader asks, and what answers it.
+struct Question {
+    title: &'static str,
+    rows: &'static [Row],
+    /// The files of its pictures, without `.svg`.
+    pictures: &'static [&'static str],
+}
 
 /// A line of the table.
 struct Row {
@@ -31,129 +39,164 @@ const fn row(
 const ONE_THREAD: (&str, &str) = ("memory hit", "1 thread, uniform, 1024 entries");
 const ONE_KEY: (&str, &str) = ("memory hit", "2 threads, one hot key, 1024 entries");
 
-const TABLE: [Row; 17] = [
-    row(
-        "A module that is alive",
-        ONE_THREAD,
-        "module-cache SharedCache",
-        "papaya",
-    ),
-    row(
-        "The same, each thread with its own",
-        ONE_THREAD,
-        "module-cache ThreadLocalCache",
-        "RwLock",
-    ),
-    row(
-        "The same, by `ModuleLoader::load_with`",
-        ONE_THREAD,
-        "module-cache ModuleLoader",
-        "RwLock",
-    ),
-    row(
-        "The same, two threads want one module",
-        ONE_KEY,
-        "module-cache ModuleLoader",
-        "RwLock",
-    ),
-    row(
-        "From disk: sqlite",
-        ("disk hit, verified before", "sqlite"),
-        "module-cache, verified",
-        "wasmtime",
-    ),
-    row(
-        "From disk: esbuild",
-        ("disk hit, verified before", "esbuild"),
-        "module-cache, verified",
-        "wasmtime",
-    ),
-    row(
-        "From disk, first this boot: esbuild",
-        ("disk hit, first this boot", "esbuild"),
-        "module-cache",
-        "",
-    ),
-    row(
-        "From disk, wasmer: esbuild",
-        ("disk hit of wasmer modules", "esbuild"),
-        "module-cache",
-        "wasmer-wasix",
-    ),
-    row(
-        "First request of a cold start, in two tiers: esbuild",
-        ("first request, cold", "esbuild"),
-        "module-cache",
-        "wasmtime",
-    ),
-    row(
-        "CPU time of a cold start, in two tiers: esbuild",
-        ("CPU time, cold", "esbuild"),
-        "module-cache",
-        "",
-    ),
-    row("Saved: esbuild", ("save", "esbuild"), "module-cache", ""),
-    row(
-        "Compiled through the adapter: sqlite",
-        ("compile", "sqlite, 2 threads"),
-        "module-cache",
-        "",
-    ),
-    row(
-        "CPU seconds of 512 threads in 8 processes that want esbuild",
-        ("herd", "CPU time"),
-        "module-cache",
-        "wasmtime",
-    ),
-    row(
-        "From S3: esbuild",
-        ("remote hit", "esbuild, S3"),
-        "module-cache",
-        "",
-    ),
-    row(
-        "From a folder of 100,000 entries",
-        ("growth", "hit"),
-        "module-cache, 100000",
-        "",
-    ),
-    row(
-        "Saved into one",
-        ("growth", "save"),
-        "module-cache, 100000",
-        "",
-    ),
-    row(
-        "`module-cache run`, warm, 14 MB",
-        ("command, warm start", "14 MB"),
-        "module-cache",
-        "",
-    ),
+const QUESTIONS: [Question; 5] = [
+    Question {
+        title: "How long does a hit in memory take?",
+        rows: &[
+            row(
+                "`SharedCache`",
+                ONE_THREAD,
+                "module-cache SharedCache",
+                "papaya",
+            ),
+            row(
+                "`ThreadLocalCache`",
+                ONE_THREAD,
+                "module-cache ThreadLocalCache",
+                "RwLock",
+            ),
+            row(
+                "`ModuleLoader::load_with`",
+                ONE_THREAD,
+                "module-cache ModuleLoader",
+                "RwLock",
+            ),
+            row(
+                "the same, two threads want one module",
+                ONE_KEY,
+                "module-cache ModuleLoader",
+                "RwLock",
+            ),
+        ],
+        pictures: &["memory-hit"],
+    },
+    Question {
+        title: "How long does a load from the folder take?",
+        rows: &[
+            row(
+                "sqlite",
+                ("disk hit, verified before", "sqlite"),
+                "module-cache, verified",
+                "wasmtime",
+            ),
+            row(
+                "esbuild",
+                ("disk hit, verified before", "esbuild"),
+                "module-cache, verified",
+                "wasmtime",
+            ),
+            row(
+                "esbuild, first load since the boot",
+                ("disk hit, first this boot", "esbuild"),
+                "module-cache",
+                "",
+            ),
+            row(
+                "esbuild, with wasmer",
+                ("disk hit of wasmer modules", "esbuild"),
+                "module-cache",
+                "wasmer-wasix",
+            ),
+            row(
+                "from a folder of 100,000 entries",
+                ("growth", "hit"),
+                "module-cache, 100000",
+                "",
+            ),
+            row(
+                "`module-cache run`, warm, 14 MB",
+                ("command, warm start", "14 MB"),
+                "module-cache",
+                "",
+            ),
+        ],
+        pictures: &["disk-hit", "first-disk-hit"],
+    },
+    Question {
+        title: "What does a miss cost beside compiling?",
+        rows: &[
+            row(
+                "compiling sqlite through the adapter",
+                ("compile", "sqlite, 2 threads"),
+                "module-cache",
+                "",
+            ),
+            row("saving esbuild", ("save", "esbuild"), "module-cache", ""),
+            row(
+                "saving into a folder of 100,000 entries",
+                ("growth", "save"),
+                "module-cache, 100000",
+                "",
+            ),
+            row(
+                "CPU seconds of 512 threads in 8 processes that want esbuild",
+                ("herd", "CPU time"),
+                "module-cache",
+                "wasmtime",
+            ),
+            row(
+                "until the first request of esbuild, in two tiers",
+                ("first request, cold", "esbuild"),
+                "module-cache",
+                "wasmtime",
+            ),
+            row(
+                "CPU time of that until the best one is stored",
+                ("CPU time, cold", "esbuild"),
+                "module-cache",
+                "",
+            ),
+        ],
+        pictures: &[],
+    },
+    Question {
+        title: "How long does a load from a storage on the same machine take?",
+        rows: &[row(
+            "esbuild, S3",
+            ("remote hit", "esbuild, S3"),
+            "module-cache",
+            "",
+        )],
+        pictures: &["remote-hit"],
+    },
+    Question {
+        title: "How many requests does 1 GB of memory serve?",
+        rows: &[],
+        pictures: &["eviction"],
+    },
 ];
 
 pub(super) fn page(machine: &str, measurements: &Measurements) -> String {
-    let rows: String = TABLE
-        .iter()
-        .filter_map(|row| row.text(measurements))
-        .collect();
-    let pictures = PICTURES.iter().map(|picture| {
-        let (title, file) = (picture.title, picture.file);
-        format!("\n## {title}\n\n![{title}](performance/{file}.svg)\n")
-    });
-    let pictures: Vec<_> = pictures.collect();
+    let answers = QUESTIONS.map(|question| question.answer(measurements));
     format!(
         "# Performance\n\n\
-         What a load costs, beside what nobody can beat (the baseline) and beside what people use instead. All \
-         contenders of a line took turns in one run, a ratio is the median of those of the rounds, and everything on disk \
-         was in the page cache. Machines differ and are noisy: trust the ratios, and not the times.\n\n\
-         | | module-cache | × the baseline | × a peer |\n|---|--:|---|---|\n{rows}{}\n\
-         ## Reproduce it\n\n\
+         All contenders of a row took turns in one run, and a ratio is the median over its rounds. The baseline is the \
+         simplest code for the task; the peer is what people use instead. Files were in the page cache. Trust the \
+         ratios: times differ between machines.\n{}\n\
+         ## How is it measured?\n\n\
          `cargo xtask bench` measures all of this and more, on Linux, prints every contender of every task, and writes \
-         this page: half an hour on two quiet cores. `cargo xtask bench --quick disk_hit` takes a look at one thing; \
-         what each measures, and how, is said where it begins in `crates/module-cache-bench/benches`. This page was \
-         written on:\n\n{machine}",
-        pictures.concat()
+         this page, in half an hour on two quiet cores. `cargo xtask bench --quick disk_hit` measures one task. Each \
+         file in `crates/module-cache-bench/benches` describes its method. This page was written on:\n\n{machine}",
+        answers.concat()
     )
+}
+
+impl Question {
+    fn answer(&self, measurements: &Measurements) -> String {
+        let rows = self.rows.iter().filter_map(|row| row.text(measurements));
+        let rows = rows.collect::<String>();
+        let mut answer = format!("\n## {}\n", self.title);
+        if !rows.is_empty() {
+            answer += "\n| | module-cache | × the baseline | × a peer |\n|---|--:|---|---|\n";
+            answer += &rows;
+        }
+        let pictures = PICTURES
+            .iter()
+            .filter(|picture| self.pictures.contains(&picture.file))
+            .map(|picture| format!("\n![{}](performance/{}.svg)\n", picture.title, picture.file));
+        answer.extend(pictures);
+        answer
+    }
 }
 
 impl Row {
@@ -194,12 +237,21 @@ mod tests {
                      herd: CPU time, s\twasmtime's Cache\t12\n";
         let page = page("- here\n", &Measurements::printed(lines).unwrap());
         assert!(
-            page.contains("| Saved: esbuild | 22.0 µs | 1.10 × write |  |"),
+            page.contains("| saving esbuild | 22.0 µs | 1.10 × write |  |"),
             "{page}"
         );
         assert!(
             page.contains("| 3.00 | 1.50 × one | 0.250 × wasmtime's Cache |"),
             "{page}"
         );
+    }
+
+    #[test]
+    fn each_picture_answers_one_question() {
+        let mut shown: Vec<_> = QUESTIONS.iter().flat_map(|one| one.pictures).collect();
+        let mut drawn: Vec<_> = PICTURES.iter().map(|picture| &picture.file).collect();
+        shown.sort_unstable();
+        drawn.sort_unstable();
+        assert_eq!(shown, drawn);
     }
 }

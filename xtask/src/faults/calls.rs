@@ -110,7 +110,7 @@ pub(super) fn run(subject: &Subject, scratch: &Path, quick: bool) -> Result<Vec<
         attack(subject, operation, &folder, errors)
     };
     let next = AtomicUsize::new(0);
-    let work = || -> Result<Vec<(usize, Vec<Row>)>> {
+    let work = || -> Result<Vec<(usize, Row)>> {
         let mut done = Vec::new();
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
@@ -127,7 +127,7 @@ pub(super) fn run(subject: &Subject, scratch: &Path, quick: bool) -> Result<Vec<
         anyhow::Ok(done)
     })?;
     done.sort_by_key(|(at, _)| *at);
-    Ok(done.into_iter().flat_map(|(_, rows)| rows).collect())
+    Ok(done.into_iter().map(|(_, row)| row).collect())
 }
 
 struct Folder {
@@ -167,46 +167,40 @@ fn attack(
     operation: &Operation,
     folder: &Folder,
     errors: &[&str],
-) -> Result<Vec<Row>> {
+) -> Result<Row> {
     let calls = of(subject, operation.command, folder.fresh()?)?;
     ensure!(calls.len() > 4, "{} makes no system calls", operation.name);
-    let row = |how: &str| Row {
-        what: format!("{}: {how}", operation.name),
+    let mut row = Row {
+        what: operation.name.to_owned(),
         tried: 0,
         broken: Vec::new(),
     };
-    let (mut killed, mut failed, mut short) = (
-        row("killed at each call"),
-        row("each call failed with each error"),
-        row("short reads and writes"),
-    );
     for Call { name, number } in &calls {
-        let attempt = |row: &mut Row, fault: &str| -> Result<()> {
+        let mut attempt = |fault: &str| -> Result<()> {
             let root = folder.fresh()?;
             row.tried += 1;
             if let Some(why) = strike(subject, operation, root, name, *number, fault)? {
-                let Row { what, .. } = row;
                 row.broken
-                    .push(format!("{what}: {name} {number}, {fault}: {why}"));
+                    .push(format!("{}: {name} {number}, {fault}: {why}", row.what));
             }
             Ok(())
         };
-        attempt(&mut killed, "signal=SIGKILL")?;
+        attempt("signal=SIGKILL")?;
         if NEVER_FAIL.contains(&&name[..]) {
             continue;
         }
         for error in errors {
-            attempt(&mut failed, &format!("error={error}"))?;
+            attempt(&format!("error={error}"))?;
         }
         match &name[..] {
             // The call is not made then, so any other number would be a lie of the system, which nobody can find out who
             // does not read what he wrote.
-            "read" | "pread64" | "write" | "pwrite64" => attempt(&mut short, "retval=0")?,
+            "read" | "pread64" | "write" | "pwrite64" => attempt("retval=0")?,
             _ => {}
         }
     }
     eprintln!("{}: {} calls", operation.name, calls.len());
-    Ok(vec![killed, failed, short])
+    Ok(row)
 }
 
 /// A system call of the operation: the one of this name that is the `number`th of the process.

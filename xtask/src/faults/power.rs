@@ -62,10 +62,7 @@ fn lose_power(
     scratch: &Path,
 ) -> Result<Row> {
     let mut row = Row {
-        what: format!(
-            "power lost at each change of `{operation}` on {}",
-            kind.name
-        ),
+        what: format!("power lost during {operation} on {}", kind.name),
         tried: 0,
         broken: Vec::new(),
     };

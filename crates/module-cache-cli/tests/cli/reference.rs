@@ -1,4 +1,4 @@
-//! `docs/cli.md`: all that the command says of itself, on one page.
+//! `help.txt`, beside this file: all that the command says of itself. A change of a help text shows in its diff.
 
 use std::path::Path;
 use std::{env, fs};
@@ -7,37 +7,32 @@ use crate::support::Place;
 
 const UPDATE: &str = "UPDATE_CLI_REFERENCE";
 
-const INTRODUCTION: &str = "\
-# Command reference
-
-What `module-cache help` says of each command. A test compares this page with the command, and writes it anew where
-`UPDATE_CLI_REFERENCE` is set: `UPDATE_CLI_REFERENCE=1 cargo test -p module-cache-cli reference`.
-";
-
 #[test]
 fn the_reference_says_what_the_command_says() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
-    let page = page();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help.txt");
+    let said = all_help();
     if env::var_os(UPDATE).is_some() {
-        fs::write(&path, &page).unwrap();
+        fs::write(&path, &said).unwrap();
     }
     let written = fs::read_to_string(&path).unwrap();
     assert!(
-        written == page,
-        "docs/cli.md is out of date; run `{UPDATE}=1 cargo test -p module-cache-cli reference`"
+        written == said,
+        "tests/cli/help.txt is out of date; run `{UPDATE}=1 cargo test -p module-cache-cli reference`"
     );
 }
 
-fn page() -> String {
+fn all_help() -> String {
     let place = Place::new();
     let overview = help(&place, &[]);
-    let mut page = INTRODUCTION.to_owned();
-    page += &section("module-cache", &overview);
+    let mut all = section("module-cache", &overview);
     for command in commands(&overview) {
-        let help = help(&place, &[command]);
-        page += &section(&format!("module-cache {command}"), &help);
+        all += "\n";
+        all += &section(
+            &format!("module-cache {command}"),
+            &help(&place, &[command]),
+        );
     }
-    page
+    all
 }
 
 /// The commands in the order in which the overview lists them.
@@ -61,6 +56,6 @@ fn help(place: &Place, command: &[&str]) -> String {
         .collect()
 }
 
-fn section(title: &str, text: &str) -> String {
-    format!("\n## {title}\n\n```text\n{text}```\n")
+fn section(command: &str, text: &str) -> String {
+    format!("$ {command} --help\n{text}")
 }
