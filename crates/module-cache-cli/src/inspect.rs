@@ -50,11 +50,13 @@ fn print(folder: &FileSystemCache, listed: &ListedEntry, reader: &WasmtimeEngine
         .iter()
         .fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
     let signed = signed.map_or_else(|| "no".to_owned(), |key: KeyId| format!("with key {key}"));
+    let fields = fields.to_string().replace('\n', "\n  ");
     let text = format!(
-        "hash: {}\nengine: {} {digest}\nbytes: {}\nsigned: {signed}\n{fields}",
+        "hash: {}\nengine: {} {digest}\nbytes: {}\nsigned: {signed}\ncode:\n  {}\n",
         listed.hash,
         id.label(),
         listed.bytes,
+        fields.trim_end(),
     );
     output::print(text.as_bytes())?;
     Ok(true)

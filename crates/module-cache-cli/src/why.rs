@@ -1,5 +1,7 @@
 //! `module-cache why`: why the code of a file that is stored is not used.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use module_cache::backend::{ArtifactEngine, EngineId};
 use module_cache::{FileSystemCache, ModuleCache, ModuleHash};
@@ -20,7 +22,12 @@ pub(crate) fn why(args: &WhyArgs) -> Result<u8> {
     let Some(folder) = cache_folder::open_existing(&args.cache_dir)? else {
         return Ok(1);
     };
-    let file = OpenFile::open(&args.file)
+    let file = if args.file == Path::new("-") {
+        OpenFile::from_stdin()
+    } else {
+        OpenFile::open(&args.file)
+    };
+    let file = file
         .and_then(|file| file.hashed(args.hash, Some(&folder)))
         .with_context(|| args.file.display().to_string())?;
     let is_there = match args.engine {
@@ -56,6 +63,10 @@ fn of_wasmer(
     file: &WasmFile,
     compiler: impl Into<wasmer::Engine>,
 ) -> Result<bool> {
+    anyhow::ensure!(
+        file.kind() == Kind::Module,
+        "a component, and wasmer has modules only"
+    );
     let engine = module_cache::WasmerEngine::without_middleware(&compiler.into())?;
     of(folder, file.hash(), &engine)
 }

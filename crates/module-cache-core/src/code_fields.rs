@@ -1,10 +1,12 @@
 //! What compiled code depends on, field by field: an id is a digest, and does not tell people why two of them differ.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use crate::{ArtifactEngine, EngineId};
 
 /// What compiled code depends on: names and values, for people. Nothing is decided by it.
+///
+/// What cannot be printed in them is escaped, as they may come from anywhere.
 ///
 /// ```
 /// use module_cache_core::CodeFields;
@@ -47,10 +49,11 @@ impl CodeFields {
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for CodeFields {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Self {
+        let shown = |text: String| text.escape_debug().to_string();
         let fields = fields.into_iter();
         Self(
             fields
-                .map(|(name, value)| (name.into(), value.into()))
+                .map(|(name, value)| (shown(name.into()), shown(value.into())))
                 .collect(),
         )
     }
@@ -60,12 +63,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for CodeFields {
 impl fmt::Display for CodeFields {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in &self.0 {
-            for (text, end) in [(name, ": "), (value, "\n")] {
-                text.chars()
-                    .map(|char| if char.is_control() { ' ' } else { char })
-                    .try_for_each(|char| out.write_char(char))?;
-                out.write_str(end)?;
-            }
+            writeln!(out, "{name}: {value}")?;
         }
         Ok(())
     }

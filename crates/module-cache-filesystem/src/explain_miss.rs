@@ -1,11 +1,13 @@
 //! Why a load finds nothing, where there is code of the same module.
 
+use std::iter;
+
 use module_cache_core::{Artifact, ArtifactEngine, CacheError, ModuleHash, why_unused};
 
 use crate::FileSystemCache;
 
 impl FileSystemCache {
-    /// Says of each entry of a module that is of another engine why `engine` does not use it: its engine, and what of it
+    /// Says of each entry of a module that `engine` does not run why that is so: the entry's engine, and what of it
     /// differs. A load that misses says the same in a debug event.
     ///
     /// Lists the folder, and reads those entries as a load would.
@@ -36,8 +38,9 @@ impl FileSystemCache {
         engine: &E,
     ) -> Result<Vec<(String, String)>, CacheError> {
         let mut others = self.list()?;
-        let own = engine.id().to_string();
-        others.retain(|entry| entry.hash == hash && entry.engine != own);
+        let ids = iter::once(engine.id()).chain(engine.accepted_ids());
+        let used: Vec<_> = ids.map(ToString::to_string).collect();
+        others.retain(|entry| entry.hash == hash && !used.contains(&entry.engine));
         others.sort_by(|a, b| a.engine.cmp(&b.engine));
         let mut reasons = Vec::new();
         for listed in others {

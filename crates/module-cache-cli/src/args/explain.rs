@@ -17,7 +17,7 @@ Examples:
   module-cache inspect --engine wasmtime 9f86d081884c7d65 | grep epoch
 
 Of each entry that is selected, `hash`, `engine` with all of its digest, `bytes`
-and `signed` are printed, then what the code says of the engine that compiled it:
+and `signed` are printed, then below `code`, indented, what the code says of the engine that compiled it:
 the target, flags of the compiler, features of the CPU and of wasm, and what
 wasmtime calls tunables. A salt is in the digest alone. Code of wasmer, and of
 another version of wasmtime than this command's, is known by its engine alone.
@@ -39,7 +39,7 @@ Examples:
   module-cache why app.wasm
   module-cache why --engine-config engine.toml app.wasm
 
-The first line says whether the cache folder has code of the file that an engine
+The first line, if there is a cache folder, says whether the cache folder has code of the file that an engine
 of this command can run, or of a program with the settings of --engine-config.
 Then follows one line for each entry that is of another engine: the name of the
 engine, and what of it differs.
@@ -66,7 +66,7 @@ pub(crate) struct WhyArgs {
     #[arg(long, value_name = "FUNCTION", default_value = "blake3")]
     pub(crate) hash: HashFunction,
 
-    /// The module or component, binary or text
+    /// The module or component, binary or text (`-` for standard input)
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 }
