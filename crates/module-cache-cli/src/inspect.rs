@@ -2,8 +2,7 @@
 
 use anyhow::Result;
 use module_cache::FileSystemCache;
-use module_cache::backend::{ArtifactEngine, KeyId, ListedEntry};
-use module_cache_wasmtime::WasmtimeEngine;
+use module_cache::backend::{ArtifactEngine, CodeFields, KeyId, ListedEntry};
 
 use crate::args::InspectArgs;
 use crate::selection::{Place, Selection};
@@ -22,20 +21,37 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<u8> {
     for problem in &selection.problems {
         messages::error(format_args!("{problem}"));
     }
-    let reader = engine::builder(&[], None).module_engine()?;
+    let wasmtime = engine::builder(&[], None).module_engine()?;
+    #[cfg(feature = "wasmer")]
+    let wasmer = {
+        let engine = wasmer::sys::Cranelift::default().into();
+        module_cache::WasmerEngine::without_middleware(&engine)?
+    };
+    let fields_of = |artifact: &[u8]| {
+        let fields = wasmtime.code_fields_of(artifact);
+        #[cfg(feature = "wasmer")]
+        if fields.is_empty() {
+            return wasmer.code_fields_of(artifact);
+        }
+        fields
+    };
     let mut is_all = selection.problems.is_empty();
     for (at, listed) in selection.entries.iter().enumerate() {
         if at > 0 {
             output::print_line(b"")?;
         }
-        is_all &= print(&folder, listed, &reader)?;
+        is_all &= print(&folder, listed, &fields_of)?;
     }
     output::flush()?;
     Ok(u8::from(!is_all))
 }
 
 /// Prints what is known of an entry, if it can be used.
-fn print(folder: &FileSystemCache, listed: &ListedEntry, reader: &WasmtimeEngine) -> Result<bool> {
+fn print(
+    folder: &FileSystemCache,
+    listed: &ListedEntry,
+    fields_of: &dyn Fn(&[u8]) -> CodeFields,
+) -> Result<bool> {
     let Some(entry) = folder.get_listed(listed)? else {
         messages::error(format_args!(
             "{}/{} cannot be used; see `module-cache verify`",
@@ -44,7 +60,7 @@ fn print(folder: &FileSystemCache, listed: &ListedEntry, reader: &WasmtimeEngine
         return Ok(false);
     };
     let (id, signed) = (*entry.key().engine(), entry.key_id());
-    let fields = reader.code_fields_of(&entry.into_artifact()?.into_bytes()?);
+    let fields = fields_of(&entry.into_artifact()?.into_bytes()?);
     let digest = id
         .digest()
         .iter()

@@ -25,25 +25,14 @@ impl CodeFields {
         self.0.is_empty()
     }
 
-    /// Where these fields, which are those of stored code, differ from those of an engine here.
+    /// Where these fields, which are those of stored code, differ from those of an engine here. A field that only one side
+    /// tells is no difference.
     pub fn differences(&self, here: &Self) -> Vec<String> {
-        let of = |fields: &Self, name: &str| {
-            let mut fields = fields.0.iter();
-            let found = fields.find(|(known, _)| known == name);
-            found.map_or_else(|| "unknown".to_owned(), |(_, value)| value.clone())
+        let differs = |(name, there): &(String, String)| {
+            let (_, here) = here.0.iter().find(|(known, _)| known == name)?;
+            (there != here).then(|| format!("{name} is {there}, and {here} here"))
         };
-        let only_here = here.0.iter().filter(|(name, _)| {
-            let mut fields = self.0.iter();
-            fields.all(|(known, _)| known != name)
-        });
-        let mut names: Vec<&str> = Vec::new();
-        names.extend(self.0.iter().chain(only_here).map(|(name, _)| &**name));
-        names
-            .into_iter()
-            .map(|name| (name, of(self, name), of(here, name)))
-            .filter(|(_, there, here)| there != here)
-            .map(|(name, there, here)| format!("{name} is {there}, and {here} here"))
-            .collect()
+        self.0.iter().filter_map(differs).collect()
     }
 }
 
@@ -90,5 +79,19 @@ pub fn why_unused<E: ArtifactEngine>(engine: &E, other: &EngineId, artifact: &[u
             "all that the code tells is as here, so what differs is a salt, or what else only the id covers".to_owned()
         }
         true => "the engine does not tell what its code depends on".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_one_side_tells_is_no_difference() {
+        let there: CodeFields = [("fuel", "on"), ("salt", "1")].into_iter().collect();
+        let here: CodeFields = [("cpu", "any"), ("fuel", "off")].into_iter().collect();
+        assert_eq!(there.differences(&here), ["fuel is on, and off here"]);
+        assert_eq!(here.differences(&there), ["fuel is off, and on here"]);
+        assert!(there.differences(&CodeFields::default()).is_empty());
     }
 }

@@ -6,6 +6,8 @@ use std::io;
 
 use bytes::Bytes;
 use memmap2::{Mmap, MmapMut};
+#[cfg(feature = "compiler")]
+use module_cache_core::CodeFields;
 use module_cache_core::{Artifact, ArtifactEngine, EngineError};
 use wasmer::Module;
 use wasmer_compiler::ArtifactCreate as _;
@@ -13,6 +15,8 @@ use wasmer_types::MetadataHeader;
 
 use crate::WasmerEngine;
 use crate::catch_panic::catch_panic;
+#[cfg(feature = "compiler")]
+use crate::code_fields::code_fields_of;
 
 /// Below this, an artifact in a file is read. A mapped one takes up one of the process's mappings for as
 /// long as the engine lives, and at this size saves little.
@@ -71,6 +75,19 @@ unsafe impl ArtifactEngine for WasmerEngine {
         Err(EngineError::refused(
             "the tunables of this engine guard memories or tables otherwise than those of the engine that compiled the code",
         ))
+    }
+
+    /// Nothing, if the id was not computed here.
+    #[cfg(feature = "compiler")]
+    fn code_fields(&self) -> CodeFields {
+        let identity = self.identity.as_ref();
+        identity.map_or_else(CodeFields::default, |identity| identity.code_fields())
+    }
+
+    /// The features of CPU and WebAssembly; of native artifacts (`experimental_artifact`) nothing.
+    #[cfg(feature = "compiler")]
+    fn code_fields_of(&self, artifact: &[u8]) -> CodeFields {
+        code_fields_of(artifact).unwrap_or_default()
     }
 }
 

@@ -7,7 +7,7 @@
 use std::fmt::Debug;
 use std::iter;
 
-use module_cache_core::{EngineError, EngineId};
+use module_cache_core::{CodeFields, EngineError, EngineId};
 use rkyv::Serialize;
 use rkyv::api::high::HighSerializer;
 use rkyv::rancor;
@@ -18,23 +18,55 @@ use wasmer::{MemoryType, TableType, Type};
 use wasmer_types::MetadataHeader;
 
 use crate::catch_panic::catch_panic;
+use crate::code_fields::told;
+
+/// What code of an engine depends on.
+pub(crate) struct Identity {
+    label: String,
+    fields: Vec<(&'static str, String)>,
+    /// What archives tell of it.
+    told: Vec<(String, String)>,
+}
+
+impl Identity {
+    /// That of code which `engine` compiles, whose middleware, if it has any, is called `middleware`.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot tell enough about its code for it to be stored.
+    pub(crate) fn of(
+        engine: &wasmer::Engine,
+        middleware: Option<&str>,
+    ) -> Result<Self, EngineError> {
+        // The engine's lock may be poisoned.
+        catch_panic(|| compute(engine, middleware))?
+    }
+
+    pub(crate) fn id(&self) -> EngineId {
+        let id = EngineId::builder(&self.label);
+        let fields = self.fields.iter();
+        fields
+            .fold(id, |id, (name, value)| id.field(name, value))
+            .build()
+    }
+
+    /// All of it, with the fields of [`told`] in place of those that have the same in one.
+    pub(crate) fn code_fields(&self) -> CodeFields {
+        let fields = self.fields.iter();
+        fields
+            .filter(|(name, _)| !TOLD.contains(name))
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .chain(self.told.iter().cloned())
+            .collect()
+    }
+}
+
+/// The fields that archives tell, too.
+const TOLD: [&str; 2] = ["cpu features", "wasm features"];
 
 type Archiver<'a> = HighSerializer<AlignedVec, ArenaHandle<'a>, rancor::Error>;
 
-/// The id of code that `engine` compiles, whose middleware, if it has any, is called `middleware`.
-///
-/// # Errors
-///
-/// When the engine cannot tell enough about its code for it to be stored.
-pub(crate) fn engine_id(
-    engine: &wasmer::Engine,
-    middleware: Option<&str>,
-) -> Result<EngineId, EngineError> {
-    // The engine's lock may be poisoned.
-    catch_panic(|| compute(engine, middleware))?
-}
-
-fn compute(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<EngineId, EngineError> {
+fn compute(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<Identity, EngineError> {
     if !engine.is_sys() {
         return Err(EngineError::refused(
             "the engine does not make native code, so its modules cannot be stored",
@@ -61,11 +93,13 @@ fn compute(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<EngineId
             "the engine has middleware, which changes its code; name it, using `with_middleware`",
         ));
     }
+    let used = compiler.get_cpu_features_used(target.cpu_features());
+    let told = told(|feature| used.contains(feature), inner.features());
     let mut cpu_features = *target.cpu_features();
     // What Singlepass says it uses is all that its code differs by on x86-64. On ARM it looks at NEON, and does not
     // say so. Cranelift and LLVM say that they use all.
     if compiler.name() == "singlepass" && target.triple().architecture == Architecture::X86_64 {
-        cpu_features = compiler.get_cpu_features_used(&cpu_features);
+        cpu_features = used;
     }
     let cpu_features: Vec<String> = cpu_features
         .iter()
@@ -73,7 +107,7 @@ fn compute(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<EngineId
         .collect();
     // The label counts as a field.
     let label = format!("wasmer-{}-{}", wasmer_types::VERSION, compiler.name());
-    let fields = [
+    let fields = vec![
         (
             "metadata version",
             MetadataHeader::CURRENT_VERSION.to_string(),
@@ -88,11 +122,11 @@ fn compute(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<EngineId
         ("middlewares", middlewares.to_string()),
         ("middleware", middleware.unwrap_or_default().to_owned()),
     ];
-    let id = EngineId::builder(&label);
-    Ok(fields
-        .iter()
-        .fold(id, |id, (name, value)| id.field(name, value))
-        .build())
+    Ok(Identity {
+        label,
+        fields,
+        told,
+    })
 }
 
 /// What rkyv makes of a sample. The bytes show whether it aligns numbers, in which order it writes their bytes, and

@@ -52,6 +52,8 @@ compile_error!(
 mod artifact;
 #[cfg(feature = "sys")]
 mod catch_panic;
+#[cfg(feature = "compiler")]
+mod code_fields;
 #[cfg(any(feature = "compiler", all(feature = "js", not(feature = "sys"))))]
 mod compile;
 #[cfg(feature = "compiler")]

@@ -1,6 +1,8 @@
 //! wasmer as an engine of modules.
 
 use std::fmt;
+#[cfg(feature = "compiler")]
+use std::sync::Arc;
 
 #[cfg(any(feature = "compiler", not(feature = "sys")))]
 use module_cache_core::EngineError;
@@ -8,7 +10,7 @@ use module_cache_core::{Engine, EngineId, EngineInstance};
 use wasmer::Module;
 
 #[cfg(feature = "compiler")]
-use crate::engine_id::engine_id;
+use crate::engine_id::Identity;
 
 /// A [`wasmer::Engine`] whose [`Module`]s can be cached.
 ///
@@ -21,6 +23,9 @@ pub struct WasmerEngine {
     engine: wasmer::Engine,
     id: EngineId,
     instance: EngineInstance,
+    /// What the id is made of, if it was computed here.
+    #[cfg(feature = "compiler")]
+    pub(crate) identity: Option<Arc<Identity>>,
 }
 
 impl WasmerEngine {
@@ -31,9 +36,7 @@ impl WasmerEngine {
     /// When the engine has middleware, no compiler, or another target than this machine.
     #[cfg(feature = "compiler")]
     pub fn without_middleware(engine: &wasmer::Engine) -> Result<Self, EngineError> {
-        let id = engine_id(engine, None)?;
-        // SAFETY: the id was computed from this very engine.
-        Ok(unsafe { Self::with_id(engine, id) })
+        Self::identified(engine, None)
     }
 
     /// Takes an engine of a browser, where there is no middleware.
@@ -67,9 +70,16 @@ impl WasmerEngine {
                 "the middleware has an empty name; give it one that tells its code from that of others",
             ));
         }
-        let id = engine_id(engine, Some(middleware))?;
+        Self::identified(engine, Some(middleware))
+    }
+
+    #[cfg(feature = "compiler")]
+    fn identified(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<Self, EngineError> {
+        let identity = Identity::of(engine, middleware)?;
         // SAFETY: the id was computed from this very engine, and the caller named its middleware.
-        Ok(unsafe { Self::with_id(engine, id) })
+        let mut this = unsafe { Self::with_id(engine, identity.id()) };
+        this.identity = Some(Arc::new(identity));
+        Ok(this)
     }
 
     /// Takes an engine whose id is known, for hosts that load only: an id cannot be computed without a
@@ -91,6 +101,8 @@ impl WasmerEngine {
             engine: engine.clone(),
             id,
             instance: EngineInstance::new(),
+            #[cfg(feature = "compiler")]
+            identity: None,
         }
     }
 

@@ -88,6 +88,10 @@ fn why_names_another_runtime() {
     assert_eq!(code, 1);
     assert!(text.contains("it is code of wasmer-7."), "{text}");
     assert_eq!(why(&place, &wasmer).0, 0);
+    let ran = place.run(&["inspect"]).ok();
+    for line in ["cpu sse3: ", "wasm simd: true"] {
+        assert!(ran.stdout.contains(&format!("\n{line}")), "{ran:?}");
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod compile;
 mod configurations;
 #[path = "../../../module-cache/tests/support/corpus.rs"]
 mod corpus;
+mod fields;
 mod hostile;
 mod identity;
 mod load;
