@@ -28,20 +28,33 @@ const MAP_FROM: u64 = 64 * 1024;
 // machine. wasmer does not say which engine a module belongs to, so a module of another engine of this
 // process is not always refused. Its code runs in this one all the same: that engine's compiler, options and
 // middleware make no difference to wasmer's runtime; the CPU features that the code needs are checked by wasmer when it is
-// loaded, and how its memories and tables are guarded is checked here.
+// loaded, and how its memories and tables are guarded is checked here. Code of an accepted id differs from the engine's own
+// in that it uses fewer CPU features than the engine's target and this machine have, which `accept` checks. That code is
+// not serialized under the engine's own id: each artifact says which CPU features it was compiled for.
 unsafe impl ArtifactEngine for WasmerEngine {
     /// Copies the module's code.
     ///
-    /// wasmer does not say which engine a module belongs to. Only one that was compiled for another machine
-    /// is refused; that it is of this engine is for the caller to see to, as it is wherever a module is used
+    /// wasmer does not say which engine a module belongs to. Only one that was compiled for another machine or other
+    /// CPU features is refused; that it is of this engine is for the caller to see to, as it is wherever a module is used
     /// with wasmer.
     fn serialize<'m>(&self, module: &'m Module) -> Result<Cow<'m, [u8]>, EngineError> {
-        if !module
+        let artifact = module
             .sys_artifact()
-            .is_some_and(wasmer::sys::Artifact::allocated)
-        {
+            .filter(|artifact| artifact.allocated());
+        let Some(artifact) = artifact else {
             return Err(EngineError::refused(
                 "the module belongs to an engine for another machine",
+            ));
+        };
+        #[cfg(feature = "compiler")]
+        if self
+            .identity
+            .as_ref()
+            .is_some_and(|identity| !identity.is_for_own_cpu(artifact))
+        {
+            return Err(EngineError::refused(
+                "the module was compiled for other CPU features than this engine compiles for: it belongs to another \
+                 engine, or was loaded under an accepted id and is stored under that alone",
             ));
         }
         let bytes = module

@@ -13,20 +13,29 @@ use rkyv::api::high::HighSerializer;
 use rkyv::rancor;
 use rkyv::ser::allocator::ArenaHandle;
 use rkyv::util::AlignedVec;
-use wasmer::sys::{Architecture, Tunables};
+use wasmer::sys::{Architecture, Artifact, CpuFeature, Features, Target, Tunables};
 use wasmer::{MemoryType, TableType, Type};
+use wasmer_compiler::ArtifactCreate as _;
 use wasmer_types::MetadataHeader;
 
+use crate::CpuLevel;
 use crate::catch_panic::catch_panic;
 use crate::code_fields::told;
 
 /// What code of an engine depends on.
 pub(crate) struct Identity {
-    label: String,
+    compiler: String,
+    /// The engine's, with the CPU features that its artifacts say to need.
+    target: Target,
+    /// The CPU features that make other code.
+    counted: Vec<CpuFeature>,
+    wasm_features: Features,
+    /// But for the [`CPU_FEATURES`].
     fields: Vec<(&'static str, String)>,
-    /// What archives tell of it.
-    told: Vec<(String, String)>,
 }
+
+const CPU_FEATURES: &str = "cpu features";
+const WASM_FEATURES: &str = "wasm features";
 
 impl Identity {
     /// That of code which `engine` compiles, whose middleware, if it has any, is called `middleware`.
@@ -42,27 +51,51 @@ impl Identity {
         catch_panic(|| compute(engine, middleware))?
     }
 
-    pub(crate) fn id(&self) -> EngineId {
-        let id = EngineId::builder(&self.label);
+    /// The id of code for the target of this engine with the CPU features of `target`.
+    pub(crate) fn id_for(&self, target: &Target) -> EngineId {
+        let counted = self.counted.iter();
+        let cpu_features: Vec<_> = counted
+            .filter(|feature| target.cpu_features().contains(**feature))
+            .map(ToString::to_string)
+            .collect();
+        // The label counts as a field.
+        let label = format!("wasmer-{}-{}", wasmer_types::VERSION, self.compiler);
+        let id = EngineId::builder(&label).field(CPU_FEATURES, cpu_features.join(","));
         let fields = self.fields.iter();
         fields
             .fold(id, |id, (name, value)| id.field(name, value))
             .build()
     }
 
+    /// The id of code that this engine would compile for a level, if an engine for `target` runs that on this machine.
+    pub(crate) fn id_at(&self, level: CpuLevel, target: &Target) -> Option<EngineId> {
+        let wanted = level.target();
+        // The compiler whose code for each level is proven to be right (`identity.md`).
+        let runs = self.compiler == "cranelift"
+            && wanted.triple().architecture == target.triple().architecture
+            && target.cpu_features().is_superset(*wanted.cpu_features())
+            && CpuFeature::for_host().is_superset(*wanted.cpu_features());
+        runs.then(|| self.id_for(&wanted))
+    }
+
+    /// Whether it is an artifact for the CPU features of this engine.
+    pub(crate) fn is_for_own_cpu(&self, artifact: &Artifact) -> bool {
+        *self.target.cpu_features() == artifact.cpu_features()
+    }
+
     /// All of it, with the fields of [`told`] in place of those that have the same in one.
     pub(crate) fn code_fields(&self) -> CodeFields {
         let fields = self.fields.iter();
         fields
-            .filter(|(name, _)| !TOLD.contains(name))
+            .filter(|(name, _)| *name != WASM_FEATURES)
             .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .chain(self.told.iter().cloned())
+            .chain(told(
+                |feature| self.target.cpu_features().contains(feature),
+                &self.wasm_features,
+            ))
             .collect()
     }
 }
-
-/// The fields that archives tell, too.
-const TOLD: [&str; 2] = ["cpu features", "wasm features"];
 
 type Archiver<'a> = HighSerializer<AlignedVec, ArenaHandle<'a>, rancor::Error>;
 
@@ -94,19 +127,13 @@ fn compute(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<Identity
         ));
     }
     let used = compiler.get_cpu_features_used(target.cpu_features());
-    let told = told(|feature| used.contains(feature), inner.features());
-    let mut cpu_features = *target.cpu_features();
+    let mut counted = CpuFeature::all();
     // What Singlepass says it uses is all that its code differs by on x86-64. On ARM it looks at NEON, and does not
     // say so. Cranelift and LLVM say that they use all.
     if compiler.name() == "singlepass" && target.triple().architecture == Architecture::X86_64 {
-        cpu_features = used;
+        counted = compiler.get_cpu_features_used(&counted);
     }
-    let cpu_features: Vec<String> = cpu_features
-        .iter()
-        .map(|feature| feature.to_string())
-        .collect();
-    // The label counts as a field.
-    let label = format!("wasmer-{}-{}", wasmer_types::VERSION, compiler.name());
+    let wasm_features = inner.features();
     let fields = vec![
         (
             "metadata version",
@@ -116,16 +143,17 @@ fn compute(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<Identity
         ("compiler", compiler.deterministic_id()),
         ("artifact format", compiler.artifact_format()),
         ("target", target.triple().to_string()),
-        ("cpu features", cpu_features.join(",")),
-        ("wasm features", format!("{:?}", inner.features())),
+        (WASM_FEATURES, format!("{wasm_features:?}")),
         ("tunables", tunables),
         ("middlewares", middlewares.to_string()),
         ("middleware", middleware.unwrap_or_default().to_owned()),
     ];
     Ok(Identity {
-        label,
+        compiler: compiler.name().to_owned(),
+        target: Target::new(target.triple().clone(), used),
+        counted: counted.iter().collect(),
+        wasm_features: wasm_features.clone(),
         fields,
-        told,
     })
 }
 
@@ -197,6 +225,17 @@ mod tests {
     use rkyv::rend::{u16_be, u16_le, u32_be, u32_le, u64_be, u64_le};
 
     use super::*;
+
+    #[test]
+    #[cfg(all(feature = "cranelift", target_arch = "x86_64"))]
+    fn no_level_of_a_compiler_that_is_not_known_is_accepted() {
+        let engine = wasmer::Engine::from(wasmer::sys::Cranelift::new());
+        let target = engine.as_sys().target();
+        let mut identity = Identity::of(&engine, None).unwrap();
+        assert!(identity.id_at(CpuLevel::X86_64, target).is_some());
+        "llvm".clone_into(&mut identity.compiler);
+        assert!(identity.id_at(CpuLevel::X86_64, target).is_none());
+    }
 
     /// Aligned or not is for `cargo xtask layouts` to show: it takes another build.
     #[test]

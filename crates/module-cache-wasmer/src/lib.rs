@@ -57,6 +57,8 @@ mod code_fields;
 #[cfg(any(feature = "compiler", all(feature = "js", not(feature = "sys"))))]
 mod compile;
 #[cfg(feature = "compiler")]
+mod cpu_level;
+#[cfg(feature = "compiler")]
 mod engine_id;
 #[cfg(feature = "compiler")]
 mod own_threads;
@@ -67,6 +69,8 @@ pub mod wasix;
 #[cfg(any(feature = "sys", feature = "js"))]
 mod wasmer_engine;
 
+#[cfg(feature = "compiler")]
+pub use cpu_level::CpuLevel;
 #[cfg(all(feature = "cranelift", feature = "singlepass"))]
 pub use tiers::tiers;
 #[cfg(any(feature = "sys", feature = "js"))]

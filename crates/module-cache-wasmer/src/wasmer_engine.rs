@@ -1,7 +1,6 @@
 //! wasmer as an engine of modules.
 
 use std::fmt;
-#[cfg(feature = "compiler")]
 use std::sync::Arc;
 
 #[cfg(any(feature = "compiler", not(feature = "sys")))]
@@ -10,7 +9,7 @@ use module_cache_core::{Engine, EngineId, EngineInstance};
 use wasmer::Module;
 
 #[cfg(feature = "compiler")]
-use crate::engine_id::Identity;
+use crate::{CpuLevel, engine_id::Identity};
 
 /// A [`wasmer::Engine`] whose [`Module`]s can be cached.
 ///
@@ -23,6 +22,7 @@ pub struct WasmerEngine {
     engine: wasmer::Engine,
     id: EngineId,
     instance: EngineInstance,
+    accepted: Arc<[EngineId]>,
     /// What the id is made of, if it was computed here.
     #[cfg(feature = "compiler")]
     pub(crate) identity: Option<Arc<Identity>>,
@@ -76,10 +76,35 @@ impl WasmerEngine {
     #[cfg(feature = "compiler")]
     fn identified(engine: &wasmer::Engine, middleware: Option<&str>) -> Result<Self, EngineError> {
         let identity = Identity::of(engine, middleware)?;
+        let id = identity.id_for(engine.as_sys().target());
         // SAFETY: the id was computed from this very engine, and the caller named its middleware.
-        let mut this = unsafe { Self::with_id(engine, identity.id()) };
+        let mut this = unsafe { Self::with_id(engine, id) };
         this.identity = Some(Arc::new(identity));
         Ok(this)
+    }
+
+    /// Loads what an engine of the same configuration compiled for this [level](CpuLevel::target), too, where there is
+    /// nothing of the engine's own and of levels that were named before.
+    ///
+    /// A level that this machine, or the target of the engine, cannot run is left out, which
+    /// [`accepted_ids`](module_cache_core::Engine::accepted_ids) shows. So one program names all levels, and each machine
+    /// loads what it can. Levels are accepted with Cranelift alone: Singlepass makes wrong code without AVX, and of other
+    /// compilers nothing is proven. None is accepted where the id was computed elsewhere ([`with_id`](Self::with_id)).
+    ///
+    /// Results are those of code for this CPU where WebAssembly says what they are. It does not for the bits of a NaN
+    /// ([`Cranelift::canonicalize_nans`](wasmer::sys::CompilerConfig::canonicalize_nans) does), and for instructions of
+    /// relaxed SIMD.
+    ///
+    /// To a cache, the engine that is returned is another one than this and its clones: clone what is returned.
+    #[cfg(feature = "compiler")]
+    #[must_use]
+    pub fn accept(mut self, level: CpuLevel) -> Self {
+        let identity = self.identity.as_ref();
+        let id = identity.and_then(|identity| identity.id_at(level, self.engine.as_sys().target()));
+        let news = id.filter(|id| *id != self.id && !self.accepted.contains(id));
+        self.accepted = self.accepted.iter().copied().chain(news).collect();
+        self.instance = EngineInstance::new();
+        self
     }
 
     /// Takes an engine whose id is known, for hosts that load only: an id cannot be computed without a
@@ -101,6 +126,7 @@ impl WasmerEngine {
             engine: engine.clone(),
             id,
             instance: EngineInstance::new(),
+            accepted: Arc::default(),
             #[cfg(feature = "compiler")]
             identity: None,
         }
@@ -123,6 +149,10 @@ impl Engine for WasmerEngine {
 
     fn id(&self) -> &EngineId {
         &self.id
+    }
+
+    fn accepted_ids(&self) -> &[EngineId] {
+        &self.accepted
     }
 
     fn instance(&self) -> &EngineInstance {

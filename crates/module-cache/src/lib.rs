@@ -15,7 +15,7 @@
 //! | `metrics` | in `loader`, what is counted, through the `metrics` crate |
 //! | `remote` | `remote::RemoteCache`; each service is a feature of `module-cache-remote` |
 //! | `ed25519` | `backend::SigningKey`, `backend::VerifyingKey`: who only loads cannot sign |
-//! | `wasmer` | `WasmerEngine` |
+//! | `wasmer` | `WasmerEngine`, `wasmer::CpuLevel` |
 //! | `wasix` | the module `wasix`: any cache as a module cache of wasmer-wasix |
 //! | `web` | `web::WebEngine`, `web::WebModuleLoader`, in a browser: `WebAssembly.Module`s |
 //!
@@ -76,6 +76,11 @@ pub use module_cache_loader::ModuleLoader;
 pub use module_cache_memory::{SharedCache, ThreadLocalCache, in_memory};
 #[cfg(feature = "wasmer")]
 pub use module_cache_wasmer::WasmerEngine;
+/// What an engine of wasmer compiles for, and accepts.
+#[cfg(feature = "wasmer")]
+pub mod wasmer {
+    pub use module_cache_wasmer::CpuLevel;
+}
 #[cfg(feature = "wasix")]
 pub use module_cache_wasmer::wasix;
 

@@ -30,6 +30,7 @@ mod corpus;
 mod fields;
 mod hostile;
 mod identity;
+mod levels;
 mod load;
 mod middleware;
 #[path = "../../../module-cache/tests/support/role.rs"]
