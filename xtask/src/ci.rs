@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::workspace::{BUILT_ELSEWHERE, Workspace};
 use crate::{
     browser, corpus, deny, dependencies, emulate, faults, fleet, installed, instructions, layouts,
-    one_wasmtime, platforms, process, publish, servers, tidy, versions, wasmtimes,
+    one_wasmtime, platforms, process, publish, servers, tidy, versions, wasmers, wasmtimes,
 };
 
 /// Not a member of the workspace, because fuzzing needs another toolchain to run; it still has to compile.
@@ -46,7 +46,7 @@ const STEPS: [Step; 18] = [
 ];
 
 /// What takes minutes and seldom finds something.
-const WEEKLY: [Step; 8] = [
+const WEEKLY: [Step; 9] = [
     ("faults and loss of power", |workspace| {
         faults::run(workspace, faults::Options::default())
     }),
@@ -55,6 +55,7 @@ const WEEKLY: [Step; 8] = [
     ("other versions of wasmtime", |workspace| {
         wasmtimes::run(workspace, &wasmtimes::Options::default())
     }),
+    ("other versions of wasmer", wasmers::run),
     ("oldest wasmtime with the oldest Rust", |workspace| {
         one_wasmtime::run(workspace, one_wasmtime::Options { build: true })
     }),

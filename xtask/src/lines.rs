@@ -1,10 +1,8 @@
 //! The release lines of the wasmtime adapter: one for each major version of wasmtime, all made of one source.
 //!
-//! The workspace is the line that [`home`] names. Another line is the adapter, and the crates of this workspace that it
-//! needs, copied into a workspace of their own below the target folder, with another version and another wasmtime.
+//! The workspace is the line that [`home`] names. Another line is a [copy](workspace_copy) with another version of the adapter
+//! and another wasmtime.
 
-use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -12,8 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use toml::{Table, Value};
 
-use crate::process;
 use crate::workspace::Workspace;
+use crate::{process, workspace_copy};
 
 /// The crate that has lines.
 pub(crate) const ADAPTER: &str = "module-cache-wasmtime";
@@ -60,27 +58,22 @@ pub(crate) fn lay_out(workspace: &Workspace, major: u64) -> Result<PathBuf> {
 }
 
 fn write(workspace: &Workspace, major: u64, copy: &Path) -> Result<()> {
-    let members = workspace.closure(ADAPTER, |package| &package.path_dependencies)?;
     let manifest = read(&workspace.root.join("Cargo.toml"))?;
-    let old = copy.join("crates");
-    if old.exists() {
-        fs::remove_dir_all(old)?;
-    }
-    for name in &members {
-        let folder = &workspace.packages[name].folder;
-        copy_folder(folder, &copy.join(workspace.relative(folder)))?;
-    }
-    let adapter = copy.join(format!("crates/{ADAPTER}/Cargo.toml"));
-    let version = version(major, workspace_version(&manifest)?)?;
-    fs::write(
-        &adapter,
-        with_version(read(&adapter)?, &version)?.to_string(),
+    let own = workspace_version(&manifest)?;
+    let wasmtime = major.to_string();
+    workspace_copy::write(
+        workspace,
+        ADAPTER,
+        copy,
+        &[
+            ("wasmtime", &wasmtime),
+            ("wasmtime-environ", &wasmtime),
+            (ADAPTER, &requirement(major, own)?),
+        ],
     )?;
-    let manifest = reduce(manifest, &members, major)?;
-    fs::write(copy.join("Cargo.toml"), manifest.to_string())?;
-    // Ours has the versions of this workspace, and would be mended rather than made: what a user gets is the newest.
-    let _ = fs::remove_file(copy.join("Cargo.lock"));
-    Ok(())
+    let adapter = copy.join(format!("crates/{ADAPTER}/Cargo.toml"));
+    let manifest = with_version(read(&adapter)?, &version(major, own)?)?;
+    Ok(fs::write(&adapter, manifest.to_string())?)
 }
 
 /// Packs members of the workspace in `root`, whose target folder is `target`, without building them, and returns the
@@ -109,40 +102,6 @@ fn with_version(mut manifest: Table, version: &str) -> Result<Table> {
     Ok(manifest)
 }
 
-/// The root manifest with fewer members, without the paths to the others, and with another wasmtime.
-fn reduce(mut manifest: Table, members: &BTreeSet<String>, major: u64) -> Result<Table> {
-    let requirement = requirement(major, workspace_version(&manifest)?)?;
-    let workspace = manifest
-        .get_mut("workspace")
-        .and_then(Value::as_table_mut)
-        .context("no [workspace]")?;
-    let list = members
-        .iter()
-        .map(|name| Value::from(format!("crates/{name}")))
-        .collect();
-    workspace.insert("members".to_owned(), Value::Array(list));
-    workspace.remove("default-members");
-    workspace.remove("exclude");
-    let dependencies = workspace
-        .get_mut("dependencies")
-        .and_then(Value::as_table_mut)
-        .context("no dependencies")?;
-    dependencies
-        .retain(|name, dependency| dependency.get("path").is_none() || members.contains(name));
-    for (name, version) in [
-        ("wasmtime", major.to_string()),
-        ("wasmtime-environ", major.to_string()),
-        (ADAPTER, requirement),
-    ] {
-        dependencies
-            .get_mut(name)
-            .and_then(Value::as_table_mut)
-            .with_context(|| format!("no dependency {name}"))?
-            .insert("version".to_owned(), version.into());
-    }
-    Ok(manifest)
-}
-
 /// The version of `[workspace.package]`.
 pub(crate) fn workspace_version(manifest: &Table) -> Result<&str> {
     manifest
@@ -151,7 +110,7 @@ pub(crate) fn workspace_version(manifest: &Table) -> Result<&str> {
         .context("the root manifest has no version")
 }
 
-fn dependency<'m>(manifest: &'m Table, name: &str) -> Option<&'m str> {
+pub(crate) fn dependency<'m>(manifest: &'m Table, name: &str) -> Option<&'m str> {
     let dependencies = manifest.get("workspace")?.get("dependencies")?;
     dependencies.get(name)?.get("version")?.as_str()
 }
@@ -160,25 +119,6 @@ pub(crate) fn read(manifest: &Path) -> Result<Table> {
     let text = fs::read_to_string(manifest)
         .with_context(|| format!("cannot read {}", manifest.display()))?;
     Ok(text.parse()?)
-}
-
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        // A fuzz crate is a workspace of its own, and a target folder is large and of no use.
-        if entry.file_name() == OsStr::new("target") || entry.file_name() == OsStr::new("fuzz") {
-            continue;
-        }
-        let place = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &place)?;
-        } else {
-            fs::copy(entry.path(), &place)
-                .with_context(|| format!("cannot copy {}", entry.path().display()))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -206,46 +146,5 @@ mod tests {
         assert_eq!(version(43, "0.2.5").unwrap(), "43.2.5");
         assert_eq!(requirement(43, "0.2.5").unwrap(), "~43.2");
         assert!(version(43, "1.0.0").is_err());
-    }
-
-    #[test]
-    fn the_reduced_manifest_has_only_what_was_copied_and_the_wasmtime_of_the_line() {
-        let manifest = "[workspace]\nmembers = [\"crates/*\"]\ndefault-members = [\"x\"]\nexclude = [\"y\"]\n\
-             [workspace.package]\nversion = \"0.1.0\"\n\
-             [workspace.dependencies]\nanyhow = \"1\"\nmodule-cache-core = { path = \"c\" }\n\
-             module-cache-cli = { path = \"d\" }\nwasmtime = { version = \"47\" }\n\
-             wasmtime-environ = { version = \"47\" }\n\
-             module-cache-wasmtime = { path = \"e\", version = \"~47.1\" }\n";
-        let members = ["module-cache-core", ADAPTER].map(str::to_owned).into();
-        let reduced = reduce(manifest.parse().unwrap(), &members, 36).unwrap();
-        let workspace = reduced["workspace"].as_table().unwrap();
-        assert_eq!(
-            workspace["members"],
-            Value::Array(
-                members
-                    .iter()
-                    .map(|name| format!("crates/{name}").into())
-                    .collect()
-            )
-        );
-        assert!(!workspace.contains_key("default-members") && !workspace.contains_key("exclude"));
-        let names: Vec<_> = workspace["dependencies"]
-            .as_table()
-            .unwrap()
-            .keys()
-            .collect();
-        assert_eq!(
-            names,
-            [
-                "anyhow",
-                "module-cache-core",
-                ADAPTER,
-                "wasmtime",
-                "wasmtime-environ"
-            ]
-        );
-        assert_eq!(dependency(&reduced, "wasmtime-environ"), Some("36"));
-        assert_eq!(dependency(&reduced, "wasmtime"), Some("36"));
-        assert_eq!(dependency(&reduced, ADAPTER), Some("~36.1"));
     }
 }

@@ -28,8 +28,10 @@ mod test;
 mod tidy;
 mod toolchain;
 mod versions;
+mod wasmers;
 mod wasmtimes;
 mod workspace;
+mod workspace_copy;
 
 use std::process::ExitCode;
 
@@ -84,6 +86,8 @@ enum Command {
     Tidy,
     /// Compare docs/versions.md with what is tested, and with what the crates ask for
     Versions(versions::Options),
+    /// Test the wasmer adapter with other versions of wasmer, each with a Rust that builds it
+    Wasmers,
     /// Test the wasmtime adapter with the oldest, the newest and other versions of wasmtime, each with a Rust that builds it
     Wasmtimes(wasmtimes::Options),
 }
@@ -119,6 +123,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test(options) => test::run(&workspace, &options),
         Command::Tidy => tidy::run(&workspace),
         Command::Versions(options) => versions::run(&workspace, &options),
+        Command::Wasmers => wasmers::run(&workspace),
         Command::Wasmtimes(options) => wasmtimes::run(&workspace, &options),
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use toml::Table;
 
 use crate::workspace::Workspace;
-use crate::{lines, wasmtimes};
+use crate::{lines, wasmers, wasmtimes};
 
 /// What the command takes.
 #[derive(clap::Args)]
@@ -41,7 +41,7 @@ are published. Once a week the oldest of these programs is also built and run.
 Ask for a line with a tilde, as in the table: the second number is that of module-cache, and another one is as incompatible
 as another module-cache. Lines that are not in the table are packed with each change, and not tested.
 
-wasmer has one line, because the adapter knows what the code of that version depends on.
+wasmer has one line. It takes no minor version that was not tested, because the adapter knows what the code of these depends on.
 
 ";
 
@@ -84,11 +84,21 @@ fn page(workspace: &Workspace) -> Result<String> {
             "| wasmtime {wasmtime} | `{adapter} = \"{line}\"` | {rust} | {how} |"
         )?;
     }
-    let wasmer = version(&locked, "wasmer")?;
-    writeln!(
-        page,
-        "| wasmer {wasmer} | `module-cache-wasmer = \"{own}\"` | {rust} | {WITH_EACH_CHANGE} |"
-    )?;
+    let with_each_change = (version(&locked, "wasmer")?, &**rust, WITH_EACH_CHANGE);
+    let weekly = wasmers::TESTED.map(|(wasmer, _, rust)| {
+        (
+            wasmer,
+            rust,
+            "the adapter's tests, weekly: `cargo xtask wasmers`",
+        )
+    });
+    for (wasmer, rust, how) in [with_each_change].into_iter().chain(weekly) {
+        let adapter = wasmers::ADAPTER;
+        writeln!(
+            page,
+            "| wasmer {wasmer} | `{adapter} = \"{own}\"` | {rust} | {how} |"
+        )?;
+    }
     page.push_str(LINES);
     page.push_str("| crates | oldest Rust |\n|---|---|\n");
     for (rust, names) in by_rust(workspace) {

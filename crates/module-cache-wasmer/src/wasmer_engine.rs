@@ -15,8 +15,8 @@ use crate::{CpuLevel, engine_id::Identity};
 ///
 /// Its clones are the same engine to a cache, as the clones of a `wasmer::Engine` are to wasmer.
 ///
-/// Configure the engine first: [`wasmer::Engine::with_opts`] changes what all its clones compile, and an id
-/// that was computed before does not see it.
+/// Configure the engine first: `with_opts` of [`wasmer::Engine`] in wasmer 7.4 changes what all its clones compile, and an
+/// id that was computed before does not see it.
 #[derive(Clone)]
 pub struct WasmerEngine {
     engine: wasmer::Engine,
