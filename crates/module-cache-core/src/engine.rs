@@ -60,6 +60,16 @@ pub trait Compile: Engine {
     /// When the wasm is not valid, or the engine cannot compile it. A panic inside a compiler is reported
     /// as an error too ([`EngineError::panicked`]).
     fn compile(&self, wasm: &[u8]) -> Result<Self::Module, EngineError>;
+
+    /// As [`compile`](Self::compile), for a module that nobody waits for yet: an engine that can do so gives way to what
+    /// else the machine does.
+    ///
+    /// # Errors
+    ///
+    /// As for `compile`.
+    fn compile_behind(&self, wasm: &[u8]) -> Result<Self::Module, EngineError> {
+        self.compile(wasm)
+    }
 }
 
 /// An engine whose modules can be stored and loaded again, by another process too.

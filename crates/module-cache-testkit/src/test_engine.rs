@@ -46,6 +46,7 @@ struct Shared {
     accepted_ids: Vec<EngineId>,
     instance: EngineInstance,
     compiles: AtomicU64,
+    compiles_behind: AtomicU64,
     serializes: AtomicU64,
     deserializes: AtomicU64,
     compile_time: Mutex<Duration>,
@@ -78,6 +79,11 @@ impl TestEngine {
     /// How often it was asked to compile, whatever came of it.
     pub fn compiles(&self) -> u64 {
         self.0.compiles.load(Ordering::SeqCst)
+    }
+
+    /// How often that was for nobody who waits.
+    pub fn compiles_behind(&self) -> u64 {
+        self.0.compiles_behind.load(Ordering::SeqCst)
     }
 
     /// How often it was asked to serialize.
@@ -131,6 +137,7 @@ impl TestEngine {
             accepted_ids,
             instance: EngineInstance::new(),
             compiles: AtomicU64::new(0),
+            compiles_behind: AtomicU64::new(0),
             serializes: AtomicU64::new(0),
             deserializes: AtomicU64::new(0),
             compile_time: Mutex::default(),
@@ -188,6 +195,11 @@ impl Compile for TestEngine {
             ));
         }
         Ok(TestModule::new(self.0.instance.id(), self.0.id, wasm))
+    }
+
+    fn compile_behind(&self, wasm: &[u8]) -> Result<TestModule, EngineError> {
+        self.0.compiles_behind.fetch_add(1, Ordering::SeqCst);
+        self.compile(wasm)
     }
 }
 

@@ -36,7 +36,7 @@ use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 /// How many workers rayon is told of for each thread that runs.
 const WORKERS_PER_THREAD: usize = 16;
 
-/// As `nice` gives it to background work.
+/// As `nice` adds it for background work.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
@@ -54,15 +54,10 @@ pub(crate) fn run<T: Send>(compile: impl FnOnce() -> T + Send) -> Result<T, Engi
 
 /// Who waits for a compilation. Each kind has a pool: in one, what somebody waits for would come after all that idle workers
 /// can take from one another.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Urgency {
-    #[default]
     Awaited,
     /// Something else is used meanwhile. On Linux, its threads run when no others would, and a tenth of the time beside others.
-    #[cfg_attr(
-        not(feature = "winch"),
-        allow(dead_code, reason = "only tiers have it")
-    )]
     Behind,
 }
 
@@ -131,7 +126,7 @@ impl Urgency {
                 #[cfg(target_os = "linux")]
                 if let Self::Behind = self {
                     // Of this thread alone. Where it is not allowed, they compete.
-                    let _ = rustix::process::setpriority_process(None, NICENESS);
+                    let _ = rustix::process::nice(NICENESS);
                 }
                 worker.run();
             })?;
@@ -203,7 +198,7 @@ mod tests {
         };
         let (awaited, behind) = (on(Urgency::Awaited), on(Urgency::Behind));
         assert_ne!(awaited.0, behind.0);
-        assert!(behind.1 >= NICENESS, "{}", behind.1);
+        assert_eq!(behind.1, (awaited.1 + NICENESS).min(19));
         assert_eq!(
             awaited.1,
             rustix::process::getpriority_process(None).unwrap()

@@ -152,7 +152,7 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         let fast = WasmtimeEngine::with_accepted(&engine, id, accepted);
         let (engine, id, accepted) = self.tier("module", Strategy::Cranelift)?;
         let best = WasmtimeEngine::with_accepted(&engine, id, accepted);
-        Tiers::pair(fast, best.behind())
+        Tiers::pair(fast, best)
     }
 
     /// The same for components.
@@ -168,7 +168,7 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         let fast = WasmtimeComponentEngine::with_accepted(&engine, id, accepted);
         let (engine, id, accepted) = self.tier("component", Strategy::Cranelift)?;
         let best = WasmtimeComponentEngine::with_accepted(&engine, id, accepted);
-        Tiers::pair(fast, best.behind())
+        Tiers::pair(fast, best)
     }
 
     /// A compiler of modules for machines of a target, such as `aarch64-unknown-linux-gnu`; by default, for those of this

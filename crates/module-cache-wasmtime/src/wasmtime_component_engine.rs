@@ -28,8 +28,6 @@ pub struct WasmtimeComponentEngine {
     id: EngineId,
     instance: EngineInstance,
     accepted: Accepted,
-    #[cfg(feature = "cranelift")]
-    urgency: Urgency,
 }
 
 impl WasmtimeComponentEngine {
@@ -84,16 +82,7 @@ impl WasmtimeComponentEngine {
             id,
             instance: EngineInstance::new(),
             accepted,
-            #[cfg(feature = "cranelift")]
-            urgency: Urgency::default(),
         }
-    }
-
-    /// It compiles what nobody waits for.
-    #[cfg(feature = "winch")]
-    pub(crate) fn behind(mut self) -> Self {
-        self.urgency = Urgency::Behind;
-        self
     }
 
     /// The engine that components belong to.
@@ -138,10 +127,21 @@ impl Engine for WasmtimeComponentEngine {
 
 #[cfg(feature = "cranelift")]
 impl Compile for WasmtimeComponentEngine {
-    /// Compiles a binary component, in parallel, in a thread pool that all engines of this crate share; the best engine of two tiers, in
-    /// one of lower priority.
+    /// Compiles a binary component, in parallel, in a thread pool that all engines of this crate share.
     fn compile(&self, wasm: &[u8]) -> Result<Component, EngineError> {
-        self.urgency
+        self.compile_with(Urgency::Awaited, wasm)
+    }
+
+    /// In another such pool, of lower priority.
+    fn compile_behind(&self, wasm: &[u8]) -> Result<Component, EngineError> {
+        self.compile_with(Urgency::Behind, wasm)
+    }
+}
+
+#[cfg(feature = "cranelift")]
+impl WasmtimeComponentEngine {
+    fn compile_with(&self, urgency: Urgency, wasm: &[u8]) -> Result<Component, EngineError> {
+        urgency
             .run(|| Component::from_binary(&self.engine, wasm))?
             .map_err(compile_error)
     }

@@ -25,8 +25,6 @@ pub struct WasmtimeEngine {
     id: EngineId,
     instance: EngineInstance,
     accepted: Accepted,
-    #[cfg(feature = "cranelift")]
-    urgency: Urgency,
 }
 
 impl WasmtimeEngine {
@@ -81,16 +79,7 @@ impl WasmtimeEngine {
             id,
             instance: EngineInstance::new(),
             accepted,
-            #[cfg(feature = "cranelift")]
-            urgency: Urgency::default(),
         }
-    }
-
-    /// It compiles what nobody waits for.
-    #[cfg(feature = "winch")]
-    pub(crate) fn behind(mut self) -> Self {
-        self.urgency = Urgency::Behind;
-        self
     }
 
     /// The engine that modules belong to.
@@ -135,10 +124,21 @@ impl Engine for WasmtimeEngine {
 
 #[cfg(feature = "cranelift")]
 impl Compile for WasmtimeEngine {
-    /// Compiles binary wasm, in parallel, in a thread pool that all engines of this crate share; the best engine of two tiers, in
-    /// one of lower priority.
+    /// Compiles binary wasm, in parallel, in a thread pool that all engines of this crate share.
     fn compile(&self, wasm: &[u8]) -> Result<Module, EngineError> {
-        self.urgency.run(|| {
+        self.compile_with(Urgency::Awaited, wasm)
+    }
+
+    /// In another such pool, of lower priority.
+    fn compile_behind(&self, wasm: &[u8]) -> Result<Module, EngineError> {
+        self.compile_with(Urgency::Behind, wasm)
+    }
+}
+
+#[cfg(feature = "cranelift")]
+impl WasmtimeEngine {
+    fn compile_with(&self, urgency: Urgency, wasm: &[u8]) -> Result<Module, EngineError> {
+        urgency.run(|| {
             Module::from_binary(&self.engine, wasm)
                 .map_err(|error| compile_error(&self.engine, wasm, error))
         })?
