@@ -1,7 +1,7 @@
 //! How many modules are compiled at a time, and which go first.
 
 use std::num::NonZeroUsize;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -11,22 +11,28 @@ use web_time::Instant;
 /// A semaphore that serves first those who came first; behind them, it serves those whom nobody waits for.
 #[derive(Debug)]
 pub(crate) struct CompileSlots {
-    count: OnceLock<NonZeroUsize>,
+    /// 0 until it is set or the first slot is taken.
+    count: AtomicUsize,
     queue: Mutex<Queue>,
     freed: Condvar,
 }
 
 /// Who wants a slot.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Place {
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'a> {
     /// Somebody who waits for the module.
     Front,
-    /// Somebody who has something to go on with meanwhile: served when nobody is in front, `most` at a time. From `until`
-    /// on, it stands in front with all others.
-    Behind {
-        most: NonZeroUsize,
-        until: Option<Instant>,
-    },
+    /// The same, for whom it is not compiled if there is something better by then. A panic of the engine is its answer.
+    FrontUnless(&'a dyn Fn() -> bool),
+    Behind(Behind),
+}
+
+/// Somebody who has something to go on with meanwhile: served when nobody is in front, `most` at a time. From `until` on, it
+/// stands in front with all others, and lets its turn pass if those behind are not served then.
+#[derive(Clone, Copy)]
+pub(crate) struct Behind {
+    pub(crate) most: NonZeroUsize,
+    pub(crate) until: Option<Instant>,
 }
 
 /// Each who comes takes the next number, and has a slot once all but `count` of those before are done.
@@ -39,7 +45,7 @@ struct Queue {
     behind_is: BehindIs,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum BehindIs {
     #[default]
     Open,
@@ -50,41 +56,68 @@ enum BehindIs {
 
 impl CompileSlots {
     pub(crate) fn new(count: NonZeroUsize) -> Self {
-        Self {
-            count: count.into(),
-            ..Self::one_per_core()
-        }
+        let slots = Self::one_per_core();
+        slots.set_count(count);
+        slots
+    }
+
+    /// Before the first slot is taken.
+    pub(crate) fn set_count(&self, count: NonZeroUsize) {
+        self.count.store(count.get(), Ordering::Relaxed);
     }
 
     /// How many cores there are is found out when the first slot is taken: to ask takes longer than to load a
     /// stored module.
     pub(crate) fn one_per_core() -> Self {
         Self {
-            count: OnceLock::new(),
+            count: AtomicUsize::new(0),
             queue: Mutex::default(),
             freed: Condvar::new(),
         }
     }
 
     /// Waits for a slot and holds it until the guard is dropped. `None` if nobody behind is served any more.
-    pub(crate) fn take(&self, place: Place) -> Option<Slot<'_>> {
-        let is_behind = match place {
-            Place::Front => false,
-            Place::Behind { most, until } => self.wait_behind(most, until)?,
+    pub(crate) fn take(&self, place: Place<'_>) -> Option<Slot<'_>> {
+        let Place::Behind(Behind { most, until }) = place else {
+            return Some(self.take_in_front().0);
         };
-        if !is_behind {
-            let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-            let count = self.count.get_or_init(cores).get() as u64;
-            let mut queue = self.queue.lock();
-            let number = queue.next;
-            queue.next += 1;
-            self.freed
-                .wait_while(&mut queue, |queue| number >= queue.done + count);
+        loop {
+            if self.wait_behind(most, until)? {
+                return Some(Slot {
+                    slots: self,
+                    is_behind: true,
+                });
+            }
+            if let (slot, BehindIs::Open) = self.take_in_front() {
+                return Some(slot);
+            }
         }
-        Some(Slot {
+    }
+
+    /// A slot, and how it stands with those behind when its turn has come.
+    fn take_in_front(&self) -> (Slot<'_>, BehindIs) {
+        let count = self.count() as u64;
+        let mut queue = self.queue.lock();
+        let number = queue.next;
+        queue.next += 1;
+        self.freed
+            .wait_while(&mut queue, |queue| number >= queue.done + count);
+        let slot = Slot {
             slots: self,
-            is_behind,
-        })
+            is_behind: false,
+        };
+        (slot, queue.behind_is)
+    }
+
+    fn count(&self) -> usize {
+        match self.count.load(Ordering::Relaxed) {
+            0 => {
+                let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+                self.set_count(cores);
+                cores.get()
+            }
+            count => count,
+        }
     }
 
     /// Serves nobody behind until they are resumed.
@@ -133,7 +166,7 @@ impl CompileSlots {
 
 pub(crate) struct Slot<'a> {
     slots: &'a CompileSlots,
-    is_behind: bool,
+    pub(crate) is_behind: bool,
 }
 
 impl Drop for Slot<'_> {
@@ -176,9 +209,9 @@ mod tests {
     }
 
     /// Behind, for as long as it takes.
-    fn behind(most: usize) -> Place {
+    fn behind(most: usize) -> Behind {
         let most = NonZeroUsize::new(most).unwrap();
-        Place::Behind { most, until: None }
+        Behind { most, until: None }
     }
 
     #[test]
@@ -188,7 +221,10 @@ mod tests {
         let (front, first) = (slots.take(Place::Front), behind(2));
         thread::scope(|scope| {
             scope.spawn(|| {
-                let _slots = [slots.take(first), slots.take(first)];
+                let _slots = [
+                    slots.take(Place::Behind(first)),
+                    slots.take(Place::Behind(first)),
+                ];
                 served.store(true, Ordering::SeqCst);
             });
             thread::sleep(Duration::from_millis(50));
@@ -196,17 +232,17 @@ mod tests {
             drop(front);
         });
         assert!(served.load(Ordering::SeqCst));
-        let _behind = slots.take(behind(1));
+        let _behind = slots.take(Place::Behind(behind(1)));
         // Nobody behind keeps those in front waiting.
         let _front = slots.take(Place::Front);
         slots.close_behind();
-        assert!(slots.take(behind(2)).is_none());
+        assert!(slots.take(Place::Behind(behind(2))).is_none());
     }
 
     #[test]
     fn whoever_was_behind_for_too_long_comes_to_the_front_unless_paused() {
         let slots = CompileSlots::new(NonZeroUsize::new(2).unwrap());
-        let place = Place::Behind {
+        let place = Behind {
             most: NonZeroUsize::MIN,
             until: Some(Instant::now()),
         };
@@ -215,7 +251,7 @@ mod tests {
         slots.pause_behind();
         thread::scope(|scope| {
             scope.spawn(|| {
-                let slot = slots.take(place).unwrap();
+                let slot = slots.take(Place::Behind(place)).unwrap();
                 assert!(!slot.is_behind);
                 served.store(true, Ordering::SeqCst);
             });

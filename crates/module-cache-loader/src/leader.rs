@@ -1,13 +1,14 @@
 //! What the leader of a load does: look up, ask for a permit, compile, hand out, save.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use module_cache_core::{
-    CacheError, Compile, CompilePermit, FoundModule, ModuleCache, ModuleHash, PermitGuard,
-    PermitOutcome, PermitWait, SaveOutcome, SkipReason,
+    CacheError, Compile, CompilePermit, EngineError, FoundModule, ModuleCache, ModuleHash,
+    PermitGuard, PermitOutcome, PermitWait, SaveOutcome, SkipReason,
 };
 use tracing::field::Empty;
 use tracing::{Span, debug, debug_span, error, field, warn};
@@ -67,13 +68,14 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         &self,
         hash: ModuleHash,
         wasm: &[u8],
-        place: Place,
+        place: Place<'_>,
     ) -> Result<Found<E::Module>, LoadError> {
         let load = Load {
             loader: self,
             hash,
             wasm,
             place,
+            is_behind: Cell::new(false),
         };
         Ok(match course::blocking(course::find_or_compile(&load))? {
             Course::Found(module) => Found::stored(module),
@@ -188,10 +190,14 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         })
     }
 
-    fn compile(&self, wasm: &[u8]) -> Result<E::Module, LoadError> {
+    fn compile(&self, wasm: &[u8], is_behind: bool) -> Result<E::Module, LoadError> {
         in_span(debug_span!("compile", wasm_len = wasm.len()), || {
             let started = Instant::now();
-            let module = self.engine.compile(wasm)?;
+            let module = if is_behind {
+                self.engine.compile_behind(wasm)?
+            } else {
+                self.engine.compile(wasm)?
+            };
             let elapsed = started.elapsed();
             self.pace.took(wasm.len(), elapsed);
             #[cfg(feature = "metrics")]
@@ -228,7 +234,9 @@ struct Load<'a, E: Compile, C> {
     loader: &'a ModuleLoader<E, C>,
     hash: ModuleHash,
     wasm: &'a [u8],
-    place: Place,
+    place: Place<'a>,
+    /// Whether its slot is one behind.
+    is_behind: Cell<bool>,
 }
 
 impl<'a, E: Compile, C: ModuleCache<E>> Steps for Load<'a, E, C> {
@@ -244,7 +252,9 @@ impl<'a, E: Compile, C: ModuleCache<E>> Steps for Load<'a, E, C> {
 
     async fn slot(&self) -> Result<Slot<'a>, LoadError> {
         let slot = in_span(debug_span!("slot"), || self.loader.slots.take(self.place));
-        slot.ok_or(LoadError::Abandoned(self.hash))
+        let slot = slot.ok_or(LoadError::Abandoned(self.hash))?;
+        self.is_behind.set(slot.is_behind);
+        Ok(slot)
     }
 
     async fn permit(&self) -> Permit<PermitGuard, PermitWait> {
@@ -260,7 +270,14 @@ impl<'a, E: Compile, C: ModuleCache<E>> Steps for Load<'a, E, C> {
     }
 
     async fn compile(&self) -> Result<FoundModule<E::Module>, LoadError> {
-        let compiled = self.loader.compile(self.wasm);
+        let compile = || self.loader.compile(self.wasm, self.is_behind.get());
+        let compiled = match self.place {
+            Place::FrontUnless(is_needless) if is_needless() => {
+                Err(LoadError::Abandoned(self.hash))
+            }
+            Place::FrontUnless(_) => panic_as_error(self.hash, compile).map_err(as_answer),
+            _ => compile(),
+        };
         if let Err(LoadError::Compile(error)) = &compiled {
             // It would say that again.
             if error.is_invalid_wasm() {
@@ -272,6 +289,14 @@ impl<'a, E: Compile, C: ModuleCache<E>> Steps for Load<'a, E, C> {
 
     fn release(&self, guard: PermitGuard, outcome: PermitOutcome) {
         guard.release(outcome);
+    }
+}
+
+/// What an engine that panicked has to say of the wasm.
+fn as_answer(error: LoadError) -> LoadError {
+    match error {
+        LoadError::Panicked { message, .. } => EngineError::panicked(&message).into(),
+        error => error,
     }
 }
 

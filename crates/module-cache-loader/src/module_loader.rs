@@ -81,7 +81,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
 
     pub(crate) fn load_in(
         &self,
-        place: Place,
+        place: Place<'_>,
         module: &HashedModule<'_>,
     ) -> Result<Loaded<E::Module>, LoadError> {
         let hash = module.hash();
@@ -112,7 +112,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
 
     pub(crate) fn load_with_in<W, F>(
         &self,
-        place: Place,
+        place: Place<'_>,
         hash: ModuleHash,
         fetch: impl FnOnce() -> Result<W, F>,
     ) -> Result<Loaded<E::Module>, LoadError>
@@ -202,7 +202,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         &self,
         hash: ModuleHash,
         wasm: &[u8],
-        place: Place,
+        place: Place<'_>,
     ) -> Result<Found<E::Module>, LoadError> {
         match self.look_up(hash) {
             Some(module) => Ok(Found::stored(module)),

@@ -37,9 +37,9 @@ pub struct TierStats {
     pub fast: LoaderStats,
     /// Loads of modules whose code is fast: for callers, and behind them.
     pub best: LoaderStats,
-    /// Modules that were loaded behind those who use the fast one, and are there for them now.
+    /// Modules that were loaded behind those who use the fast one, and that at least one of them could prepare.
     pub upgraded: u64,
-    /// Modules that stayed on fast, because best does not compile or panicked, or because `prepare` failed.
+    /// Modules that stayed on fast, because best could not be fetched or compiled, or because each `prepare` failed.
     pub failed_upgrades: u64,
     /// Modules that are on their way, or wait for that.
     pub pending_upgrades: u64,

@@ -1,8 +1,11 @@
 //! The handle of a module that has two tiers.
 
+use std::any::Any;
+use std::collections::HashMap;
 use std::fmt;
-use std::future::poll_fn;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
@@ -69,7 +72,8 @@ impl<T> Tiered<T> {
     ///
     /// As for `wait_upgraded`.
     pub async fn upgraded(&self) -> Result<(), LoadError> {
-        poll_fn(|context| self.0.poll(context)).await
+        let cell = &self.0;
+        Upgraded { cell, number: None }.await
     }
 }
 
@@ -93,12 +97,16 @@ pub(crate) struct Cell<T> {
     fast: RwLock<Option<Arc<T>>>,
     ending: Mutex<Ending>,
     ended: Condvar,
+    /// What a handle that stays on fast is upgraded with, if it comes to that.
+    stays_with: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
 }
 
 #[derive(Default)]
 struct Ending {
     outcome: Option<Result<(), LoadError>>,
-    wakers: Vec<Waker>,
+    wakers: HashMap<u64, Waker>,
+    /// The number of the newest waker.
+    newest: u64,
 }
 
 impl<T> Cell<T> {
@@ -108,6 +116,7 @@ impl<T> Cell<T> {
             fast: RwLock::new(fast.map(Arc::new)),
             ending: Mutex::default(),
             ended: Condvar::new(),
+            stays_with: Mutex::default(),
         }
     }
 
@@ -124,41 +133,70 @@ impl<T> Cell<T> {
 
     pub(crate) fn set_best(&self, value: T) {
         let _ = self.best.set(Arc::new(value));
-        // Dropped outside of the lock: it is other people's code.
+        // Dropped outside of the lock: it is other people's code. A panic of that is theirs, too.
         let fast = self.fast.write().take();
-        drop(fast);
+        let stays_with = self.stays_with.lock().take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop((fast, stays_with))));
+    }
+
+    /// Keeps what the handle is upgraded with for as long as there is the handle.
+    pub(crate) fn stay_with(&self, upgrade: Arc<dyn Any + Send + Sync>) {
+        *self.stays_with.lock() = Some(upgrade);
     }
 
     pub(crate) fn is_on_best(&self) -> bool {
         self.best.get().is_some()
     }
 
-    /// Tells those who wait what became of it. Only the first time counts.
+    /// Tells those who wait what became of it. After the first time, only a success counts.
     pub(crate) fn end(&self, outcome: Result<(), LoadError>) {
         let mut ending = self.ending.lock();
-        let wakers = if ending.outcome.is_none() {
+        if ending.outcome.is_none() || outcome.is_ok() {
             ending.outcome = Some(outcome);
-            mem::take(&mut ending.wakers)
-        } else {
-            Vec::new()
-        };
+        }
+        let wakers = mem::take(&mut ending.wakers);
         drop(ending);
         self.ended.notify_all();
-        for waker in wakers {
-            waker.wake();
+        for waker in wakers.into_values() {
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }
+}
 
-    fn poll(&self, context: &Context<'_>) -> Poll<Result<(), LoadError>> {
-        // Outside of the lock: it is other people's code.
+/// Waits for the outcome. Dropped, it leaves nothing behind.
+struct Upgraded<'a, T> {
+    cell: &'a Cell<T>,
+    /// The number of this one's waker.
+    number: Option<u64>,
+}
+
+impl<T> Future for Upgraded<'_, T> {
+    type Output = Result<(), LoadError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // Outside of the lock, like the drop of the one before: it is other people's code.
         let waker = context.waker().clone();
-        let mut ending = self.ending.lock();
+        let mut ending = self.cell.ending.lock();
         if let Some(outcome) = &ending.outcome {
             return Poll::Ready(outcome.clone());
         }
-        if !ending.wakers.iter().any(|known| known.will_wake(&waker)) {
-            ending.wakers.push(waker);
-        }
+        let number = self.number.unwrap_or_else(|| {
+            ending.newest += 1;
+            ending.newest
+        });
+        let before = ending.wakers.insert(number, waker);
+        drop(ending);
+        self.number = Some(number);
+        drop(before);
         Poll::Pending
+    }
+}
+
+impl<T> Drop for Upgraded<'_, T> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let waker = self.cell.ending.lock().wakers.remove(&number);
+            drop(waker);
+        }
     }
 }

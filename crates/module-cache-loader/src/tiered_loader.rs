@@ -1,5 +1,6 @@
 //! The loader of two tiers: modules at once, and better ones behind them.
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -9,16 +10,18 @@ use std::thread;
 use std::time::Duration;
 
 use module_cache_core::{
-    Compile, FoundModule, HashedModule, ModuleCache, ModuleHash, SaveOutcome, SkipReason, Tiers,
+    Compile, Engine, FoundModule, HashedModule, ModuleCache, ModuleHash, SaveOutcome, SkipReason,
+    Tiers,
 };
+use parking_lot::Mutex;
 use tracing::debug;
 use web_time::Instant;
 
-use crate::compile_slots::{CompileSlots, Place};
+use crate::compile_slots::{Behind, CompileSlots, Place};
 use crate::leader::{in_span, panic_as_error};
 use crate::remembered_errors::RememberedErrors;
 use crate::single_flight::SingleFlight;
-use crate::upgrades::{Upgrades, Waiter, Waiting};
+use crate::upgrades::{Job, Upgrades, Waiter, Waiting};
 use crate::{LoadError, Loaded, ModuleLoader, Source, Tier, TierStats, Tiered};
 
 /// How long a module stays on fast behind compilations that somebody waits for.
@@ -31,17 +34,20 @@ const WAITING_WORKERS: usize = 8;
 ///
 /// - **What is there first is served.** The best module if it is stored; then nothing is compiled. Else the fast one, stored or
 ///   compiled, and best is compiled behind it. So a later start has the best module at once, as without tiers.
-/// - **A handle has the newest.** [`Tiered::get`] takes what a memory hit takes. What requests use is made by the caller's
+/// - **A handle gets the newest.** [`Tiered::get`] takes what a memory hit takes. What requests use is made by the caller's
 ///   `prepare`, once for each tier, because modules, linkers and stores belong to one engine.
 /// - **Best is compiled once**, of all processes that share the cache, by the rules of [`ModuleLoader`]; so is fast.
-/// - **What somebody waits for goes first.** Behind, one module is compiled at a time, when no other compilation waits or runs.
+/// - **What somebody waits for goes first.** Behind, one module is compiled at a time ([`Compile::compile_behind`]), and is begun
+///   when no other compilation waits or runs.
 ///   After a minute on fast, its turn comes with all others. While [upgrades are paused](Self::pause_upgrades), as a host
 ///   does that runs on battery, nothing is compiled behind.
 /// - **A best module that fails leaves fast in place**: if it does not compile, panics or cannot be prepared. That is counted,
-///   and tried again by the first load after ten minutes.
+///   and tried again by the first load after ten minutes. If that succeeds, older handles get best, too.
 /// - **Wasm that fast does not compile waits for best.** That is remembered for ten minutes, so that fast is not asked each time.
-/// - **Fast leaves.** Once best is stored, the fast module is removed from the cache, and what was prepared of it is
+/// - **Fast leaves.** Once best is stored, the fast module is removed from the cache, also what an earlier process left there, and what was prepared of it is
 ///   dropped when the last request has ended that has it.
+///
+/// `prepare` must not wait for upgrades: nine that do so leave no thread to upgrade anything.
 ///
 /// Keep the handle: each load prepares what it returns. A host that keeps none asks [`resident`](Self::resident) first. So does
 /// an async one, which loads on a blocking thread where that has nothing, and awaits [`Tiered::upgraded`] if it wants to know.
@@ -80,6 +86,8 @@ struct Shared<Fast: Compile, Best: Compile, C> {
     looking: Arc<SingleFlight<Option<Best::Module>>>,
     /// What fast does not compile.
     refused: RememberedErrors<()>,
+    /// Modules whose fast one has left the cache, or is left there because best could not be stored.
+    left: Mutex<HashSet<ModuleHash>>,
     without_fast: AtomicU64,
     upgrades: Upgrades<Best, Upgrade<Best, C>>,
     most_behind: NonZeroUsize,
@@ -88,21 +96,23 @@ struct Shared<Fast: Compile, Best: Compile, C> {
 
 /// A best module to be loaded.
 struct Upgrade<Best: Compile, C> {
-    hash: ModuleHash,
-    place: Place,
+    behind: Behind,
     load: Box<LoadBest<Best, C>>,
 }
 
 type LoadBest<Best, C> = dyn FnOnce(
         &ModuleLoader<Best, Arc<C>>,
-        Place,
-    ) -> Result<Loaded<<Best as module_cache_core::Engine>::Module>, LoadError>
+        Place<'_>,
+    ) -> Result<Loaded<<Best as Engine>::Module>, LoadError>
     + Send;
 
 enum First<FastModule, BestModule> {
     Fast(Loaded<FastModule>),
     Best(Loaded<BestModule>),
 }
+
+type LoadedFirst<Fast, Best> =
+    Result<First<<Fast as Engine>::Module, <Best as Engine>::Module>, LoadError>;
 
 /// What a load returns.
 type LoadedTiers<T> = Result<Loaded<Tiered<T>>, LoadError>;
@@ -127,6 +137,7 @@ where
             cache,
             looking: Arc::new(SingleFlight::new()),
             refused: RememberedErrors::default(),
+            left: Mutex::default(),
             without_fast: AtomicU64::new(0),
             upgrades: Upgrades::new(),
             most_behind: NonZeroUsize::MIN,
@@ -138,22 +149,17 @@ where
     ///
     /// # Panics
     ///
-    /// When the loader has been used.
+    /// While the loader upgrades modules: configure it before it is used.
     #[must_use]
     pub fn with_max_compiles(self, count: NonZeroUsize) -> Self {
-        self.configured(|shared| {
-            let slots = Arc::new(CompileSlots::new(count));
-            shared.fast.slots = Arc::clone(&slots);
-            shared.best.slots = Arc::clone(&slots);
-            shared.slots = slots;
-        })
+        self.configured(|shared| shared.slots.set_count(count))
     }
 
     /// Limits how many modules are compiled at a time behind those who use the fast one.
     ///
     /// # Panics
     ///
-    /// When the loader has been used.
+    /// While the loader upgrades modules: configure it before it is used.
     #[must_use]
     pub fn with_max_compiles_behind(self, count: NonZeroUsize) -> Self {
         self.configured(|shared| shared.most_behind = count)
@@ -164,13 +170,13 @@ where
     ///
     /// # Panics
     ///
-    /// When the loader has been used.
+    /// While the loader upgrades modules: configure it before it is used.
     #[must_use]
     pub fn with_max_time_on_fast(self, time: Duration) -> Self {
         self.configured(|shared| shared.longest_on_fast = time)
     }
 
-    /// Compiles nothing behind from now on, but what it compiles already. Modules whose best one is not stored are served on
+    /// Begins to compile nothing behind from now on. Modules whose best one is not stored are served on
     /// fast for as long as this lasts.
     pub fn pause_upgrades(&self) {
         self.0.slots.pause_behind();
@@ -191,7 +197,7 @@ where
         hash: ModuleHash,
         fetch: impl Fn() -> Result<W, F> + Send + Sync + 'static,
         prepare_fast: impl FnOnce(&Fast, Fast::Module) -> Result<T, X>,
-        prepare_best: impl Fn(&Best, Best::Module) -> Result<T, X> + Send + 'static,
+        prepare_best: impl Fn(&Best, Best::Module) -> Result<T, X> + Send + Sync + 'static,
     ) -> LoadedTiers<T>
     where
         T: Send + Sync + 'static,
@@ -240,7 +246,7 @@ where
         &self,
         origin: impl Origin,
         prepare_fast: impl FnOnce(&Fast, Fast::Module) -> Result<T, X>,
-        prepare_best: impl Fn(&Best, Best::Module) -> Result<T, X> + Send + 'static,
+        prepare_best: impl Fn(&Best, Best::Module) -> Result<T, X> + Send + Sync + 'static,
     ) -> LoadedTiers<T>
     where
         T: Send + Sync + 'static,
@@ -248,35 +254,60 @@ where
     {
         let (shared, hash) = (&*self.0, origin.hash());
         let failed = |tier| move |error| LoadError::prepare(hash, tier, error);
-        match shared.first(&origin)? {
+        let fast = match shared.first(&origin)? {
+            First::Fast(loaded) => loaded,
             First::Best(loaded) => {
-                let prepared = loaded.try_map(|module| prepare_best(shared.best.engine(), module));
-                Ok(prepared.map_err(failed(Tier::Best))?.map(Tiered::on_best))
+                let engine = shared.best.engine();
+                let prepared = panic_as_error(hash, || {
+                    let prepared = loaded.try_map(|module| prepare_best(engine, module));
+                    prepared.map_err(failed(Tier::Best))
+                });
+                match prepared {
+                    Ok(loaded) => {
+                        self.served_on_best(origin);
+                        return Ok(loaded.map(Tiered::on_best));
+                    }
+                    Err(error) => shared.fast_instead(&origin, error)?,
+                }
             }
-            First::Fast(loaded) => {
-                let prepared = loaded.try_map(|module| prepare_fast(shared.fast.engine(), module));
-                let loaded = prepared.map_err(failed(Tier::Fast))?.map(Tiered::on_fast);
-                let waiting = Waiting::new(loaded.module.cell(), hash, prepare_best);
-                self.upgrade(origin, Box::new(waiting));
-                Ok(loaded)
-            }
+        };
+        let prepared = fast.try_map(|module| prepare_fast(shared.fast.engine(), module));
+        let loaded = prepared.map_err(failed(Tier::Fast))?.map(Tiered::on_fast);
+        let waiting = Waiting::new(loaded.module.cell(), hash, prepare_best);
+        self.upgrade(origin, Some(Arc::new(waiting)));
+        Ok(loaded)
+    }
+
+    /// Sees to it that handles that stayed on fast before get best, and that fast leaves the cache.
+    fn served_on_best(&self, origin: impl Origin) {
+        let (shared, hash) = (&*self.0, origin.hash());
+        if shared.upgrades.has_stayed(hash) {
+            self.upgrade(origin, None);
+        } else if shared.left.lock().insert(hash) {
+            self.start_worker(shared.upgrades.leave_fast(hash, self.most_workers()));
         }
     }
 
-    /// Sees to it that the handle gets its best module.
-    fn upgrade(&self, origin: impl Origin, waiting: Box<dyn Waiter<Best>>) {
+    /// Sees to it that the handle gets its best module, and those that stayed on fast.
+    fn upgrade(&self, origin: impl Origin, waiting: Option<Arc<dyn Waiter<Best>>>) {
         let (shared, hash) = (&*self.0, origin.hash());
-        let place = Place::Behind {
+        let behind = Behind {
             most: shared.most_behind,
             until: Instant::now().checked_add(shared.longest_on_fast),
         };
         let job = || Upgrade {
-            hash,
-            place,
+            behind,
             load: Box::new(move |loader, place| origin.load(loader, place)),
         };
-        let most_workers = shared.most_behind.get().saturating_add(WAITING_WORKERS);
-        if shared.upgrades.add(hash, waiting, job, most_workers) {
+        self.start_worker(shared.upgrades.add(hash, waiting, job, self.most_workers()));
+    }
+
+    fn most_workers(&self) -> usize {
+        self.0.most_behind.get().saturating_add(WAITING_WORKERS)
+    }
+
+    fn start_worker(&self, is_needed: bool) {
+        if is_needed {
             let shared = Arc::downgrade(&self.0);
             let worker = thread::Builder::new().name("module-cache tiers".to_owned());
             if let Err(error) = worker.spawn(move || work(&shared)) {
@@ -340,8 +371,10 @@ where
     /// request and keep no handle. `None` where a load would do more.
     #[inline]
     pub fn resident(&self, hash: ModuleHash) -> Option<(Tier, E::Module)> {
-        if let Some(best) = self.0.best.resident(hash) {
-            return Some((Tier::Best, best.module));
+        if !self.0.upgrades.stays(hash) {
+            if let Some(best) = self.0.best.resident(hash) {
+                return Some((Tier::Best, best.module));
+            }
         }
         let fast = self.0.fast_on_its_way(hash)?;
         Some((Tier::Fast, fast.module))
@@ -371,19 +404,24 @@ where
     C: ModuleCache<Fast> + ModuleCache<Best>,
 {
     /// A module of either tier, whichever is there first.
-    fn first(&self, origin: &impl Origin) -> Result<First<Fast::Module, Best::Module>, LoadError> {
+    fn first(&self, origin: &impl Origin) -> LoadedFirst<Fast, Best> {
         let hash = origin.hash();
-        if let Some(loaded) = self.best.resident(hash) {
-            return Ok(First::Best(loaded));
+        let stays = self.upgrades.stays(hash);
+        if !stays {
+            if let Some(loaded) = self.best.resident(hash) {
+                return Ok(First::Best(loaded));
+            }
         }
         if let Some(loaded) = self.fast_on_its_way(hash) {
             return Ok(First::Fast(loaded));
         }
-        if let Some(loaded) = self.stored_best(hash) {
-            return Ok(First::Best(loaded));
+        if !stays {
+            if let Some(loaded) = self.stored_best(hash) {
+                return Ok(First::Best(loaded));
+            }
         }
-        if let Some(loaded) = self.load_fast(origin) {
-            return loaded.map(First::Fast);
+        if let Some(loaded) = self.load_fast(origin, stays) {
+            return loaded;
         }
         self.without_fast.fetch_add(1, Ordering::Relaxed);
         origin.load(&self.best, Place::Front).map(First::Best)
@@ -427,43 +465,93 @@ where
         Some(loaded)
     }
 
-    /// The fast module; `None` for wasm that fast does not compile.
-    fn load_fast(&self, origin: &impl Origin) -> Option<Result<Loaded<Fast::Module>, LoadError>> {
+    /// The fast module, or best if it was stored meanwhile and the module does not stay on fast; `None` for wasm that fast does
+    /// not compile.
+    fn load_fast(&self, origin: &impl Origin, stays: bool) -> Option<LoadedFirst<Fast, Best>> {
         let hash = origin.hash();
         if self.refused.get(hash).is_some() {
             return None;
         }
-        let loaded = origin.load(&self.fast, Place::Front);
-        if let Err(error @ (LoadError::Compile(_) | LoadError::Panicked { .. })) = &loaded {
-            debug!(%hash, %error, "the fast tier does not compile it");
-            self.refused.add(hash, ());
-            return None;
+        let load = |is_needless: &dyn Fn() -> bool| {
+            origin.load(&self.fast, Place::FrontUnless(is_needless))
+        };
+        let mut loaded = load(&|| !stays && self.has_best(hash));
+        // Whoever led had no need of it, and others may lead whom this one joins.
+        while let Err(LoadError::Abandoned(_)) = loaded {
+            if !stays {
+                if let Some(best) = self.stored_best(hash) {
+                    return Some(Ok(First::Best(best)));
+                }
+            }
+            loaded = load(&|| false);
         }
-        Some(loaded)
+        match &loaded {
+            Err(error @ LoadError::Compile(_)) => {
+                debug!(%hash, %error, "the fast tier does not compile it");
+                self.refused.add(hash, ());
+                return None;
+            }
+            // Fast may have left the cache before it came there.
+            Ok(loaded) if loaded.saved.is_some() && self.left.lock().contains(&hash) => {
+                self.leave_fast(hash);
+            }
+            _ => {}
+        }
+        Some(loaded.map(First::Fast))
+    }
+
+    /// The fast module in place of a best one that cannot be prepared.
+    fn fast_instead(
+        &self,
+        origin: &impl Origin,
+        error: LoadError,
+    ) -> Result<Loaded<Fast::Module>, LoadError> {
+        let hash = origin.hash();
+        self.left.lock().remove(&hash);
+        match self.load_fast(origin, true) {
+            Some(Ok(First::Fast(loaded))) => {
+                self.upgrades.failed(hash, &error);
+                Ok(loaded)
+            }
+            _ => Err(error),
+        }
     }
 
     /// Loads a best module for those who wait for it, and lets go of the fast one.
-    fn upgrade(&self, upgrade: Upgrade<Best, C>) {
-        let hash = upgrade.hash;
-        match panic_as_error(hash, || (upgrade.load)(&self.best, upgrade.place)) {
+    fn upgrade(&self, hash: ModuleHash, upgrade: Upgrade<Best, C>) {
+        match panic_as_error(hash, || {
+            (upgrade.load)(&self.best, Place::Behind(upgrade.behind))
+        }) {
             Ok(loaded) => {
                 let engine = self.best.engine();
                 let upgraded = self.upgrades.succeed(hash, engine, &loaded.module);
-                if is_stored(&loaded) {
-                    self.forget_fast(hash);
-                }
-                for waiter in upgraded {
-                    waiter.end(Ok(()));
+                if let Some(upgraded) = upgraded {
+                    self.left.lock().insert(hash);
+                    if may_be_stored(&loaded) {
+                        self.leave_fast(hash);
+                    }
+                    for waiter in upgraded {
+                        waiter.end(Ok(()));
+                    }
                 }
             }
             Err(error) => self.upgrades.fail(hash, &error),
         }
     }
 
-    /// Nobody looks for it from now on.
-    fn forget_fast(&self, hash: ModuleHash) {
-        if let Err(error) = self.cache.remove(hash, self.fast.engine()) {
-            debug!(%hash, %error, "the fast module stays in the cache");
+    fn has_best(&self, hash: ModuleHash) -> bool {
+        let has = panic_as_error(hash, || Ok(self.cache.contains(hash, self.best.engine())));
+        matches!(has, Ok(Ok(true)))
+    }
+
+    /// Nobody looks for the fast module from now on, if best is stored.
+    fn leave_fast(&self, hash: ModuleHash) {
+        if !self.has_best(hash) {
+            return;
+        }
+        let removed = panic_as_error(hash, || Ok(self.cache.remove(hash, self.fast.engine())));
+        if !matches!(removed, Ok(Ok(_))) {
+            debug!(%hash, ?removed, "the fast module stays in the cache");
         }
     }
 }
@@ -476,12 +564,16 @@ where
     C: ModuleCache<Fast> + ModuleCache<Best>,
 {
     while let Some(shared) = shared.upgrade() {
-        let Some(upgrade) = shared.upgrades.next() else {
-            return;
+        let (hash, upgrade) = match shared.upgrades.next() {
+            Some(Job::Upgrade(hash, upgrade)) => (hash, upgrade),
+            Some(Job::LeaveFast(hash)) => {
+                shared.leave_fast(hash);
+                continue;
+            }
+            None => return,
         };
-        let hash = upgrade.hash;
         let done = panic_as_error(hash, || {
-            shared.upgrade(upgrade);
+            shared.upgrade(hash, upgrade);
             Ok(())
         });
         if let Err(error) = done {
@@ -490,13 +582,14 @@ where
     }
 }
 
-fn is_stored<M>(loaded: &Loaded<M>) -> bool {
+/// Not so if it was saved now, and that failed.
+fn may_be_stored<M>(loaded: &Loaded<M>) -> bool {
     match &loaded.saved {
         Some(Ok(SaveOutcome::Stored { .. } | SaveOutcome::Skipped(SkipReason::AlreadyStored))) => {
             true
         }
         Some(_) => false,
-        None => loaded.source == Source::Stored,
+        None => loaded.source != Source::Compiled,
     }
 }
 
@@ -506,7 +599,7 @@ trait Origin: Send + Sync + 'static {
     fn load<E: Compile, C: ModuleCache<E>>(
         &self,
         loader: &ModuleLoader<E, C>,
-        place: Place,
+        place: Place<'_>,
     ) -> Result<Loaded<E::Module>, LoadError>;
 }
 
@@ -520,7 +613,7 @@ impl Origin for AtHand {
     fn load<E: Compile, C: ModuleCache<E>>(
         &self,
         loader: &ModuleLoader<E, C>,
-        place: Place,
+        place: Place<'_>,
     ) -> Result<Loaded<E::Module>, LoadError> {
         loader.load_in(place, &self.0)
     }
@@ -544,7 +637,7 @@ where
     fn load<E: Compile, C: ModuleCache<E>>(
         &self,
         loader: &ModuleLoader<E, C>,
-        place: Place,
+        place: Place<'_>,
     ) -> Result<Loaded<E::Module>, LoadError> {
         loader.load_with_in(place, self.hash, &self.fetch)
     }

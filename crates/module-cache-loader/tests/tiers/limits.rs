@@ -1,6 +1,7 @@
 //! When best is compiled, and when not.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -118,4 +119,80 @@ fn a_loader_in_use_is_not_configured() {
     let _hold = engines.best.hold_compiles();
     load(&loader, &module(1)).unwrap();
     let _ = loader.with_max_compiles(TWO);
+}
+
+#[test]
+fn an_upgrade_that_came_to_the_front_is_paused_too_and_dropped_with_the_loader() {
+    for drops in [false, true] {
+        let (engines, store) = (Engines::new(), ReferenceStore::new());
+        let loader = engines
+            .loader(&store)
+            .with_max_compiles(NonZeroUsize::MIN)
+            .with_max_time_on_fast(Duration::ZERO);
+        loader.pause_upgrades();
+        let handle = load(&loader, &module(1)).unwrap().module;
+        let hold = engines.fast.hold_compiles();
+        let loader = Arc::new(loader);
+        let other = thread::spawn({
+            let loader = Arc::clone(&loader);
+            move || load(&loader, &module(2)).map(drop)
+        });
+        hold.wait_for(1);
+        loader.resume_upgrades();
+        // It stands behind the one that is held.
+        sleep_a_little();
+        loader.pause_upgrades();
+        drop(hold);
+        other.join().unwrap().unwrap();
+        sleep_a_little();
+        assert_eq!(engines.best.compiles(), 0);
+        if drops {
+            drop(loader);
+            assert!(handle.wait_upgraded().is_err());
+            assert_eq!(engines.best.compiles(), 0);
+        } else {
+            loader.resume_upgrades();
+            handle.wait_upgraded().unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_compiled_behind_when_the_loader_is_dropped_reaches_its_handles() {
+    let engines = Engines::new();
+    let loader = engines.loader(&ReferenceStore::new());
+    let hold = engines.best.hold_compiles();
+    let handle = load(&loader, &module(1)).unwrap().module;
+    hold.wait_for(1);
+    drop(loader);
+    drop(hold);
+    handle.wait_upgraded().unwrap();
+    assert_eq!(handle.tier(), Tier::Best);
+}
+
+#[test]
+fn upgrades_that_are_paused_stay_so_when_the_loader_is_configured() {
+    let engines = Engines::new();
+    let loader = engines.loader(&ReferenceStore::new());
+    loader.pause_upgrades();
+    let loader = loader.with_max_compiles(TWO);
+    let handle = load(&loader, &module(1)).unwrap().module;
+    sleep_a_little();
+    assert_eq!(engines.best.compiles(), 0);
+    loader.resume_upgrades();
+    handle.wait_upgraded().unwrap();
+}
+
+#[test]
+fn what_somebody_waits_for_is_not_compiled_as_what_is_behind() {
+    let engines = Engines::new();
+    let loader = engines.loader(&ReferenceStore::new());
+    let handle = load(&loader, &module(1)).unwrap().module;
+    handle.wait_upgraded().unwrap();
+    let behind = || (engines.best.compiles(), engines.best.compiles_behind());
+    assert_eq!(behind(), (1, 1));
+    engines.fast.fail_to_compile(true);
+    assert_eq!(load(&loader, &module(2)).unwrap().module.tier(), Tier::Best);
+    assert_eq!(behind(), (2, 1));
+    assert_eq!(engines.fast.compiles_behind(), 0);
 }

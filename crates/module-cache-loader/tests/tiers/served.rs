@@ -1,16 +1,23 @@
 //! What is served, and what is compiled for it.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 
-use module_cache_core::{EngineError, ModuleCache, StoreCache, Tiers};
+use module_cache_core::{
+    CacheError, Engine, EngineError, ModuleCache, ModuleHash, SaveOutcome, StoreCache, Tiers,
+};
 use module_cache_fallback::FallbackExt;
-use module_cache_loader::{Source, Tier};
+use module_cache_loader::{ModuleLoader, Source, Tier};
 use module_cache_memory::SharedCache;
-use module_cache_testkit::{ReferenceCache, ReferenceStore};
+use module_cache_testkit::{
+    Method, Observed, ReferenceCache, ReferenceStore, TestEngine, TestModule,
+};
+use parking_lot::Mutex;
 
-use crate::support::{Engines, app, load, module};
+use crate::support::{Engines, app, load, module, settle};
 
 #[test]
 fn fast_is_served_until_best_is_compiled_behind_it() {
@@ -224,4 +231,165 @@ fn two_engines_of_one_id_are_no_pair() {
         error.to_string().contains("compile the same code"),
         "{error}"
     );
+}
+
+/// A cache whose saves of fast take until `held` is unlocked.
+#[derive(Debug, Default)]
+struct SlowFast {
+    cache: ReferenceCache<TestEngine>,
+    held: Mutex<()>,
+}
+
+impl ModuleCache<TestEngine> for SlowFast {
+    fn load(
+        &self,
+        hash: ModuleHash,
+        engine: &TestEngine,
+    ) -> Result<Option<TestModule>, CacheError> {
+        self.cache.load(hash, engine)
+    }
+
+    fn contains(&self, hash: ModuleHash, engine: &TestEngine) -> Result<bool, CacheError> {
+        self.cache.contains(hash, engine)
+    }
+
+    fn load_resident(&self, hash: ModuleHash, engine: &TestEngine) -> Option<TestModule> {
+        self.cache.load_resident(hash, engine)
+    }
+
+    fn save(
+        &self,
+        hash: ModuleHash,
+        engine: &TestEngine,
+        module: &TestModule,
+    ) -> Result<SaveOutcome, CacheError> {
+        if engine.id().label() == "fast" {
+            drop(self.held.lock());
+        }
+        self.cache.save(hash, engine, module)
+    }
+
+    fn remove(&self, hash: ModuleHash, engine: &TestEngine) -> Result<bool, CacheError> {
+        self.cache.remove(hash, engine)
+    }
+}
+
+#[test]
+fn fast_that_is_saved_after_best_leaves_the_cache_too() {
+    let engines = Engines::new();
+    let loader = engines.loader_over(SlowFast::default());
+    let held = loader.cache().held.lock();
+    let compiling = engines.fast.hold_compiles();
+    thread::scope(|scope| {
+        // The one that leads saves, and the other one has its module before.
+        let loads = [(); 2].map(|()| scope.spawn(|| load(&loader, &module(1)).unwrap().module));
+        compiling.wait_for(1);
+        while loader.stats().fast.coalesced + loader.stats().best.coalesced == 0 {
+            thread::yield_now();
+        }
+        drop(compiling);
+        while loader.stats().upgraded == 0 {
+            thread::yield_now();
+        }
+        settle(&loader);
+        drop(held);
+        for load in loads {
+            load.join().unwrap().wait_upgraded().unwrap();
+        }
+    });
+    settle(&loader);
+    let is_stored = |engine| loader.cache().contains(module(1).hash(), engine).unwrap();
+    assert_eq!(
+        (is_stored(&engines.fast), is_stored(&engines.best)),
+        (false, true)
+    );
+}
+
+#[test]
+fn fast_that_a_process_left_behind_is_removed_by_the_next_load_of_best() {
+    let (store, engines) = (ReferenceStore::new(), Engines::new());
+    let loader = engines.loader(&store);
+    loader.pause_upgrades();
+    load(&loader, &module(1)).unwrap();
+    drop(loader);
+    let cache = StoreCache(store.clone());
+    let loader = ModuleLoader::new(engines.again().best, &cache);
+    loader.load(&module(1)).unwrap();
+    assert!(cache.contains(module(1).hash(), &engines.fast).unwrap());
+    let cache = Arc::new(Observed::new(cache.clone()));
+    let loader = engines.again().loader_over(Arc::clone(&cache));
+    for _ in 0..3 {
+        let handle = load(&loader, &module(1)).unwrap().module;
+        assert_eq!(handle.tier(), Tier::Best);
+    }
+    while cache.contains(module(1).hash(), &engines.fast).unwrap() {
+        thread::yield_now();
+    }
+    assert_eq!(cache.calls(Method::Remove), 1);
+}
+
+#[test]
+fn fast_is_not_compiled_if_best_was_stored_while_it_was_looked_for() {
+    let (store, first) = (ReferenceStore::new(), Engines::new());
+    let second = first.again();
+    let cache = Arc::new(Observed::new(StoreCache(store.clone())));
+    let late = second.loader_over(Arc::clone(&cache));
+    let hold = cache.hold(Method::CompilePermit);
+    thread::scope(|scope| {
+        let load_late = scope.spawn(|| load(&late, &module(1)).unwrap());
+        hold.wait_for(1);
+        let loader = first.loader(&store);
+        let handle = load(&loader, &module(1)).unwrap().module;
+        handle.wait_upgraded().unwrap();
+        drop(hold);
+        assert_eq!(load_late.join().unwrap().module.tier(), Tier::Best);
+    });
+    assert_eq!((second.fast.compiles(), second.best.compiles()), (0, 0));
+}
+
+struct Ignores;
+
+impl Wake for Ignores {
+    fn wake(self: Arc<Self>) {}
+}
+
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker");
+    }
+}
+
+#[test]
+fn a_future_that_is_dropped_leaves_no_waker_behind_and_one_that_panics_keeps_no_other() {
+    let loader = Engines::new().loader(&ReferenceStore::new());
+    loader.pause_upgrades();
+    let handle = load(&loader, &module(1)).unwrap().module;
+    let task = Arc::new(Ignores);
+    {
+        let waker = Waker::from(Arc::clone(&task));
+        let mut future = pin!(handle.upgraded());
+        let pending = future.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(pending.is_pending());
+    }
+    assert_eq!(Arc::strong_count(&task), 1);
+    let waker = Waker::from(Arc::new(Panics));
+    let mut future = pin!(handle.upgraded());
+    assert!(
+        future
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    let others = [(); 4].map(|()| {
+        let handle = handle.clone();
+        thread::spawn(move || futures_executor::block_on(handle.upgraded()))
+    });
+    loader.resume_upgrades();
+    for other in others {
+        other.join().unwrap().unwrap();
+    }
+    settle(&loader);
+    assert_eq!(loader.stats().failed_upgrades, 0);
 }

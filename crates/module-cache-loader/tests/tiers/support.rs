@@ -83,3 +83,13 @@ where
 pub(crate) fn sleep_a_little() {
     thread::sleep(Duration::from_millis(100));
 }
+
+/// Waits until nothing is on its way.
+pub(crate) fn settle<C>(loader: &Loader<C>)
+where
+    C: module_cache_core::ModuleCache<TestEngine> + Send + Sync + 'static,
+{
+    while loader.stats().pending_upgrades > 0 {
+        thread::yield_now();
+    }
+}
