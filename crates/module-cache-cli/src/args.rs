@@ -171,7 +171,7 @@ With --timing, one line on standard error, after what the program wrote, is
   module-cache: SOURCE HASH load N.NNN ms total N.NNN ms
 where SOURCE is `compiled` or `stored` (it came from the cache), HASH is the
 BLAKE3 of the wasm, `load` is the time until there was machine code, and `total`
-that of the whole command.
+that until the program had ended.
 
 Exit codes: the program's own; 134 if it traps; 141 if standard output was
 closed; 1 if it cannot be run; 2 for a wrong command line.
@@ -179,7 +179,7 @@ closed; 1 if it cannot be run; 2 for a wrong command line.
 With --tiered, a program that is not in the cache is compiled by Winch, in a
 tenth of the time, and runs on that. Cranelift compiles it meanwhile for later
 runs, which are as fast as without this option; the command ends when that is
-stored. What Winch does not compile waits for Cranelift. Winch had security
+stored. Where nothing can be stored, Cranelift does not compile it. What Winch does not compile waits for Cranelift. Winch had security
 advisories that Cranelift had not: see docs/tiers.md.
 
 The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that

@@ -87,8 +87,12 @@ fn load(
     file: WasmFile,
 ) -> Result<(EngineId, Loaded<Arc<Code>>, Option<Behind>)> {
     if args.tiered {
-        let (id, loaded, behind) = tiered::load(cache, file)?;
-        return Ok((id, loaded, Some(behind)));
+        let stores = match cache.primary() {
+            Some(folder) => folder.is_writable(),
+            None => cache.fallback().is_some(),
+        };
+        let (id, loaded, behind) = tiered::load(cache, file, stores)?;
+        return Ok((id, loaded, stores.then_some(behind)));
     }
     let (id, loaded) = Engine::new(cache, CpuLevel::ALL, None).load(&file)?;
     Ok((id, loaded.map(Arc::new), None))

@@ -33,7 +33,8 @@ impl Behind {
     }
 }
 
-/// Loads the code of a file, or compiles it fast, and names the engine whose code it is.
+/// Loads the code of a file, or compiles it fast, and names the engine whose code it is. What is fast is compiled behind it if
+/// it can be stored.
 ///
 /// # Errors
 ///
@@ -41,16 +42,30 @@ impl Behind {
 pub(crate) fn load(
     cache: &Arc<remote::Tiers>,
     file: WasmFile,
+    stores: bool,
 ) -> Result<(EngineId, Loaded<Arc<Code>>, Behind)> {
     match file.kind() {
-        Kind::Module => load_by(cache, file, EngineBuilder::module_tiers, Code::Module),
-        Kind::Component => load_by(cache, file, EngineBuilder::component_tiers, Code::Component),
+        Kind::Module => load_by(
+            cache,
+            file,
+            stores,
+            EngineBuilder::module_tiers,
+            Code::Module,
+        ),
+        Kind::Component => load_by(
+            cache,
+            file,
+            stores,
+            EngineBuilder::component_tiers,
+            Code::Component,
+        ),
     }
 }
 
 fn load_by<E>(
     cache: &Arc<remote::Tiers>,
     file: WasmFile,
+    stores: bool,
     make: impl Fn(&Builder) -> Result<Tiers<E, E>, EngineError>,
     code: fn(E::Module) -> Code,
 ) -> Result<(EngineId, Loaded<Arc<Code>>, Behind)>
@@ -68,6 +83,9 @@ where
         tiers = make(&engine::builder(CpuLevel::ALL, None))?;
     }
     let loader = TieredLoader::new(tiers, Arc::clone(cache));
+    if !stores {
+        loader.pause_upgrades();
+    }
     let fetch = move || file.fetch().map(Cow::into_owned);
     let prepare = move |_, _: &E, module| Ok::<_, Infallible>(code(module));
     let loaded = loader.load_with(hash, fetch, prepare)?;
