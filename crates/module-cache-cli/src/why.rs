@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use module_cache::backend::{ArtifactEngine, EngineId};
+use module_cache::backend::ArtifactEngine;
 use module_cache::{FileSystemCache, ModuleCache, ModuleHash};
 use module_cache_wasmtime::CpuLevel;
 
@@ -74,7 +74,10 @@ fn of_wasmer(
 fn of<E: ArtifactEngine>(folder: &FileSystemCache, hash: ModuleHash, engine: &E) -> Result<bool> {
     let found = folder.find(hash, engine)?.map(|found| found.accepted_id);
     let text = match &found {
-        Some(id) => format!("{hash}: there is code of {}", id_of(id.as_ref(), engine)),
+        Some(Some(level)) => {
+            format!("{hash}: there is code of {level}, for programs that accept this level")
+        }
+        Some(None) => format!("{hash}: there is code of {}", engine.id()),
         None => format!("{hash}: there is no code of {}", engine.id()),
     };
     output::print_line(text.as_bytes())?;
@@ -82,8 +85,4 @@ fn of<E: ArtifactEngine>(folder: &FileSystemCache, hash: ModuleHash, engine: &E)
         output::print_line(messages::one_line(&format!("{other}: {reason}")).as_bytes())?;
     }
     Ok(found.is_some())
-}
-
-fn id_of<'a, E: ArtifactEngine>(accepted: Option<&'a EngineId>, engine: &'a E) -> &'a EngineId {
-    accepted.unwrap_or_else(|| engine.id())
 }

@@ -90,7 +90,7 @@ fn why_names_another_runtime() {
     assert_eq!(why(&place, &wasmer).0, 0);
     let ran = place.run(&["inspect"]).ok();
     for line in ["cpu sse3: ", "wasm simd: true"] {
-        assert!(ran.stdout.contains(&format!("\n{line}")), "{ran:?}");
+        assert!(ran.stdout.contains(&format!("\n  {line}")), "{ran:?}");
     }
 }
 
