@@ -1,12 +1,8 @@
 //! One load that is in flight: who leads it, and what everybody who joined it gets.
 
-use std::collections::HashMap;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(feature = "tokio")]
 use std::pin::Pin;
 use std::sync::OnceLock;
-use std::task::Waker;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
 use std::thread::{self, ThreadId};
@@ -15,6 +11,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use module_cache_core::FoundModule;
 
+use crate::wakers::Wakers;
 use crate::{LoadError, Source};
 
 /// What a load ends with.
@@ -35,10 +32,7 @@ pub(crate) struct InFlight<M> {
 struct State {
     leader: Option<ThreadId>,
     /// Of tasks that wait.
-    wakers: HashMap<u64, Waker>,
-    /// The number of the newest waker.
-    #[cfg(feature = "tokio")]
-    newest: u64,
+    wakers: Wakers,
 }
 
 /// What a thread does that has joined a load.
@@ -138,12 +132,10 @@ impl<M: Clone> InFlight<M> {
 
     /// Wakes everybody who waits, while nothing is locked: a waker may drop its task, poll it, or panic.
     fn announce(&self, mut state: MutexGuard<'_, State>) {
-        let wakers = mem::take(&mut state.wakers);
+        let wakers = state.wakers.take();
         drop(state);
         self.changed.notify_all();
-        for waker in wakers.into_values() {
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
-        }
+        wakers.wake();
     }
 
     /// Waits for the outcome without a thread.
@@ -182,11 +174,7 @@ impl<'a, M> Future for Completion<'a, M> {
         if let Some(outcome) = in_flight.outcome.get() {
             return Poll::Ready(outcome);
         }
-        let number = self.waker.unwrap_or_else(|| {
-            state.newest += 1;
-            state.newest
-        });
-        let before = state.wakers.insert(number, waker);
+        let (number, before) = state.wakers.put(self.waker, waker);
         drop(state);
         self.waker = Some(number);
         drop(before);
@@ -198,7 +186,7 @@ impl<'a, M> Future for Completion<'a, M> {
 impl<M> Drop for Completion<'_, M> {
     fn drop(&mut self) {
         if let Some(number) = self.waker {
-            let waker = self.in_flight.state.lock().wakers.remove(&number);
+            let waker = self.in_flight.state.lock().wakers.remove(number);
             drop(waker);
         }
     }

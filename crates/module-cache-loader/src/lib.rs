@@ -39,6 +39,7 @@ mod tier;
 mod tiered;
 mod tiered_loader;
 mod upgrades;
+mod wakers;
 
 #[cfg(feature = "tokio")]
 pub use async_module_loader::AsyncModuleLoader;

@@ -1,16 +1,15 @@
 //! The handle of a module that has two tiers.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::fmt;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use crate::wakers::Wakers;
 use crate::{LoadError, Tier};
 
 /// What was prepared of a module: of the fast tier until it is there of the best. Clones are one handle.
@@ -104,9 +103,7 @@ pub(crate) struct Cell<T> {
 #[derive(Default)]
 struct Ending {
     outcome: Option<Result<(), LoadError>>,
-    wakers: HashMap<u64, Waker>,
-    /// The number of the newest waker.
-    newest: u64,
+    wakers: Wakers,
 }
 
 impl<T> Cell<T> {
@@ -154,12 +151,10 @@ impl<T> Cell<T> {
         if ending.outcome.is_none() || outcome.is_ok() {
             ending.outcome = Some(outcome);
         }
-        let wakers = mem::take(&mut ending.wakers);
+        let wakers = ending.wakers.take();
         drop(ending);
         self.ended.notify_all();
-        for waker in wakers.into_values() {
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
-        }
+        wakers.wake();
     }
 }
 
@@ -180,11 +175,7 @@ impl<T> Future for Upgraded<'_, T> {
         if let Some(outcome) = &ending.outcome {
             return Poll::Ready(outcome.clone());
         }
-        let number = self.number.unwrap_or_else(|| {
-            ending.newest += 1;
-            ending.newest
-        });
-        let before = ending.wakers.insert(number, waker);
+        let (number, before) = ending.wakers.put(self.number, waker);
         drop(ending);
         self.number = Some(number);
         drop(before);
@@ -195,7 +186,7 @@ impl<T> Future for Upgraded<'_, T> {
 impl<T> Drop for Upgraded<'_, T> {
     fn drop(&mut self) {
         if let Some(number) = self.number {
-            let waker = self.cell.ending.lock().wakers.remove(&number);
+            let waker = self.cell.ending.lock().wakers.remove(number);
             drop(waker);
         }
     }
