@@ -65,7 +65,7 @@ impl<'a> Precompiler<'a> {
             return Ok(Self::Machines(precompiler.into()));
         }
         // Settings would be part of the engine's id. Without any, it is the id of engines as most make them.
-        match args.engine {
+        match args.engine.name {
             // What was compiled for other machines is not as good as what is to be stored.
             EngineName::Wasmtime => Ok(Self::Wasmtime(Engine::new(cache, &[], config).into())),
             #[cfg(feature = "wasmer")]

@@ -30,7 +30,7 @@ pub(crate) fn why(args: &WhyArgs) -> Result<u8> {
     let file = file
         .and_then(|file| file.hashed(args.hash, Some(&folder)))
         .with_context(|| args.file.display().to_string())?;
-    let is_there = match args.engine {
+    let is_there = match args.engine.name {
         EngineName::Wasmtime => of_wasmtime(&folder, &file, config)?,
         #[cfg(feature = "wasmer")]
         EngineName::WasmerCranelift => {

@@ -75,14 +75,8 @@ pub(crate) struct CompileArgs {
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
 
-    /// The engine that is to load the code
-    #[arg(
-        long,
-        value_name = "ENGINE",
-        default_value = "wasmtime",
-        value_parser = PossibleValuesParser::new(ENGINES).try_map(|name| of_this_build(&name))
-    )]
-    pub(crate) engine: EngineName,
+    #[command(flatten)]
+    pub(crate) engine: EngineNameArg,
 
     /// The CPUs that are to run the code: all of this level [default: those like this machine's, or all of --target]
     #[arg(
@@ -125,12 +119,25 @@ impl CompileArgs {
     /// What is wrong with them.
     pub(super) fn objection(&self) -> Option<&'static str> {
         let names_machines = self.cpu.is_some() || self.target.is_some();
-        if names_machines && !matches!(self.engine, EngineName::Wasmtime) {
+        if names_machines && !matches!(self.engine.name, EngineName::Wasmtime) {
             return Some("--cpu and --target are for --engine wasmtime alone");
         }
-        let objection = self.engine_config.objection(self.engine);
+        let objection = self.engine_config.objection(self.engine.name);
         objection.or_else(|| self.remote.objection())
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EngineNameArg {
+    /// The engine that is to load the code
+    #[arg(
+        id = "engine",
+        long,
+        value_name = "ENGINE",
+        default_value = "wasmtime",
+        value_parser = PossibleValuesParser::new(ENGINES).try_map(|name| of_this_build(&name))
+    )]
+    pub(crate) name: EngineName,
 }
 
 /// The settings of the engine that is to load the code.
@@ -160,7 +167,7 @@ impl EngineConfigArg {
 }
 
 /// The names of all engines, in every build: one that lacks an engine can then say so.
-pub(super) const ENGINES: [&str; 3] = ["wasmtime", "wasmer-cranelift", "wasmer-singlepass"];
+const ENGINES: [&str; 3] = ["wasmtime", "wasmer-cranelift", "wasmer-singlepass"];
 
 /// An engine of this build.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -173,7 +180,7 @@ pub(crate) enum EngineName {
 }
 
 /// The engine of a name that is one of [`ENGINES`].
-pub(super) fn of_this_build(name: &str) -> std::result::Result<EngineName, String> {
+fn of_this_build(name: &str) -> std::result::Result<EngineName, String> {
     EngineName::from_str(name, false).map_err(|_| {
         let feature = name.strip_suffix("-cranelift").unwrap_or(name);
         format!("this command was built without {name}; build it with `--features {feature}`")

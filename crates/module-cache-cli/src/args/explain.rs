@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::compile::{ENGINES, EngineConfigArg, EngineName, of_this_build};
+use super::compile::{EngineConfigArg, EngineNameArg};
 use super::{CacheDirArg, SelectArgs};
 use crate::hash_function::HashFunction;
 
@@ -50,14 +49,8 @@ pub(crate) struct WhyArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,
 
-    /// The engine that is to load the code
-    #[arg(
-        long,
-        value_name = "ENGINE",
-        default_value = "wasmtime",
-        value_parser = PossibleValuesParser::new(ENGINES).try_map(|name| of_this_build(&name))
-    )]
-    pub(crate) engine: EngineName,
+    #[command(flatten)]
+    pub(crate) engine: EngineNameArg,
 
     #[command(flatten)]
     pub(crate) engine_config: EngineConfigArg,
@@ -74,6 +67,6 @@ pub(crate) struct WhyArgs {
 impl WhyArgs {
     /// What is wrong with the options together.
     pub(super) fn objection(&self) -> Option<&'static str> {
-        self.engine_config.objection(self.engine)
+        self.engine_config.objection(self.engine.name)
     }
 }
