@@ -82,7 +82,7 @@ where
             self.handle.spawn_blocking(move || {
                 if let Some(lead) = load.lead_here() {
                     let work = || loader.load_here(module.hash(), module.wasm(), Place::Front);
-                    let _ = loader.lead(lead, span, work);
+                    loader.finish(loader.lead(lead, span, work).1);
                 }
             });
         })
@@ -121,7 +121,7 @@ where
                 let found =
                     panic_as_error(hash, || Ok(in_span(span.clone(), || loader.find(hash))));
                 if let Some(found) = found.transpose() {
-                    let _ = loader.lead(lead, span, || found);
+                    loader.finish(loader.lead(lead, span, || found).1);
                     return None;
                 }
                 lead.give_up();
@@ -137,7 +137,7 @@ where
                                 drop(wasm);
                                 found
                             };
-                            let _ = loader.lead(lead, span, work);
+                            loader.finish(loader.lead(lead, span, work).1);
                         }
                     });
                 };

@@ -130,6 +130,10 @@ impl<M: Clone> InFlight<M> {
         self.announce(state);
     }
 
+    pub(crate) fn outcome(&self) -> Option<&Outcome<M>> {
+        self.outcome.get()
+    }
+
     /// Wakes everybody who waits, while nothing is locked: a waker may drop its task, poll it, or panic.
     fn announce(&self, mut state: MutexGuard<'_, State>) {
         let wakers = state.wakers.take();

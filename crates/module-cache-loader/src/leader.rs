@@ -21,7 +21,7 @@ use crate::single_flight::Lead;
 use crate::{LoadError, ModuleLoader, Source};
 
 /// What becomes of a save.
-type Saved = Result<SaveOutcome, CacheError>;
+pub(crate) type Saved = Result<SaveOutcome, CacheError>;
 
 /// What a leader hands out.
 pub(crate) struct Found<M> {
@@ -29,6 +29,24 @@ pub(crate) struct Found<M> {
     source: Source,
     /// Held until the module is saved.
     permit: Option<PermitGuard>,
+}
+
+/// A load whose outcome everybody has, and which is to be [finished](ModuleLoader::finish). Dropped, it leaves the module
+/// unsaved.
+pub(crate) struct Completed<M: Clone> {
+    lead: Lead<M>,
+    span: Span,
+    permit: Option<PermitGuard>,
+}
+
+impl<M: Clone> Completed<M> {
+    pub(crate) fn hash(&self) -> ModuleHash {
+        self.lead.hash()
+    }
+
+    pub(crate) fn is_compiled(&self) -> bool {
+        matches!(self.lead.outcome(), Some(Ok((_, Source::Compiled))))
+    }
 }
 
 impl<M> Found<M> {
@@ -87,17 +105,16 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         })
     }
 
-    /// Does `work` for the load and completes it: hands the outcome to everybody who waits, then saves what was
-    /// compiled.
+    /// Does `work` for the load and completes it: hands the outcome to everybody who waits. What is compiled is not saved yet.
     ///
     /// Much of this is other people's code: engine, cache, module, subscriber. A panic in it is an error of this
-    /// load, or, once the load is completed, of the save alone, of which this says what became, too.
+    /// load.
     pub(crate) fn lead(
         &self,
         lead: Lead<E::Module>,
         span: Span,
         work: impl FnOnce() -> Result<Found<E::Module>, LoadError>,
-    ) -> (Outcome<E::Module>, Option<Saved>) {
+    ) -> (Outcome<E::Module>, Completed<E::Module>) {
         let hash = lead.hash();
         let mut permit = None;
         let outcome = panic_as_error(hash, || {
@@ -114,10 +131,19 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         if let Err(error) = &outcome {
             lead.complete(Err(error.clone()));
         }
+        (outcome, Completed { lead, span, permit })
+    }
+
+    /// Saves what was compiled. A panic is an error of the save, of which this says what became.
+    pub(crate) fn finish(&self, completed: Completed<E::Module>) -> Option<Saved> {
+        let is_compiled = completed.is_compiled();
+        let Completed { lead, span, permit } = completed;
+        let hash = lead.hash();
+        let outcome = lead.outcome();
         let mut saved = None;
         let finished = panic_as_error(hash, || {
             let _span = span.enter();
-            self.finish(hash, &outcome, &span, &mut saved);
+            self.log_and_save(hash, outcome, &span, &mut saved);
             // Those who share the storage wait until it is there.
             if let Some(permit) = permit {
                 permit.release(outcome_of(saved.as_ref()));
@@ -130,7 +156,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
                 error!(%hash, %error, "the module may not be stored");
                 Ok(())
             });
-            if matches!(outcome, Ok((_, Source::Compiled))) {
+            if is_compiled {
                 let error = CacheError::backend("the cache", "save the module", error);
                 saved.get_or_insert(Err(error));
             }
@@ -141,19 +167,18 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
             drop(span);
             Ok(())
         });
-        (outcome, saved)
+        saved
     }
 
-    /// What comes after everybody has the outcome.
-    fn finish(
+    fn log_and_save(
         &self,
         hash: ModuleHash,
-        outcome: &Outcome<E::Module>,
+        outcome: Option<&Outcome<E::Module>>,
         span: &Span,
         saved: &mut Option<Saved>,
     ) {
         match outcome {
-            Ok((found, source)) => {
+            Some(Ok((found, source))) => {
                 span.record("source", field::display(source));
                 let accepted_id = found.accepted_id.map(field::display);
                 debug!(%hash, %source, accepted_id, "loaded");
@@ -161,7 +186,8 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
                     self.save(hash, &found.module, saved);
                 }
             }
-            Err(error) => debug!(%hash, error = error as &dyn Error, "not loaded"),
+            Some(Err(error)) => debug!(%hash, error = error as &dyn Error, "not loaded"),
+            None => {}
         }
     }
 

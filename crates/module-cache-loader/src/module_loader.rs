@@ -12,7 +12,7 @@ use web_time::Instant;
 
 use crate::compile_slots::{CompileSlots, Place};
 use crate::in_flight::Outcome;
-use crate::leader::Found;
+use crate::leader::{Completed, Found, Saved};
 use crate::pace::Pace;
 use crate::remembered_errors::RememberedErrors;
 use crate::single_flight::{Joined, SingleFlight};
@@ -76,16 +76,17 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
     ///
     /// When the module is not cached and cannot be compiled.
     pub fn load(&self, module: &HashedModule<'_>) -> Result<Loaded<E::Module>, LoadError> {
-        self.load_in(Place::Front, module)
+        self.load_in(Place::Front, module, Self::finish)
     }
 
     pub(crate) fn load_in(
         &self,
         place: Place<'_>,
         module: &HashedModule<'_>,
+        finish: impl FnOnce(&Self, Completed<E::Module>) -> Option<Saved>,
     ) -> Result<Loaded<E::Module>, LoadError> {
         let hash = module.hash();
-        self.load_by(hash, || self.load_here(hash, module.wasm(), place))
+        self.load_by(hash, || self.load_here(hash, module.wasm(), place), finish)
     }
 
     /// Loads a module by its hash, and calls `fetch` for the wasm on a miss.
@@ -107,7 +108,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         W: AsRef<[u8]>,
         F: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.load_with_in(Place::Front, hash, fetch)
+        self.load_with_in(Place::Front, hash, fetch, Self::finish)
     }
 
     pub(crate) fn load_with_in<W, F>(
@@ -115,12 +116,13 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         place: Place<'_>,
         hash: ModuleHash,
         fetch: impl FnOnce() -> Result<W, F>,
+        finish: impl FnOnce(&Self, Completed<E::Module>) -> Option<Saved>,
     ) -> Result<Loaded<E::Module>, LoadError>
     where
         W: AsRef<[u8]>,
         F: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.load_by(hash, || {
+        let work = || {
             if let Some(found) = self.find(hash) {
                 return Ok(found);
             }
@@ -130,7 +132,8 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
             // Here, and not at the end: what is found would leak if this panicked then.
             drop(wasm);
             found
-        })
+        };
+        self.load_by(hash, work, finish)
     }
 
     /// The engine that modules are compiled by and belong to.
@@ -156,6 +159,13 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         Some(Loaded::new(module, Source::Resident, Duration::ZERO))
     }
 
+    /// The module that is being saved, and that memory may not have yet.
+    pub(crate) fn being_saved(&self, hash: ModuleHash) -> Option<Loaded<E::Module>> {
+        let (found, _) = self.loads.outcome(hash)?.ok()?;
+        self.counters.resident();
+        Some(Loaded::new(found.module, Source::Resident, Duration::ZERO))
+    }
+
     /// The error of a module that was found to be invalid.
     pub(crate) fn known_error(&self, hash: ModuleHash) -> Option<LoadError> {
         let error = self.invalid.get(hash)?;
@@ -165,16 +175,18 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         Some(error.into())
     }
 
-    /// Loads a module; if it is not resident, and nobody else is loading it, by `work`.
+    /// Loads a module; if it is not resident, and nobody else is loading it, by `work`. Once all who wait have it, `finish`
+    /// sees to it that it is saved.
     fn load_by(
         &self,
         hash: ModuleHash,
         work: impl FnOnce() -> Result<Found<E::Module>, LoadError>,
+        finish: impl FnOnce(&Self, Completed<E::Module>) -> Option<Saved>,
     ) -> Result<Loaded<E::Module>, LoadError> {
         if let Some(loaded) = self.resident(hash) {
             return Ok(loaded);
         }
-        self.load_missing(hash, work)
+        self.load_missing(hash, work, finish)
     }
 
     /// Apart from the hot path, whose frame it would make larger.
@@ -183,13 +195,17 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         &self,
         hash: ModuleHash,
         work: impl FnOnce() -> Result<Found<E::Module>, LoadError>,
+        finish: impl FnOnce(&Self, Completed<E::Module>) -> Option<Saved>,
     ) -> Result<Loaded<E::Module>, LoadError> {
         if let Some(error) = self.known_error(hash) {
             return Err(error);
         }
         let started = Instant::now();
         let (outcome, saved) = match self.join(hash).lead_or_wait() {
-            Ok(lead) => self.lead(lead, self.span(hash), work),
+            Ok(lead) => {
+                let (outcome, completed) = self.lead(lead, self.span(hash), work);
+                (outcome, finish(self, completed))
+            }
             Err(outcome) => (outcome, None),
         };
         let mut loaded = self.answer(started, outcome)?;

@@ -45,6 +45,16 @@ impl<M> SingleFlight<M> {
         }
     }
 
+    /// The outcome of a load that others can still join.
+    pub(crate) fn outcome(&self, hash: ModuleHash) -> Option<Outcome<M>>
+    where
+        M: Clone,
+    {
+        let in_flight = self.0.lock().get(&hash).map(Arc::clone)?;
+        // Cloning a module is other people's code.
+        in_flight.outcome().cloned()
+    }
+
     /// Lets nobody join this load any more.
     fn close(&self, hash: ModuleHash, in_flight: &Arc<InFlight<M>>) {
         let mut loads = self.0.lock();
@@ -107,6 +117,11 @@ impl<M: Clone> Lead<M> {
             self.joined.close();
         }
         self.joined.in_flight.complete(outcome);
+    }
+
+    /// What it was completed with.
+    pub(crate) fn outcome(&self) -> Option<&Outcome<M>> {
+        self.joined.in_flight.outcome()
     }
 
     /// Ends the lead and leaves the load without an outcome: a task goes on with it, or a thread that waits.

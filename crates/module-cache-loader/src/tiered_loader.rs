@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
+use std::mem;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use module_cache_core::{
@@ -18,7 +19,7 @@ use tracing::debug;
 use web_time::Instant;
 
 use crate::compile_slots::{Behind, CompileSlots, Place};
-use crate::leader::{in_span, panic_as_error};
+use crate::leader::{Completed, Saved, in_span, panic_as_error};
 use crate::remembered_errors::RememberedErrors;
 use crate::single_flight::SingleFlight;
 use crate::upgrades::{Job, Upgrades, Waiter, Waiting};
@@ -29,6 +30,9 @@ const LONGEST_ON_FAST: Duration = Duration::new(60, 0);
 
 /// Threads beside those that compile: they wait for other processes that compile a module.
 const WAITING_WORKERS: usize = 8;
+
+/// Fast modules that are saved at a time while they are in use. Those who compile more save them first.
+const SAVES_BEHIND: usize = 8;
 
 /// Loads modules of two engines over one cache: at first what compiles fast, and soon what is fast.
 ///
@@ -92,6 +96,8 @@ struct Shared<Fast: Compile, Best: Compile, C> {
     upgrades: Upgrades<Best, Upgrade<Best, C>>,
     most_behind: NonZeroUsize,
     longest_on_fast: Duration,
+    /// Those who save fast modules.
+    saves: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// A best module to be loaded.
@@ -142,6 +148,7 @@ where
             upgrades: Upgrades::new(),
             most_behind: NonZeroUsize::MIN,
             longest_on_fast: LONGEST_ON_FAST,
+            saves: Mutex::default(),
         }))
     }
 
@@ -252,7 +259,7 @@ where
         T: Send + Sync + 'static,
         X: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
-        let (shared, hash) = (&*self.0, origin.hash());
+        let (shared, hash) = (&self.0, origin.hash());
         let failed = |tier| move |error| LoadError::prepare(hash, tier, error);
         let fast = match shared.first(&origin)? {
             First::Fast(loaded) => loaded,
@@ -297,7 +304,7 @@ where
         };
         let job = || Upgrade {
             behind,
-            load: Box::new(move |loader, place| origin.load(loader, place)),
+            load: Box::new(move |loader, place| origin.load(loader, place, ModuleLoader::finish)),
         };
         self.start_worker(shared.upgrades.add(hash, waiting, job, self.most_workers()));
     }
@@ -327,8 +334,8 @@ where
     /// Loads a module whose wasm is at hand, and has `prepare` make of it what requests use: now, and in a thread of this loader
     /// when there is the best one.
     ///
-    /// Blocks until there is a module of either tier. As of [`ModuleLoader`], the one thread that compiled it returns when it is
-    /// saved, and those who waited for that thread before.
+    /// Blocks until there is a module of either tier. A fast one that was compiled is saved in a thread of this loader, so
+    /// [`saved`](Loaded::saved) does not tell what became of it.
     ///
     /// # Errors
     ///
@@ -399,12 +406,12 @@ where
 
 impl<Fast, Best, C> Shared<Fast, Best, C>
 where
-    Fast: Compile,
-    Best: Compile,
-    C: ModuleCache<Fast> + ModuleCache<Best>,
+    Fast: Compile<Module: Send + Sync> + Send + Sync + 'static,
+    Best: Compile<Module: Send + Sync> + Send + Sync + 'static,
+    C: ModuleCache<Fast> + ModuleCache<Best> + Send + Sync + 'static,
 {
     /// A module of either tier, whichever is there first.
-    fn first(&self, origin: &impl Origin) -> LoadedFirst<Fast, Best> {
+    fn first(self: &Arc<Self>, origin: &impl Origin) -> LoadedFirst<Fast, Best> {
         let hash = origin.hash();
         let stays = self.upgrades.stays(hash);
         if !stays {
@@ -424,16 +431,17 @@ where
             return loaded;
         }
         self.without_fast.fetch_add(1, Ordering::Relaxed);
-        origin.load(&self.best, Place::Front).map(First::Best)
+        let loaded = origin.load(&self.best, Place::Front, ModuleLoader::finish);
+        loaded.map(First::Best)
     }
 
     /// The fast module, if it is alive and nobody need look for the best one.
     fn fast_on_its_way(&self, hash: ModuleHash) -> Option<Loaded<Fast::Module>> {
-        if self.upgrades.knows(hash) {
-            self.fast.resident(hash)
-        } else {
-            None
+        if !self.upgrades.knows(hash) {
+            return None;
         }
+        let resident = self.fast.resident(hash);
+        resident.or_else(|| self.fast.being_saved(hash))
     }
 
     /// The best module, if it is stored. Threads that ask at the same time look once.
@@ -467,13 +475,20 @@ where
 
     /// The fast module, or best if it was stored meanwhile and the module does not stay on fast; `None` for wasm that fast does
     /// not compile.
-    fn load_fast(&self, origin: &impl Origin, stays: bool) -> Option<LoadedFirst<Fast, Best>> {
+    fn load_fast(
+        self: &Arc<Self>,
+        origin: &impl Origin,
+        stays: bool,
+    ) -> Option<LoadedFirst<Fast, Best>> {
         let hash = origin.hash();
         if self.refused.get(hash).is_some() {
             return None;
         }
         let load = |is_needless: &dyn Fn() -> bool| {
-            origin.load(&self.fast, Place::FrontUnless(is_needless))
+            let place = Place::FrontUnless(is_needless);
+            origin.load(&self.fast, place, |_, completed| {
+                self.save_behind(completed)
+            })
         };
         let mut loaded = load(&|| !stays && self.has_best(hash));
         // Whoever led had no need of it, and others may lead whom this one joins.
@@ -485,24 +500,47 @@ where
             }
             loaded = load(&|| false);
         }
-        match &loaded {
-            Err(error @ LoadError::Compile(_)) => {
-                debug!(%hash, %error, "the fast tier does not compile it");
-                self.refused.add(hash, ());
-                return None;
-            }
-            // Fast may have left the cache before it came there.
-            Ok(loaded) if loaded.saved.is_some() && self.left.lock().contains(&hash) => {
-                self.leave_fast(hash);
-            }
-            _ => {}
+        if let Err(error @ LoadError::Compile(_)) = &loaded {
+            debug!(%hash, %error, "the fast tier does not compile it");
+            self.refused.add(hash, ());
+            return None;
         }
         Some(loaded.map(First::Fast))
     }
 
+    /// Saves the fast module while it is in use.
+    fn save_behind(self: &Arc<Self>, completed: Completed<Fast::Module>) -> Option<Saved> {
+        if !completed.is_compiled() || self.saves_behind() >= SAVES_BEHIND {
+            return self.save_fast(completed);
+        }
+        let shared = Arc::clone(self);
+        let thread = thread::Builder::new().name("module-cache save".to_owned());
+        match thread.spawn(move || drop(shared.save_fast(completed))) {
+            Ok(save) => self.saves.lock().push(save),
+            Err(error) => debug!(%error, "no thread to save the fast module"),
+        }
+        None
+    }
+
+    fn saves_behind(&self) -> usize {
+        let mut saves = self.saves.lock();
+        saves.retain(|save| !save.is_finished());
+        saves.len()
+    }
+
+    fn save_fast(&self, completed: Completed<Fast::Module>) -> Option<Saved> {
+        let hash = completed.hash();
+        let saved = self.fast.finish(completed);
+        // It may have left the cache before it came there.
+        if saved.is_some() && self.left.lock().contains(&hash) {
+            self.leave_fast(hash);
+        }
+        saved
+    }
+
     /// The fast module in place of a best one that cannot be prepared.
     fn fast_instead(
-        &self,
+        self: &Arc<Self>,
         origin: &impl Origin,
         error: LoadError,
     ) -> Result<Loaded<Fast::Module>, LoadError> {
@@ -559,9 +597,9 @@ where
 /// What a thread does that compiles behind, until there is nothing to do or the loader is dropped.
 fn work<Fast, Best, C>(shared: &Weak<Shared<Fast, Best, C>>)
 where
-    Fast: Compile,
-    Best: Compile,
-    C: ModuleCache<Fast> + ModuleCache<Best>,
+    Fast: Compile<Module: Send + Sync> + Send + Sync + 'static,
+    Best: Compile<Module: Send + Sync> + Send + Sync + 'static,
+    C: ModuleCache<Fast> + ModuleCache<Best> + Send + Sync + 'static,
 {
     while let Some(shared) = shared.upgrade() {
         let (hash, upgrade) = match shared.upgrades.next() {
@@ -600,6 +638,7 @@ trait Origin: Send + Sync + 'static {
         &self,
         loader: &ModuleLoader<E, C>,
         place: Place<'_>,
+        finish: impl FnOnce(&ModuleLoader<E, C>, Completed<E::Module>) -> Option<Saved>,
     ) -> Result<Loaded<E::Module>, LoadError>;
 }
 
@@ -614,8 +653,9 @@ impl Origin for AtHand {
         &self,
         loader: &ModuleLoader<E, C>,
         place: Place<'_>,
+        finish: impl FnOnce(&ModuleLoader<E, C>, Completed<E::Module>) -> Option<Saved>,
     ) -> Result<Loaded<E::Module>, LoadError> {
-        loader.load_in(place, &self.0)
+        loader.load_in(place, &self.0, finish)
     }
 }
 
@@ -638,16 +678,24 @@ where
         &self,
         loader: &ModuleLoader<E, C>,
         place: Place<'_>,
+        finish: impl FnOnce(&ModuleLoader<E, C>, Completed<E::Module>) -> Option<Saved>,
     ) -> Result<Loaded<E::Module>, LoadError> {
-        loader.load_with_in(place, self.hash, &self.fetch)
+        loader.load_with_in(place, self.hash, &self.fetch, finish)
     }
 }
 
-/// What nobody has begun is given up; what is being compiled behind is finished and saved.
+/// What nobody has begun is given up; what is being compiled behind is finished and saved. Waits until fast modules are saved.
 impl<Fast: Compile, Best: Compile, C> Drop for TieredLoader<Fast, Best, C> {
     fn drop(&mut self) {
         self.0.slots.close_behind();
         self.0.upgrades.close();
+        let saves = mem::take(&mut *self.0.saves.lock());
+        for save in saves {
+            // None would wait for itself.
+            if save.thread().id() != thread::current().id() {
+                let _ = save.join();
+            }
+        }
     }
 }
 

@@ -183,6 +183,7 @@ fn a_best_module_that_cannot_be_prepared_leaves_fast_to_later_loads_and_starts()
             }
             let stats = loader.stats();
             assert_eq!((stats.upgraded, stats.failed_upgrades), (0, 1));
+            drop(loader);
             let cache = StoreCache(store.clone());
             assert!(cache.contains(module(1).hash(), &engines.fast).unwrap());
         }

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, Barrier};
 use std::task::{Context, Wake, Waker};
 use std::thread;
 
@@ -17,7 +17,7 @@ use module_cache_testkit::{
 };
 use parking_lot::Mutex;
 
-use crate::support::{Engines, app, load, module, settle};
+use crate::support::{Engines, app, load, module, settle, sleep_a_little};
 
 #[test]
 fn fast_is_served_until_best_is_compiled_behind_it() {
@@ -275,36 +275,49 @@ impl ModuleCache<TestEngine> for SlowFast {
 }
 
 #[test]
-fn fast_that_is_saved_after_best_leaves_the_cache_too() {
-    let engines = Engines::new();
-    let loader = engines.loader_over(SlowFast::default());
-    let held = loader.cache().held.lock();
-    let compiling = engines.fast.hold_compiles();
+fn a_fast_module_is_in_use_before_it_is_saved_and_saved_when_the_loader_is_gone() {
+    let (cache, engines) = (Arc::new(SlowFast::default()), Engines::new());
+    let loader = engines.loader_over(Arc::clone(&cache));
+    loader.pause_upgrades();
+    let held = cache.held.lock();
+    let handle = load(&loader, &module(1)).unwrap().module;
+    assert_eq!(handle.get().tier, Tier::Fast);
+    let (_, resident) = loader.resident(module(1).hash()).unwrap();
+    assert!(resident.is_same_object(&handle.get().module));
+    let is_stored = || cache.contains(module(1).hash(), &engines.fast).unwrap();
+    assert!(!is_stored());
+    drop(held);
+    drop(loader);
+    assert!(is_stored());
+}
+
+#[test]
+fn where_many_are_being_saved_a_fast_module_is_saved_first() {
+    let (cache, engines) = (Arc::new(SlowFast::default()), Engines::new());
+    let loader = engines.loader_over(Arc::clone(&cache));
+    let held = cache.held.lock();
     thread::scope(|scope| {
-        // The one that leads saves, and the other one has its module before.
-        let (done, is_done) = mpsc::channel();
-        for done in [done.clone(), done] {
-            let loader = &loader;
-            scope.spawn(move || {
-                load(loader, &module(1))
-                    .unwrap()
-                    .module
-                    .wait_upgraded()
-                    .unwrap();
-                done.send(()).unwrap();
-            });
+        for n in 0..8 {
+            load(&loader, &module(n)).unwrap();
         }
-        compiling.wait_for(1);
-        while loader.stats().fast.coalesced + loader.stats().best.coalesced == 0 {
-            thread::yield_now();
-        }
-        drop(compiling);
-        is_done.recv().unwrap();
+        let ninth = scope.spawn(|| load(&loader, &module(8)).unwrap());
+        sleep_a_little();
+        assert!(!ninth.is_finished());
         drop(held);
-        is_done.recv().unwrap();
+        assert!(ninth.join().unwrap().saved.unwrap().unwrap().is_stored());
     });
-    settle(&loader);
-    let is_stored = |engine| loader.cache().contains(module(1).hash(), engine).unwrap();
+}
+
+#[test]
+fn fast_that_is_saved_after_best_leaves_the_cache_too() {
+    let (cache, engines) = (Arc::new(SlowFast::default()), Engines::new());
+    let loader = engines.loader_over(Arc::clone(&cache));
+    let held = cache.held.lock();
+    let handle = load(&loader, &module(1)).unwrap().module;
+    handle.wait_upgraded().unwrap();
+    drop(held);
+    drop(loader);
+    let is_stored = |engine| cache.contains(module(1).hash(), engine).unwrap();
     assert_eq!(
         (is_stored(&engines.fast), is_stored(&engines.best)),
         (false, true)
@@ -347,6 +360,7 @@ fn fast_is_not_compiled_if_best_was_stored_while_it_was_looked_for() {
         let loader = first.loader(&store);
         let handle = load(&loader, &module(1)).unwrap().module;
         handle.wait_upgraded().unwrap();
+        drop(loader);
         drop(hold);
         assert_eq!(load_late.join().unwrap().module.tier(), Tier::Best);
     });
