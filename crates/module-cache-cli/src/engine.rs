@@ -2,12 +2,13 @@
 //! other.
 
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use anyhow::Result;
 use module_cache::{
     ModuleCache, ModuleLoader,
     backend::{ArtifactEngine, Compile, EngineError, EngineId},
-    loader::Loaded,
+    loader::{Loaded, Source},
 };
 use module_cache_wasmtime::{
     CpuLevel, EngineBuilder, WasmtimeComponentEngine, WasmtimeEngine, WasmtimePrecompiler,
@@ -71,31 +72,36 @@ impl<'a> Engine<'a> {
     pub(crate) fn load(&self, file: &WasmFile) -> Result<(EngineId, Loaded<Code>)> {
         match file.kind() {
             Kind::Module => {
-                let engine = || self.engine(file, EngineBuilder::module_engine);
-                let (id, loaded) = load(made(&self.modules, self.cache, engine)?, file)?;
+                let make = EngineBuilder::module_engine;
+                let (id, loaded) = self.load_by(&self.modules, make, file)?;
                 Ok((id, loaded.map(Code::Module)))
             }
             Kind::Component => {
-                let engine = || self.engine(file, EngineBuilder::component_engine);
-                let (id, loaded) = load(made(&self.components, self.cache, engine)?, file)?;
+                let make = EngineBuilder::component_engine;
+                let (id, loaded) = self.load_by(&self.components, make, file)?;
                 Ok((id, loaded.map(Code::Component)))
             }
         }
     }
 
-    /// An engine that accepts the levels, unless the folder has code of its own: engines for each level take a tenth of the
-    /// time of a program that starts.
-    fn engine<E: ArtifactEngine>(
+    /// Engines for each level take a tenth of the time of a program that starts, so the folder is first asked for code of this
+    /// machine's own.
+    fn load_by<E: ArtifactEngine + Compile>(
         &self,
-        file: &WasmFile,
+        loader: &OnceLock<ModuleLoader<E, &'a Tiers>>,
         make: impl Fn(&Builder) -> Result<E, EngineError>,
-    ) -> Result<E, EngineError> {
-        let engine = make(&self.builder)?;
-        let folder = self.cache.primary();
-        if self.levels.is_empty() || folder.contains(file.hash(), &engine).unwrap_or(false) {
-            return Ok(engine);
+        file: &WasmFile,
+    ) -> Result<(EngineId, Loaded<E::Module>)> {
+        if !self.levels.is_empty() {
+            let engine = make(&self.builder)?;
+            let started = Instant::now();
+            if let Ok(Some(module)) = self.cache.primary().load(file.hash(), &engine) {
+                let loaded = Loaded::new(module, Source::Stored, started.elapsed());
+                return Ok((*engine.id(), loaded));
+            }
         }
-        make(&accepting(self.builder.clone(), self.levels))
+        let engine = || make(&accepting(self.builder.clone(), self.levels));
+        load(made(loader, self.cache, engine)?, file)
     }
 }
 

@@ -75,11 +75,7 @@ where
     let hash = file.hash();
     let mut tiers = make(&engine::builder(&[], None))?;
     // As without tiers.
-    if !cache
-        .primary()
-        .contains(hash, tiers.best())
-        .unwrap_or(false)
-    {
+    if !matches!(cache.primary().load(hash, tiers.best()), Ok(Some(_))) {
         tiers = make(&engine::builder(CpuLevel::ALL, None))?;
     }
     let loader = TieredLoader::new(tiers, Arc::clone(cache));

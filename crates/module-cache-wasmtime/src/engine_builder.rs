@@ -8,7 +8,7 @@ use module_cache_core::{EngineError, EngineId};
 use target_lexicon::Triple;
 #[cfg(feature = "winch")]
 use wasmtime::Strategy;
-use wasmtime::{Config, Module};
+use wasmtime::{Config, InstanceAllocationStrategy, Module};
 
 #[cfg(feature = "component-model")]
 use crate::WasmtimeComponentEngine;
@@ -101,7 +101,7 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
     /// ([`Config::cranelift_nan_canonicalization`] does), and for instructions of relaxed SIMD
     /// ([`Config::relaxed_simd_deterministic`] does).
     ///
-    /// While the engine is made, one more is made for each level: with the pooling allocator, each reserves its pool.
+    /// While the engine is made, one more is made for each level, without a pool of instances.
     #[must_use]
     pub fn accept(mut self, level: CpuLevel) -> Self {
         self.accept.push(level);
@@ -183,7 +183,7 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         &self,
         target: Option<&str>,
     ) -> Result<WasmtimePrecompiler, EngineError> {
-        let (engine, own) = self.leveled("module", target, self.cpu)?;
+        let (engine, own) = self.compiler("module", target, self.cpu)?;
         let precompile = |engine: &wasmtime::Engine, wasm: &[u8]| {
             let compiled = engine.precompile_module(wasm);
             compiled.map_err(|error| wasmtime_engine::compile_error(engine, wasm, error))
@@ -201,7 +201,7 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         &self,
         target: Option<&str>,
     ) -> Result<WasmtimePrecompiler, EngineError> {
-        let (engine, own) = self.leveled("component", target, self.cpu)?;
+        let (engine, own) = self.compiler("component", target, self.cpu)?;
         let precompile = |engine: &wasmtime::Engine, wasm: &[u8]| {
             let compiled = engine.precompile_component(wasm);
             compiled.map_err(wasmtime_component_engine::compile_error)
@@ -248,7 +248,7 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
     /// An engine of this machine, its id, and what else it loads.
     fn host(&self, kind: &str) -> Result<(wasmtime::Engine, EngineId, Accepted), EngineError> {
         let (engine, own) = if self.cpu.is_some() {
-            self.leveled(kind, None, self.cpu)?
+            self.leveled((self.make)(), kind, None, self.cpu)?
         } else {
             let engine = new_engine(&(self.make)())?;
             let own = identify(&engine, kind, "", &self.salt)?;
@@ -260,7 +260,7 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         let host = Triple::host();
         let mut accepted = Vec::new();
         for level in self.accept.iter().filter(|level| level.is_of(&host)) {
-            let (_, Identity { id, artifact }) = self.leveled(kind, None, Some(*level))?;
+            let (_, Identity { id, artifact }) = self.compiler(kind, None, Some(*level))?;
             if load(&engine, &artifact).is_ok() && id != own.id && !accepted.contains(&id) {
                 accepted.push(id);
             }
@@ -269,9 +269,22 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         Ok((engine, own.id, accepted))
     }
 
-    /// An engine that compiles for a level, and what is known of its code.
+    /// An engine that only compiles, for a level. How instances are allocated is not in its code.
+    fn compiler(
+        &self,
+        kind: &str,
+        target: Option<&str>,
+        level: Option<CpuLevel>,
+    ) -> Result<(wasmtime::Engine, Identity), EngineError> {
+        let mut config = (self.make)();
+        config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+        self.leveled(config, kind, target, level)
+    }
+
+    /// An engine of code for a level, and what is known of that.
     fn leveled(
         &self,
+        mut config: Config,
         kind: &str,
         target: Option<&str>,
         level: Option<CpuLevel>,
@@ -286,7 +299,6 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
             .or_else(|| CpuLevel::baseline(&target))
             .filter(|level| level.is_of(&target))
             .ok_or_else(|| EngineError::refused(&format!("{target} has no such CPU level")))?;
-        let mut config = (self.make)();
         // With a target, wasmtime does not look what the CPU of this machine has.
         config
             .target(&target.to_string())

@@ -80,6 +80,19 @@ fn what_is_compiled_for_this_cpu_comes_before_any_level() {
 }
 
 #[test]
+fn damaged_code_for_this_cpu_does_not_hide_that_of_a_level() {
+    let place = Place::new();
+    for run in [&["run"][..], &["run", "--tiered"]] {
+        for own in place.store(0..1) {
+            own.damage();
+        }
+        compile(&place, &["--cpu", LEVELS[0], "0.wat"]);
+        let ran = place.run(&[run, &["--timing", "0.wat"]].concat()).ok();
+        assert_eq!(ran.timing().0, "stored", "{run:?}");
+    }
+}
+
+#[test]
 #[cfg(feature = "remote")]
 fn a_storage_that_was_filled_for_a_level_serves_a_host_that_never_compiles() {
     let shared = Place::new();

@@ -257,6 +257,27 @@ fn an_engine_that_accepts_levels_has_the_id_of_one_that_does_not() {
     assert!(plain.accepted_ids().is_empty());
 }
 
+/// The pool takes more than half of the addresses that a process has.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[test]
+fn levels_are_accepted_beside_the_largest_pool() {
+    let config = || {
+        let mut pool = wasmtime::PoolingAllocationConfig::default();
+        pool.total_memories(18_000).total_core_instances(18_000);
+        let mut config = Config::new();
+        config.allocation_strategy(wasmtime::InstanceAllocationStrategy::Pooling(pool));
+        config
+    };
+    let accepting = EngineBuilder::new(config).accept(CpuLevel::X86_64);
+    let engine = accepting.module_engine().unwrap();
+    assert_eq!(engine.accepted_ids().len(), 1);
+    let compiler = EngineBuilder::new(Config::new).cpu(CpuLevel::X86_64);
+    let compiler = compiler.module_precompiler(None).unwrap();
+    assert_eq!(engine.accepted_ids(), [*compiler.id()]);
+    let pool = accepting.module_engine();
+    assert!(pool.is_err(), "there is room for two pools");
+}
+
 #[test]
 fn the_label_shows_level_and_system() {
     for level in LEVELS {
