@@ -43,7 +43,7 @@ enum Registry {
     Pip,
 }
 
-const ITEMS: [Item; 4] = [
+const ITEMS: [Item; 5] = [
     Item {
         file: "esbuild.wasm",
         registry: Registry::Npm,
@@ -67,6 +67,15 @@ const ITEMS: [Item; 4] = [
         version: "0.17.0",
         member: "qjs-wasi-reactor/qjs-wasi-reactor.wasm",
         hash: "c3954a6c20dc39b4b19ce5c7ef9c23ec896c68cb5c3b0a95d94dc430a35939d1",
+    },
+    // What is in each JavaScript component that is made by this package, but for the script.
+    Item {
+        file: "starlingmonkey.wasm",
+        registry: Registry::Npm,
+        package: "@bytecodealliance/componentize-js",
+        version: "0.23.0",
+        member: "package/lib/starlingmonkey_embedding.wasm",
+        hash: "1ea9c4f6ec41f4f601ca3d0dbe1c677aad099842ad201d5e15316ba9cceee28f",
     },
     Item {
         file: "resvg.wasm",

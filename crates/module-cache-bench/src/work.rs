@@ -140,6 +140,18 @@ fn linker(engine: &Engine) -> Result<Linker<WasiP1Ctx>> {
     Ok(linker)
 }
 
+/// An instance of the engine of JavaScript components, and memory for one value.
+pub fn allocate(module: &Module) -> Result<()> {
+    let mut linker = Linker::new(module.engine());
+    let mut store = Store::new(module.engine(), ());
+    linker.define_unknown_imports_as_default_values(&mut store, module)?;
+    let instance = linker.instantiate(&mut store, module)?;
+    let realloc =
+        instance.get_typed_func::<(u32, u32, u32, u32), u32>(&mut store, "cabi_realloc_adapter")?;
+    assert_ne!(realloc.call(&mut store, (0, 0, 8, 64))?, 0);
+    Ok(())
+}
+
 /// An instance of esbuild, which does no work without JavaScript around it.
 pub fn instantiate(module: &Module) -> Result<()> {
     let mut linker = Linker::new(module.engine());
