@@ -34,6 +34,9 @@ const WAITING_WORKERS: usize = 8;
 /// Fast modules that are saved at a time while they are in use. Those who compile more save them first.
 const SAVES_BEHIND: usize = 8;
 
+/// So many modules are known to have left fast, at 32 bytes each.
+const MOST_LEFT: usize = 1 << 16;
+
 /// Loads modules of two engines over one cache: at first what compiles fast, and soon what is fast.
 ///
 /// - **What is there first is served.** The best module if it is stored; then nothing is compiled. Else the fast one, stored or
@@ -290,7 +293,7 @@ where
         let (shared, hash) = (&*self.0, origin.hash());
         if shared.upgrades.has_stayed(hash) {
             self.upgrade(origin, None);
-        } else if shared.left.lock().insert(hash) {
+        } else if shared.note_left(hash) {
             self.start_worker(shared.upgrades.leave_fast(hash, self.most_workers()));
         }
     }
@@ -564,7 +567,7 @@ where
                 let engine = self.best.engine();
                 let upgraded = self.upgrades.succeed(hash, engine, &loaded.module);
                 if let Some(upgraded) = upgraded {
-                    self.left.lock().insert(hash);
+                    self.note_left(hash);
                     if may_be_stored(&loaded) {
                         self.leave_fast(hash);
                     }
@@ -575,6 +578,16 @@ where
             }
             Err(error) => self.upgrades.fail(hash, &error),
         }
+    }
+
+    /// Notes that the fast module leaves the cache. `false` if that is known.
+    fn note_left(&self, hash: ModuleHash) -> bool {
+        let mut left = self.left.lock();
+        if left.len() >= MOST_LEFT {
+            // Each is looked for once more.
+            left.clear();
+        }
+        left.insert(hash)
     }
 
     fn has_best(&self, hash: ModuleHash) -> bool {
