@@ -106,8 +106,8 @@ struct Curve {
 
 /// What the picture shows of all scenarios, and with which colour.
 const SHOWN: [(&str, RGBColor); 4] = [
-    ("S3, names split 16 times", BLUE),
-    ("S3, not split", CYAN),
+    ("S3, 16 partitions", BLUE),
+    ("S3, one partition", CYAN),
     ("Redis, 10 Gb/s", GREEN),
     ("refuses all connections", RED),
 ];

@@ -15,7 +15,7 @@ pub(super) fn run(subject: &Subject, scratch: &Path) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for shift in ["+400d", "-400d"] {
         let mut row = Row {
-            what: format!("one of two clocks set by {shift}"),
+            what: format!("two programs, one clock set by {shift}"),
             tried: 0,
             broken: Vec::new(),
         };

@@ -240,7 +240,7 @@ fn scenarios(hosts: usize) -> Vec<Scenario> {
         how,
     };
     let cold = Scenario {
-        name: "S3, names split 16 times".into(),
+        name: "S3, 16 partitions".into(),
         storage: s3(16),
         hosts,
         modules: 500,
@@ -260,13 +260,13 @@ fn scenarios(hosts: usize) -> Vec<Scenario> {
     let mut all = vec![
         cold.clone(),
         Scenario {
-            name: "S3, not split".into(),
+            name: "S3, one partition".into(),
             storage: s3(1),
             hosts: hosts / 10,
             ..cold.clone()
         },
         Scenario {
-            name: "S3, not split, in waves of ten minutes".into(),
+            name: "S3, one partition, started over 10 min".into(),
             storage: s3(1),
             starts: Duration::from_mins(10),
             ..cold.clone()
