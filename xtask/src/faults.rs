@@ -71,7 +71,8 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<()> {
 
 fn table(rows: &[Row]) -> String {
     let line = |what: &str, tried: u64, broken: usize| format!("| {what} | {tried} | {broken} |\n");
-    let mut table = String::from("| operation and fault | injected | promises broken |\n|---|--:|--:|\n");
+    let mut table =
+        String::from("| operation and fault | injected | promises broken |\n|---|--:|--:|\n");
     for row in rows {
         table += &line(&row.what, row.tried, row.broken.len());
     }
