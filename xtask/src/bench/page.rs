@@ -62,7 +62,7 @@ const QUESTIONS: [Question; 5] = [
                 "RwLock",
             ),
             row(
-                "the same, two threads want one module",
+                "`load_with`, two threads load the same module",
                 ONE_KEY,
                 "module-cache ModuleLoader",
                 "RwLock",
@@ -86,7 +86,7 @@ const QUESTIONS: [Question; 5] = [
                 "wasmtime",
             ),
             row(
-                "esbuild, first load since the boot",
+                "esbuild, first load after a mount",
                 ("disk hit, first this boot", "esbuild"),
                 "module-cache",
                 "",
@@ -113,7 +113,7 @@ const QUESTIONS: [Question; 5] = [
         pictures: &["disk-hit", "first-disk-hit"],
     },
     Question {
-        title: "What does a miss cost beside compiling?",
+        title: "What does a miss cost in addition to compiling?",
         rows: &[
             row(
                 "compiling sqlite through the adapter",
@@ -129,19 +129,19 @@ const QUESTIONS: [Question; 5] = [
                 "",
             ),
             row(
-                "CPU seconds of 512 threads in 8 processes that want esbuild",
+                "CPU seconds of 512 threads in 8 processes that load esbuild",
                 ("herd", "CPU time"),
                 "module-cache",
                 "wasmtime",
             ),
             row(
-                "until the first request of esbuild, in two tiers",
+                "time to the first request of esbuild, with `TieredLoader`",
                 ("first request, cold", "esbuild"),
                 "module-cache",
                 "wasmtime",
             ),
             row(
-                "CPU time of that until the best one is stored",
+                "CPU time of that, until the best module is stored",
                 ("CPU time, cold", "esbuild"),
                 "module-cache",
                 "",
@@ -152,9 +152,9 @@ const QUESTIONS: [Question; 5] = [
     Question {
         title: "How long does a load from a storage on the same machine take?",
         rows: &[row(
-            "esbuild, S3",
+            "esbuild, S3, also decompressed, verified and written to a folder",
             ("remote hit", "esbuild, S3"),
-            "module-cache",
+            "module-cache, through memory",
             "",
         )],
         pictures: &["remote-hit"],
@@ -170,13 +170,14 @@ pub(super) fn page(machine: &str, measurements: &Measurements) -> String {
     let answers = QUESTIONS.map(|question| question.answer(measurements));
     format!(
         "# Performance\n\n\
-         All contenders of a row took turns in one run, and a ratio is the median over its rounds. The baseline is the \
-         simplest code for the task; the peer is what people use instead. Files were in the page cache. Trust the \
-         ratios: times differ between machines.\n{}\n\
+         The programs of a row ran alternately, and each ratio is the median over all rounds. Below 1, module-cache is\n\
+         faster. The baseline is the simplest code for the task; the peer is what people use instead. Trust the ratios,\n\
+         because times differ between machines. Files were in the page cache. The `HashMap` hashes its keys again, which are\n\
+         hashes already; the picture also shows it without.\n{}\n\
          ## How is it measured?\n\n\
-         `cargo xtask bench` measures all of this and more, on Linux, prints every contender of every task, and writes \
-         this page, in half an hour on two quiet cores. `cargo xtask bench --quick disk_hit` measures one task. Each \
-         file in `crates/module-cache-bench/benches` describes its method. This page was written on:\n\n{machine}",
+         `cargo xtask bench` measures all of this and more, on Linux, prints the results of all programs, and writes this\n\
+         page. It takes half an hour on two idle cores. `cargo xtask bench --quick disk_hit` measures one task. Each file in\n\
+         `crates/module-cache-bench/benches` describes its method. This page was measured on:\n\n{machine}",
         answers.concat()
     )
 }

@@ -33,31 +33,31 @@ const fn picture(
 
 pub(super) const PICTURES: [Picture; 5] = [
     picture(
-        "A module that is alive, of 1024",
+        "Hits in a memory cache of 1,024 modules",
         "memory-hit",
         "memory hit",
         ("", "1024 entries"),
     ),
     picture(
-        "From disk",
+        "Loads from the folder",
         "disk-hit",
         "disk hit, verified before",
         ("", ""),
     ),
     picture(
-        "From disk, first this boot",
+        "First loads from the folder after a mount",
         "first-disk-hit",
         "disk hit, first this boot",
         ("", ""),
     ),
     picture(
-        "From remote storage on the same machine",
+        "Loads from a storage on the same machine",
         "remote-hit",
         "remote hit",
         ("", ""),
     ),
     picture(
-        "Requests answered from 1 GB of memory",
+        "Share of requests that a memory cache of 1 GB answers: longer is better",
         "eviction",
         "eviction",
         ("requests", "1000 MB"),
