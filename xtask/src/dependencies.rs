@@ -47,7 +47,7 @@ of `Cargo.lock`. Procedural macros and build scripts are not counted. \"Only\" m
 ";
 
 const CHECK: &str = "
-`cargo xtask dependencies` checks this page in CI. It fails if the first row grows to 20, or brings an engine or an async
+`cargo xtask dependencies` checks this page. It fails if the first row grows to 20, or brings an engine or an async
 runtime.
 ";
 
