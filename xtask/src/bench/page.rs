@@ -170,14 +170,13 @@ pub(super) fn page(machine: &str, measurements: &Measurements) -> String {
     let answers = QUESTIONS.map(|question| question.answer(measurements));
     format!(
         "# Performance\n\n\
-         The programs of a row ran alternately, and each ratio is the median over all rounds. Below 1, module-cache is\n\
-         faster. The baseline is the simplest code for the task; the peer is what people use instead. Trust the ratios,\n\
-         because times differ between machines. Files were in the page cache. The `HashMap` hashes its keys again, which are\n\
-         hashes already; the picture also shows it without.\n{}\n\
+         The programs of a row ran alternately, and each ratio is the median over all rounds. Below 1, module-cache is faster.\n\
+         The baseline is the simplest code for the task; the peer is what people use instead. Trust the ratios, because times\n\
+         differ between machines. Files were in the page cache.\n{}\n\
          ## How is it measured?\n\n\
-         `cargo xtask bench` measures all of this and more, on Linux, prints the results of all programs, and writes this\n\
-         page. It takes half an hour on two idle cores. `cargo xtask bench --quick disk_hit` measures one task. Each file in\n\
-         `crates/module-cache-bench/benches` describes its method. This page was measured on:\n\n{machine}",
+         `cargo xtask bench` measures this and more, on Linux, and writes this page, in half an hour on two idle cores. `cargo\n\
+         xtask bench --quick disk_hit` measures one task. Each file in `crates/module-cache-bench/benches` describes its method.\n\
+         This page was measured on:\n\n{machine}",
         answers.concat()
     )
 }
