@@ -36,7 +36,7 @@ fn verified_before(
     module: &Compiled,
 ) {
     let file = folder.artifact(module);
-    let verified = folder.open(Verification::OncePerBoot);
+    let verified = folder.open(Verification::OncePerMount);
     // SAFETY: the folder is this program's own, new, and nobody else writes to it.
     let never = unsafe { FileSystemCache::builder(folder.cache()).never_verify() };
     let never = never.open().unwrap();
@@ -122,7 +122,7 @@ struct Folder(TempDir);
 impl Folder {
     fn new(engine: &WasmtimeEngine, modules: &[Compiled]) -> Self {
         let folder = Self(disk::scratch_folder());
-        let cache = folder.open(Verification::OncePerBoot);
+        let cache = folder.open(Verification::OncePerMount);
         for module in modules {
             fs::write(folder.artifact(module), &module.artifact).unwrap();
             let saved = cache.save(module.hash, engine, &module.module);

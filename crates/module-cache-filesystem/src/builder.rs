@@ -109,7 +109,7 @@ impl FileSystemCacheBuilder {
         self
     }
 
-    /// When entries are verified; once per boot by default.
+    /// When entries are verified; once per mount by default.
     pub fn verification(mut self, verification: Verification) -> Self {
         self.verify = Verify::When(verification);
         self

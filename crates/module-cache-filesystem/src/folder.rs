@@ -220,7 +220,7 @@ impl Folder {
         let known = match self.policy.verify {
             Verify::Never => true,
             Verify::When(Verification::Always) => false,
-            Verify::When(Verification::OncePerBoot) => known,
+            Verify::When(Verification::OncePerMount) => known,
         };
         if !known {
             if let Err(refusal) = entry.verify(self.policy.trust_in(entry.key_id())) {

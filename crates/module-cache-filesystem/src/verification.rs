@@ -9,8 +9,9 @@
 pub enum Verification {
     /// On every load.
     Always,
-    /// On the first load since the machine started, and again whenever the file has changed since. Damage
-    /// that a disk does between two boots is found; damage in memory is not.
+    /// On the first load since the file system was mounted (where the system does not tell one mount from another, since the
+    /// machine started), and again whenever the file has changed since. Damage that a disk does meanwhile is found; damage in
+    /// memory is not.
     #[default]
-    OncePerBoot,
+    OncePerMount,
 }

@@ -98,7 +98,7 @@ const QUESTIONS: [Question; 5] = [
                 "wasmer-wasix",
             ),
             row(
-                "from a folder of 100,000 entries",
+                "from a folder of 100,000 entries, by a test engine",
                 ("growth", "hit"),
                 "module-cache, 100000",
                 "",
@@ -123,7 +123,7 @@ const QUESTIONS: [Question; 5] = [
             ),
             row("saving esbuild", ("save", "esbuild"), "module-cache", ""),
             row(
-                "saving into a folder of 100,000 entries",
+                "saving into a folder of 100,000 entries, by a test engine",
                 ("growth", "save"),
                 "module-cache, 100000",
                 "",
@@ -170,7 +170,7 @@ pub(super) fn page(machine: &str, measurements: &Measurements) -> String {
     let answers = QUESTIONS.map(|question| question.answer(measurements));
     format!(
         "# Performance\n\n\
-         The programs of a row ran alternately, and each ratio is the median over all rounds. Below 1, module-cache is faster.\n\
+         The programs that a row compares ran alternately, and each ratio is the median over all rounds. Below 1, module-cache is faster.\n\
          The baseline is the simplest code for the task; the peer is what people use instead. Trust the ratios, because times\n\
          differ between machines. Files were in the page cache.\n{}\n\
          ## How is it measured?\n\n\
