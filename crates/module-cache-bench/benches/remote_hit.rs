@@ -88,7 +88,7 @@ fn whole(
     let saved = kept.save(module.hash, engine, &module.module);
     assert!(saved.unwrap().is_stored());
     let memory = in_memory();
-    let tiers = memory
+    let layers = memory
         .clone()
         .with_fallback(folder.clone().with_fallback(cache.clone()));
 
@@ -110,7 +110,7 @@ fn whole(
         })
         .called_then(
             "module-cache, through memory and a folder",
-            || tiers.load(module.hash, engine).unwrap().unwrap(),
+            || layers.load(module.hash, engine).unwrap().unwrap(),
             |module_of_file| {
                 drop(module_of_file);
                 assert!(memory.remove(module.hash, engine).unwrap());

@@ -22,7 +22,7 @@ use crate::args::CompileArgs;
 use crate::find_files::{Found, Unusable, find_files};
 use crate::hash_function::HashFunction;
 use crate::precompiler::Precompiler;
-use crate::remote::{self, Tiers};
+use crate::remote::{self, Layers};
 use crate::wasm_file::OpenFile;
 use crate::{cache_folder, kept, messages, output, progress, units};
 
@@ -93,7 +93,7 @@ fn jobs(args: &CompileArgs) -> usize {
 struct Work<'a> {
     precompiler: Precompiler<'a>,
     hash: HashFunction,
-    cache: &'a Tiers,
+    cache: &'a Layers,
     folder: &'a FileSystemCache,
     found: &'a Found,
     next: AtomicUsize,

@@ -17,18 +17,18 @@ use wasmtime::component::Component;
 use wasmtime::{Config, Module, WasmBacktraceDetails};
 
 use crate::engine_config::EngineConfig;
-use crate::remote::Tiers;
+use crate::remote::Layers;
 use crate::wasm_file::{Kind, WasmFile};
 
 /// Loads modules and components from a cache, and compiles what it does not have.
 pub(crate) struct Engine<'a> {
     builder: Builder,
-    cache: &'a Tiers,
+    cache: &'a Layers,
     /// Whose code is like its own.
     levels: &'static [CpuLevel],
     /// Made when first needed: `run` needs one of them.
-    modules: OnceLock<ModuleLoader<WasmtimeEngine, &'a Tiers>>,
-    components: OnceLock<ModuleLoader<WasmtimeComponentEngine, &'a Tiers>>,
+    modules: OnceLock<ModuleLoader<WasmtimeEngine, &'a Layers>>,
+    components: OnceLock<ModuleLoader<WasmtimeComponentEngine, &'a Layers>>,
 }
 
 pub(crate) type Builder = EngineBuilder<&'static (dyn Fn() -> Config + Send + Sync)>;
@@ -37,9 +37,9 @@ pub(crate) type Builder = EngineBuilder<&'static (dyn Fn() -> Config + Send + Sy
 pub(crate) struct Precompiler<'a> {
     builder: Builder,
     target: Option<String>,
-    cache: &'a Tiers,
-    modules: ModuleLoader<WasmtimePrecompiler, &'a Tiers>,
-    components: OnceLock<ModuleLoader<WasmtimePrecompiler, &'a Tiers>>,
+    cache: &'a Layers,
+    modules: ModuleLoader<WasmtimePrecompiler, &'a Layers>,
+    components: OnceLock<ModuleLoader<WasmtimePrecompiler, &'a Layers>>,
 }
 
 /// Machine code, ready to be run.
@@ -51,7 +51,7 @@ pub(crate) enum Code {
 impl<'a> Engine<'a> {
     /// An engine over `cache`. What was compiled for one of the `levels` is code like its own.
     pub(crate) fn new(
-        cache: &'a Tiers,
+        cache: &'a Layers,
         levels: &'static [CpuLevel],
         config: Option<EngineConfig>,
     ) -> Self {
@@ -112,7 +112,7 @@ impl<'a> Precompiler<'a> {
     ///
     /// When there are none, or wasmtime does not compile for them.
     pub(crate) fn new(
-        cache: &'a Tiers,
+        cache: &'a Layers,
         target: Option<&str>,
         level: Option<CpuLevel>,
         config: Option<EngineConfig>,
@@ -168,10 +168,10 @@ fn accepting(builder: Builder, levels: &[CpuLevel]) -> Builder {
 
 /// The loader, which is made if there is none yet.
 fn made<'l, 'a, E: ArtifactEngine + Compile>(
-    loader: &'l OnceLock<ModuleLoader<E, &'a Tiers>>,
-    cache: &'a Tiers,
+    loader: &'l OnceLock<ModuleLoader<E, &'a Layers>>,
+    cache: &'a Layers,
     engine: impl FnOnce() -> Result<E, EngineError>,
-) -> Result<&'l ModuleLoader<E, &'a Tiers>> {
+) -> Result<&'l ModuleLoader<E, &'a Layers>> {
     if let Some(loader) = loader.get() {
         return Ok(loader);
     }
@@ -180,7 +180,7 @@ fn made<'l, 'a, E: ArtifactEngine + Compile>(
 }
 
 fn load<E: ArtifactEngine + Compile>(
-    loader: &ModuleLoader<E, &Tiers>,
+    loader: &ModuleLoader<E, &Layers>,
     file: &WasmFile,
 ) -> Result<(EngineId, Loaded<E::Module>)> {
     let loaded = loader.load_with(file.hash(), || file.fetch())?;

@@ -6,13 +6,13 @@ use module_cache::{
 };
 
 use crate::messages;
-use crate::remote::Tiers;
+use crate::remote::Layers;
 
 /// What became of a save, if there was one.
 pub(crate) type Saved = Option<Result<SaveOutcome, CacheError>>;
 
 /// What kept the module out of the cache folder; `None` if it is there, or no folder is in use.
-pub(crate) fn problem(cache: &Tiers, key: &EntryKey, saved: &Saved) -> Option<String> {
+pub(crate) fn problem(cache: &Layers, key: &EntryKey, saved: &Saved) -> Option<String> {
     let folder = cache.primary().as_ref()?;
     match saved {
         Some(Err(error)) => Some(messages::with_causes(error)),

@@ -21,7 +21,7 @@ use crate::args::{CompileArgs, EngineName};
 use crate::engine::{self, Engine};
 use crate::engine_config::EngineConfig;
 use crate::kept::Saved;
-use crate::remote::Tiers;
+use crate::remote::Layers;
 use crate::wasm_file::WasmFile;
 
 /// Brings the code of files into a cache.
@@ -34,7 +34,7 @@ pub(crate) enum Precompiler<'a> {
     #[cfg(feature = "wasmer")]
     Wasmer {
         new_engine: fn() -> wasmer::Engine,
-        cache: &'a Tiers,
+        cache: &'a Layers,
     },
 }
 
@@ -57,7 +57,7 @@ impl<'a> Precompiler<'a> {
     pub(crate) fn new(
         args: &CompileArgs,
         config: Option<EngineConfig>,
-        cache: &'a Tiers,
+        cache: &'a Layers,
     ) -> Result<Self> {
         if args.target.is_some() || args.cpu.is_some() {
             let precompiler =

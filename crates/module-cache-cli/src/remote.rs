@@ -15,7 +15,7 @@ use crate::messages;
 
 /// The cache of a command: what it does not have is looked for in the remote storage, if there is one, and
 /// kept.
-pub(crate) type Tiers = FallbackCache<Option<FileSystemCache>, Option<Storage>>;
+pub(crate) type Layers = FallbackCache<Option<FileSystemCache>, Option<Storage>>;
 
 #[cfg(feature = "remote")]
 pub(crate) type Storage = RemoteCache;
@@ -69,7 +69,7 @@ pub(crate) fn open_to_fill(args: &RemoteArgs) -> Result<Option<Storage>> {
 }
 
 /// Waits for what is on its way there, and says what was not uploaded.
-pub(crate) fn flush(cache: &Tiers) -> Option<String> {
+pub(crate) fn flush(cache: &Layers) -> Option<String> {
     let error = cache.fallback().as_ref()?.sync().err()?;
     Some(messages::one_line(&messages::with_causes(&error)))
 }

@@ -18,7 +18,7 @@ use crate::engine::{Code, Engine};
 use crate::guest_stdout::GuestStdout;
 use crate::hash_function::HashFunction;
 use crate::program::{self, End};
-use crate::remote::{self, Tiers};
+use crate::remote::{self, Layers};
 use crate::tiered::{self, Behind};
 use crate::wasm_file::{OpenFile, WasmFile};
 use crate::{cache_folder, kept, messages, output};
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
 /// The code of the program, the engine whose it is, and what is compiled behind it.
 fn load(
     args: &RunArgs,
-    cache: &Arc<Tiers>,
+    cache: &Arc<Layers>,
     file: WasmFile,
 ) -> Result<(EngineId, Loaded<Arc<Code>>, Option<Behind>)> {
     if args.tiered {
@@ -100,7 +100,7 @@ fn load(
 
 /// The cache that was asked for. One that cannot be used costs time, not the run; one that cannot be named
 /// so is an error.
-fn cache(args: &RunArgs) -> Result<Tiers> {
+fn cache(args: &RunArgs) -> Result<Layers> {
     if args.no_cache {
         return Ok(None.with_fallback(None));
     }

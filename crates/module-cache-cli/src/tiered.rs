@@ -40,7 +40,7 @@ impl Behind {
 ///
 /// When it is not in the cache and cannot be compiled.
 pub(crate) fn load(
-    cache: &Arc<remote::Tiers>,
+    cache: &Arc<remote::Layers>,
     file: WasmFile,
     stores: bool,
 ) -> Result<(EngineId, Loaded<Arc<Code>>, Behind)> {
@@ -63,7 +63,7 @@ pub(crate) fn load(
 }
 
 fn load_by<E>(
-    cache: &Arc<remote::Tiers>,
+    cache: &Arc<remote::Layers>,
     file: WasmFile,
     stores: bool,
     make: impl Fn(&Builder) -> Result<Tiers<E, E>, EngineError>,

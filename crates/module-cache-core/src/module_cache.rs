@@ -92,7 +92,7 @@ pub trait ModuleCache<E: Engine>: Debug {
         Ok(CompilePermit::Uncoordinated)
     }
 
-    /// The sealed entries behind this cache, if it keeps any: how tiers pass on bytes instead of
+    /// The sealed entries behind this cache, if it keeps any: how layers pass on bytes instead of
     /// serializing a module again. The default has none.
     fn entries(&self) -> Option<&dyn EntryStore> {
         None

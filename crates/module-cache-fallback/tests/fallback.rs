@@ -43,7 +43,7 @@ fn disk_over_disk() -> Fixture<FallbackCache<Disk, Disk>> {
     Fixture::new(disk().with_fallback(disk()), capabilities)
 }
 
-fn three_tiers() -> Fixture<FallbackCache<FallbackCache<Memory, Disk>, Disk>> {
+fn three_layers() -> Fixture<FallbackCache<FallbackCache<Memory, Disk>, Disk>> {
     let capabilities = Capabilities {
         resident: true,
         entries: false,
@@ -58,7 +58,7 @@ fn three_tiers() -> Fixture<FallbackCache<FallbackCache<Memory, Disk>, Disk>> {
 
 module_cache_conformance!(memory_over_disk_keeps_the_contract, memory_over_disk);
 module_cache_conformance!(disk_over_disk_keeps_the_contract, disk_over_disk);
-module_cache_conformance!(three_tiers_keep_the_contract, three_tiers);
+module_cache_conformance!(three_layers_keep_the_contract, three_layers);
 module_cache_conformance!(without_a_fallback, || {
     Fixture::new(
         Memory::new().with_fallback(None::<Disk>),

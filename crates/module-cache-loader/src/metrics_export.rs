@@ -110,7 +110,7 @@ pub fn record_tier_stats(name: impl Into<SharedString>, stats: &TierStats) {
 
 /// Reports what a cache has counted, labelled `cache="<name>"`; an example is at [`describe_metrics`].
 ///
-/// A loader knows its cache as one thing, so a host that wants the numbers of each tier keeps a handle of
+/// A loader knows its cache as one thing, so a host that wants the numbers of each layer keeps a handle of
 /// it (caches are cheap to clone) and calls this for each, as [`record_loader_stats`]. It costs a look-up for each
 /// number.
 ///

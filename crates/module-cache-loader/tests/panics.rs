@@ -193,8 +193,8 @@ impl Subscriber for FragileSubscriber {
     }
 }
 
-type Tiers = FallbackCache<SharedCache<FragileEngine>, StoreCache<ReferenceStore>>;
-type Loader = ModuleLoader<FragileEngine, FragileCache<Tiers>>;
+type Layers = FallbackCache<SharedCache<FragileEngine>, StoreCache<ReferenceStore>>;
+type Loader = ModuleLoader<FragileEngine, FragileCache<Layers>>;
 
 /// One slot, so that one that is lost is missed.
 fn loader(fuse: &Fuse, store: &ReferenceStore) -> Loader {
@@ -205,8 +205,8 @@ fn loader(fuse: &Fuse, store: &ReferenceStore) -> Loader {
     };
     // Room for one module: the second evicts it.
     let memory = SharedCache::with_max_weight(1500);
-    let tiers = memory.with_fallback(StoreCache(store.clone()));
-    ModuleLoader::new(engine, FragileCache(fuse.clone(), tiers))
+    let layers = memory.with_fallback(StoreCache(store.clone()));
+    ModuleLoader::new(engine, FragileCache(fuse.clone(), layers))
         .with_max_compiles(NonZeroUsize::MIN)
 }
 

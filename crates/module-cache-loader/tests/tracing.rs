@@ -1,4 +1,4 @@
-//! What a subscriber sees of a load: a path from the request down to the tier that answered.
+//! What a subscriber sees of a load: a path from the request down to the layer that answered.
 
 mod followed;
 
@@ -10,9 +10,9 @@ use module_cache_loader::ModuleLoader;
 use module_cache_memory::SharedCache;
 use module_cache_testkit::{TestEngine, wasm};
 
-type Tiers = FallbackCache<SharedCache<TestEngine>, FileSystemCache>;
+type Layers = FallbackCache<SharedCache<TestEngine>, FileSystemCache>;
 
-fn loader(folder: &tempfile::TempDir) -> ModuleLoader<TestEngine, Tiers> {
+fn loader(folder: &tempfile::TempDir) -> ModuleLoader<TestEngine, Layers> {
     let folder = FileSystemCache::open(folder.path().join("modules")).unwrap();
     let cache = SharedCache::new().with_fallback(folder);
     ModuleLoader::new(TestEngine::new("tracing"), cache)
@@ -23,7 +23,7 @@ fn module() -> HashedModule<'static> {
 }
 
 #[test]
-fn a_load_can_be_followed_from_the_request_to_the_tier() {
+fn a_load_can_be_followed_from_the_request_to_the_layer() {
     let folder = tempfile::tempdir().unwrap();
     let cold = followed(|request| request.in_scope(|| drop(loader(&folder).load(&module()))));
     assert_eq!(

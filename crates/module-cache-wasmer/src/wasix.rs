@@ -131,7 +131,7 @@
 //!
 //! # Progress
 //!
-//! A hit is reported as [`ArtifactCacheHit`] once the module is loaded, whichever tier it came from: that it
+//! A hit is reported as [`ArtifactCacheHit`] once the module is loaded, whichever layer it came from: that it
 //! is compiled already is what a cache can say. The caches of a wasmer-wasix 0.704 runtime are behind an `Arc`,
 //! through which it does not pass the reporter on, so its hits are silent; [`WasixModuleLoader`] reports them.
 //! Who needs the steps of a compilation, or to abort it half-way, leaves compiling to wasmer-wasix (with its

@@ -38,9 +38,9 @@ fn store() -> Fixture<ReferenceStore> {
     Fixture::new(store, capabilities).reopened_by(move || again.clone())
 }
 
-type Tiers = FallbackCache<InMemoryCache<TestEngine>, StoreCache<ReferenceStore>>;
+type Layers = FallbackCache<InMemoryCache<TestEngine>, StoreCache<ReferenceStore>>;
 
-fn memory_over_store() -> Fixture<Tiers> {
+fn memory_over_store() -> Fixture<Layers> {
     let store = ReferenceStore::new();
     let again = store.clone();
     let open = |store| in_memory().with_fallback(StoreCache(store));

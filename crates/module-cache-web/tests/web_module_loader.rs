@@ -186,7 +186,7 @@ async fn a_broken_cache_costs_no_load() {
 }
 
 #[wasm_bindgen_test]
-async fn what_a_slower_tier_has_is_stored_and_not_compiled() {
+async fn what_a_slower_layer_has_is_stored_and_not_compiled() {
     let loader = WebModuleLoader::new(Observed::new(in_memory()));
     loader.load(&hashed(5)).await.unwrap();
     loader.cache().inject(Method::LoadResident, Fault::Error);

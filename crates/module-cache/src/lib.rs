@@ -90,11 +90,11 @@ pub use module_cache_wasmer::wasix;
     feature = "loader",
     doc = r#"
 ```no_run
-use module_cache::{FallbackExt, FileSystemCache, ModuleLoader, TieredCache, in_memory};
+use module_cache::{FallbackExt, FileSystemCache, ModuleLoader, LayeredCache, in_memory};
 use module_cache_wasmtime::WasmtimeEngine;
 
 struct Host {
-    modules: ModuleLoader<WasmtimeEngine, TieredCache<WasmtimeEngine>>,
+    modules: ModuleLoader<WasmtimeEngine, LayeredCache<WasmtimeEngine>>,
 }
 
 let folder = FileSystemCache::open(FileSystemCache::default_dir("my-host")?)?;
@@ -110,7 +110,7 @@ let host = Host {
 /// A chain that is to go on without its folder has an `Option<FileSystemCache>` in the place of the folder:
 /// `FallbackCache<SharedCache<E>, Option<FileSystemCache>>`.
 #[cfg(all(feature = "memory", feature = "fallback", feature = "filesystem"))]
-pub type TieredCache<E> = FallbackCache<module_cache_memory::InMemoryCache<E>, FileSystemCache>;
+pub type LayeredCache<E> = FallbackCache<module_cache_memory::InMemoryCache<E>, FileSystemCache>;
 
 /// What a new backend or engine is made of, and what entries are sealed with.
 pub mod backend {

@@ -11,12 +11,12 @@ use std::thread;
 use module_cache::backend::{Engine as _, Tiers};
 use module_cache::loader::{Source, Tier, Tiered, TieredLoader};
 use module_cache::{
-    FallbackExt, FileSystemCache, HashedModule, ModuleCache, TieredCache, in_memory,
+    FallbackExt, FileSystemCache, HashedModule, LayeredCache, ModuleCache, in_memory,
 };
 use module_cache_wasmtime::{EngineBuilder, WasmtimeEngine};
 use wasmtime::{Config, Engine, InstancePre, Linker, Module, Store};
 
-type Loader = TieredLoader<WasmtimeEngine, WasmtimeEngine, TieredCache<WasmtimeEngine>>;
+type Loader = TieredLoader<WasmtimeEngine, WasmtimeEngine, LayeredCache<WasmtimeEngine>>;
 
 fn tiers() -> Tiers<WasmtimeEngine, WasmtimeEngine> {
     EngineBuilder::new(Config::new).module_tiers().unwrap()

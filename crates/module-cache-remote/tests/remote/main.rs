@@ -3,6 +3,7 @@
 mod bad_entries;
 mod congestion;
 mod fleet;
+mod layers;
 mod leases;
 mod lies;
 mod oci;
@@ -16,4 +17,3 @@ mod scene;
 mod secrets;
 #[path = "../support/servers.rs"]
 mod servers;
-mod tiers;

@@ -307,7 +307,7 @@ pub fn a_module_that_cannot_be_serialized_is_never_stored<C: ModuleCache<TestEng
     }
     sample.assert_misses(cache, &engine.same_id());
     if fixture.capabilities.resident {
-        // What one tier kept alive may be loaded, whatever the other says.
+        // What one layer kept alive may be loaded, whatever the other says.
         sample.load(cache, &engine);
         return;
     }

@@ -98,7 +98,7 @@ pub fn an_entry_in_hand_survives_its_removal<S: EntryStore>(fixture: Fixture<S>)
     store.delete(entry.key()).unwrap();
     sample.assert_is(&entry, &engine);
 
-    // This is how tiers pass entries on.
+    // This is how layers pass entries on.
     assert_stored(store.put(entry.key(), &entry).unwrap());
     store.sync().unwrap();
     sample.assert_has(store, &engine);

@@ -13,15 +13,15 @@ use wasmer_wasix::runtime::module_cache::{self as upstream, CacheError, ModuleCa
 
 use crate::support::{compile, engine, exports, key};
 
-type Tier = Arc<Observed<SharedCache<WasmerEngine>>>;
+type Layer = Arc<Observed<SharedCache<WasmerEngine>>>;
 
-fn tier() -> Tier {
+fn layer() -> Layer {
     Arc::new(Observed::new(SharedCache::new()))
 }
 
-/// Puts the drop-in in front of a tier alone, as for filling it.
-fn alone(known: &WasmerEngine, tier: &Tier) -> impl ModuleCache + use<> {
-    WasixModuleCache::new([known.clone()], Arc::clone(tier), Handle::current())
+/// Puts the drop-in in front of a layer alone, as for filling it.
+fn alone(known: &WasmerEngine, layer: &Layer) -> impl ModuleCache + use<> {
+    WasixModuleCache::new([known.clone()], Arc::clone(layer), Handle::current())
 }
 
 #[tokio::test]
@@ -82,9 +82,9 @@ async fn a_module_is_loaded_from_a_folder_that_another_engine_filled() {
 }
 
 #[tokio::test]
-async fn a_module_of_the_first_tier_is_not_looked_up_in_the_second() {
+async fn a_module_of_the_first_layer_is_not_looked_up_in_the_second() {
     let (engine, known) = engine();
-    let (first, second) = (tier(), tier());
+    let (first, second) = (layer(), layer());
     let module = compile(&engine);
     alone(&known, &first)
         .save(key(), &engine, &module)
@@ -100,10 +100,10 @@ async fn a_module_of_the_first_tier_is_not_looked_up_in_the_second() {
 }
 
 #[tokio::test]
-async fn a_module_of_the_second_tier_is_promoted_once() {
+async fn a_module_of_the_second_layer_is_promoted_once() {
     let folder = tempfile::tempdir().unwrap();
     let (engine, known) = engine();
-    let (first, second) = (tier(), FileSystemCache::open(folder.path()).unwrap());
+    let (first, second) = (layer(), FileSystemCache::open(folder.path()).unwrap());
     let second = Arc::new(second);
     WasixModuleCache::new([known.clone()], Arc::clone(&second), Handle::current())
         .save(key(), &engine, &compile(&engine))
@@ -122,17 +122,17 @@ async fn a_module_of_the_second_tier_is_promoted_once() {
 }
 
 #[tokio::test]
-async fn a_save_reaches_both_tiers() {
+async fn a_save_reaches_both_layers() {
     let (engine, known) = engine();
-    let (first, second) = (tier(), tier());
+    let (first, second) = (layer(), layer());
     let module = compile(&engine);
     let chain = Arc::clone(&first).with_fallback(Arc::clone(&second));
     let cache = WasixModuleCache::new([known.clone()], chain, Handle::current());
 
     cache.save(key(), &engine, &module).await.unwrap();
 
-    for tier in [first, second] {
-        let saved = alone(&known, &tier).load(key(), &engine).await.unwrap();
+    for layer in [first, second] {
+        let saved = alone(&known, &layer).load(key(), &engine).await.unwrap();
         assert_eq!(saved, module);
     }
 }

@@ -23,14 +23,14 @@ fn an_entry_comes_once_over_the_network_and_is_mapped_from_disk_ever_after() {
     scene.store(&builder(&operator).build());
     let folder = tempfile::tempdir().unwrap();
     let disk = || FileSystemCache::open(folder.path().join("cache")).unwrap();
-    let tiers = || {
+    let layers = || {
         SharedCache::<TestEngine>::new()
             .with_fallback(disk())
             .with_fallback(builder(&operator).build())
     };
 
     let before = proxy.answered_bytes();
-    let cache = tiers();
+    let cache = layers();
     assert!(scene.loads(&cache));
     let fetched = cache.fallback().remote_stats().bytes_fetched;
     let answered = proxy.answered_bytes() - before;
@@ -45,7 +45,7 @@ fn an_entry_comes_once_over_the_network_and_is_mapped_from_disk_ever_after() {
     let serialized = scene.engine.serializes();
     proxy.set(Some(Fault::Closed));
     assert!(scene.loads(&cache));
-    let again = tiers();
+    let again = layers();
     assert!(scene.loads(&again));
     assert!(scene.loads(&again));
     assert_eq!(again.fallback().remote_stats().bytes_fetched, 0);
@@ -68,7 +68,7 @@ fn an_entry_comes_once_over_the_network_and_is_mapped_from_disk_ever_after() {
 }
 
 #[test]
-fn a_save_goes_to_all_tiers_and_a_broken_storage_costs_no_load() {
+fn a_save_goes_to_all_layers_and_a_broken_storage_costs_no_load() {
     let proxy = Proxy::before(servers::s3_address());
     let operator = operators::s3_at(proxy.address, &servers::prefix());
     let folder = tempfile::tempdir().unwrap();
@@ -90,7 +90,7 @@ fn a_save_goes_to_all_tiers_and_a_broken_storage_costs_no_load() {
     let other = Scene::new(2, 1000);
     assert!(!other.loads(&cache));
     let saved = cache.save(other.hash, &other.engine, &other.module());
-    assert!(saved.unwrap().is_stored(), "the upper tiers have it");
+    assert!(saved.unwrap().is_stored(), "the upper layers have it");
     assert!(other.loads(&cache));
 }
 
@@ -149,7 +149,7 @@ fn what_a_storage_has_lost_is_uploaded_again_from_the_folder() {
         let remote = builder(&operator).build();
         assert!(remote.delete(&scene.key()).unwrap());
     }
-    let tiers = |options: RemoteCacheBuilder| {
+    let layers = |options: RemoteCacheBuilder| {
         SharedCache::<TestEngine>::new()
             .with_fallback(disk())
             .with_fallback(options.build())
@@ -161,7 +161,7 @@ fn what_a_storage_has_lost_is_uploaded_again_from_the_folder() {
         builder(&operator).backfill(None),
         builder(&operator).backfill(Some(often)).read_only(),
     ] {
-        let cache = tiers(options);
+        let cache = layers(options);
         assert!(first.loads(&cache) && second.loads(&cache));
         thread::sleep(often * 5);
         drop(cache);
@@ -169,7 +169,7 @@ fn what_a_storage_has_lost_is_uploaded_again_from_the_folder() {
     }
 
     // One load of each is enough: from then on they are in memory.
-    let cache = tiers(builder(&operator).backfill(Some(often)));
+    let cache = layers(builder(&operator).backfill(Some(often)));
     assert!(first.loads(&cache) && second.loads(&cache));
     eventually("both are there again", || {
         is_there(&first) && is_there(&second)
