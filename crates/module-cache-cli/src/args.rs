@@ -99,9 +99,9 @@ fn checked(line: CommandLine) -> Result<Command, clap::Error> {
     version,
     about = "Run WebAssembly without compiling it each time",
     long_about = "Run WebAssembly without compiling it each time.\n\n\
-                  The first run of a program compiles it and keeps the machine code; later runs load that, \
-                  which takes a fraction of the time. The code lies in a folder of the user's, which takes \
-                  10 GiB at most: what was used longest ago makes room.",
+                  The first run of a program compiles it and stores the machine code. Later runs load that \
+                  code, which takes a fraction of the time. It is stored in the user's cache folder, which \
+                  holds at most 10 GiB: the least recently used entries are removed to make room.",
     after_help = EXAMPLES,
     subcommand_required = true,
     arg_required_else_help = true
@@ -121,14 +121,14 @@ Examples:
   module-cache compile --remote s3://bucket/modules --key key build/
 
 Environment:
-  MODULE_CACHE_DIR          the cache folder, where --cache-dir does not name one
+  MODULE_CACHE_DIR          the cache folder, unless --cache-dir names one
                             (by default module-cache in the user's folder for caches)
-  MODULE_CACHE_REMOTE       the remote storage, where --remote does not name one
-  MODULE_CACHE_KEY          the key, where neither --key nor --unauthenticated is said
+  MODULE_CACHE_REMOTE       the remote storage, unless --remote names one
+  MODULE_CACHE_KEY          the key, unless --key or --unauthenticated is given
 
-`module-cache help COMMAND` says more of each: examples, exit codes, and what
---json prints. All commands are safe beside running programs. --remote, push and
-pull take a build with `--features remote`, and `compile --engine wasmer-…` one
+`module-cache help COMMAND` describes a command: with examples, its exit codes,
+and what --json prints. All commands can be used while programs run. --remote,
+push and pull need a build with `--features remote`, and `--engine wasmer-…` one
 with `--features wasmer` or `--features wasmer-singlepass`.";
 
 #[derive(Debug, Subcommand)]
@@ -163,43 +163,48 @@ Examples:
   module-cache run --tiered samples/toolbox.wasm help
   module-cache run --remote s3://bucket/modules --key key samples/toolbox.wasm help
 
-The program has the standard input, output and error of this command, which
-ends with the program's exit code. It sees no files but those below the folders
-of --dir, and no environment but that of --env. All that follows FILE is its own.
+The program has the standard input, output and error of this command. It can
+access only files below the folders of --dir, and only variables of --env. All
+arguments after FILE are the program's own.
 
-With --timing, one line on standard error, after what the program wrote, is
+With --timing, the command prints one line on standard error when the program
+has ended:
   module-cache: SOURCE HASH load N.NNN ms total N.NNN ms
-where SOURCE is `compiled` or `stored` (it came from the cache), HASH is the
-BLAKE3 of the wasm, `load` is the time until there was machine code, and `total`
-that until the program had ended.
+SOURCE is `compiled` or `stored` (it came from the cache), HASH is the BLAKE3 of
+the wasm, `load` is the time until the code was loaded, and `total` the time
+until the program ended.
 
-Exit codes: the program's own; 134 if it traps; 141 if standard output was
-closed; 1 if it cannot be run; 2 for a wrong command line.
+With --tiered, Winch compiles a program that is not in the cache, in a tenth of
+the time, and the program runs on that code. Meanwhile Cranelift compiles it for
+later runs, which are as fast as without this option. The command ends when that
+code is stored. If nothing can be stored, only Winch compiles. A program that
+Winch cannot compile waits for Cranelift. Winch has had security advisories that
+Cranelift did not have: see docs/tiers.md.
 
-With --tiered, a program that is not in the cache is compiled by Winch, in a
-tenth of the time, and runs on that. Cranelift compiles it meanwhile for later
-runs, which are as fast as without this option; the command ends when that is
-stored. Where nothing can be stored, Cranelift does not compile it. What Winch does not compile waits for Cranelift. Winch had security
-advisories that Cranelift had not: see docs/tiers.md.
+The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR. If
+it cannot be used, the command prints a warning and runs the program without it.
 
-The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
-cannot be used is a warning, and the program runs without.
-
-With --remote, what is not in the folder is looked for in a storage that machines
-share, and kept in the folder; what is compiled is uploaded while the program
-runs, and for 5 seconds after it. A storage that does not work is a warning. It is
-named by a URI, with options that are those of OpenDAL behind a question mark:
+With --remote, a program that is not in the folder is looked up in a storage
+that several machines share, and then kept in the folder. Code that is compiled
+is uploaded while the program runs, and for at most 5 seconds after that. If the
+storage does not work, the command prints a warning and goes on without it. A
+URI names the storage; after a question mark, it can have options of OpenDAL:
   s3://BUCKET/PREFIX?region=R&endpoint=URL    gcs://BUCKET/PREFIX
   azblob://CONTAINER/PREFIX?endpoint=URL      redis://HOST:PORT/DATABASE/PREFIX
   oci://REGISTRY/REPOSITORY                   fs:///FOLDER
-  http://HOST/PATH (to read only)
-Credentials come from where the service's own tools look for them, such as
-AWS_ACCESS_KEY_ID or `docker login`. Entries are signed, and of what was fetched,
-now or earlier, only what was signed with a key of --key is used; to do without
-takes --unauthenticated. To change the key, put the new one into the file in a
-line above the old one; where the old one leaked, in its place.
+  http://HOST/PATH (read-only)
+Credentials are found where the service's own tools look for them, such as in
+AWS_ACCESS_KEY_ID or where `docker login` stores them.
 
-In builds without `--features remote`, --remote is an error."
+Entries are signed. A fetched entry is used only if it is signed with a key of
+--key, both when it is fetched and later; --unauthenticated turns this off. To
+change the key, insert the new one above the old one in the key file. If the old
+key has leaked, replace it.
+
+In a build without `--features remote`, --remote is an error.
+
+Exit codes: the exit code of the program; 134 if it traps; 141 if standard
+output was closed; 1 if the program cannot be run; 2 for a wrong command line."
 )]
 pub(crate) struct RunArgs {
     /// Let the program read and write HOST, which it sees as GUEST (by default, as HOST)
@@ -216,15 +221,15 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
 
-    /// Compile the program, whatever the cache has, and store nothing
+    /// Compile the program without the cache: look nothing up and store nothing
     #[arg(long, conflicts_with_all = ["cache_dir", "remote", "key", "unauthenticated"])]
     pub(crate) no_cache: bool,
 
-    /// If the program is not in the cache, run what compiles fast, and compile what is fast meanwhile
+    /// If the program is not in the cache, run code of a fast compiler while the optimizing one works
     #[arg(long, conflicts_with = "no_cache")]
     pub(crate) tiered: bool,
 
-    /// Say at the end where the code came from and how long it took
+    /// Print at the end where the code came from and how long it took
     #[arg(long)]
     pub(crate) timing: bool,
 
@@ -260,10 +265,10 @@ Examples:
   module-cache dir
   du -sh \"$(module-cache dir)\"
 
-It is the folder of --cache-dir, else that of MODULE_CACHE_DIR, else the folder
-`module-cache` where the platform keeps caches: in $XDG_CACHE_HOME or ~/.cache
-on Linux, in ~/Library/Caches on macOS, and in the local application data on
-Windows. This command does not create it.")]
+The folder is the one that --cache-dir names, or else MODULE_CACHE_DIR, or else
+`module-cache` in the platform's folder for caches: $XDG_CACHE_HOME or ~/.cache
+on Linux, ~/Library/Caches on macOS, and the local application data on Windows.
+This command does not create it.")]
 pub(crate) struct DirArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,
@@ -277,7 +282,7 @@ Examples:
   module-cache completions zsh > \"${fpath[1]}/_module-cache\"
   module-cache completions fish > ~/.config/fish/completions/module-cache.fish
 
-The first is for this session of bash; put it into ~/.bashrc for all.")]
+The first line is for this session of bash; put it into ~/.bashrc for all.")]
 pub(crate) struct CompletionsArgs {
     /// The shell
     #[arg(value_name = "SHELL")]

@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 /// What the key of a module is computed with. Those who look for it must use the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum HashFunction {
-    /// BLAKE3, as `run` and the library do
+    /// BLAKE3, which `run` and the library use
     Blake3,
-    /// SHA-256, as wasmer-wasix does
+    /// SHA-256, which wasmer-wasix uses
     Sha256,
 }
 

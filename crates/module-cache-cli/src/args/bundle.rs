@@ -15,24 +15,24 @@ Examples:
   module-cache export --unauthenticated --engine wasmtime-47 -o - | ssh HOST \\
       module-cache import --unauthenticated -
 
-A bundle is a tar file of machine code. Each entry is signed with the key: who
-has it, or its public half, knows on import who made them. With
---unauthenticated, each has a checksum, which finds damage and says nothing about
-who made it.
+A bundle is a tar file of machine code. Each entry is signed with the key, so
+that import can verify with the same key, or its public half, who made it. With
+--unauthenticated, each entry has a checksum, which detects damage and does not
+prove who made the entry.
 
-Nothing is exported if a HASH or the engine is not in the cache. FILE gets its
-name when all of it is written. With `-o -`, the bundle goes to standard output,
-and the report to standard error.
+If a HASH or the engine is not in the cache, nothing is exported. FILE appears
+when the bundle is complete. With `-o -`, the bundle is written to standard
+output, and the report to standard error.
 
-With --json, every entry that was left out gives one line, and the last line is
-a summary:
+With --json, the command prints a line for each entry that was left out, and a
+summary as the last line:
   {\"path\",\"reason\"}
   {\"entries\",\"bytes\",\"skipped\"}
 
-The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR.
+The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR.
 
-Exit codes: 0 if the bundle has all that was asked for; 1 if not; 2 for a wrong
-command line; 141 if standard output was closed.")]
+Exit codes: 0 if the bundle has everything that was asked for; 1 if not; 2 for a
+wrong command line; 141 if standard output was closed.")]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,
@@ -43,7 +43,7 @@ pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
 
-    /// Where the bundle goes (`-` for standard output)
+    /// The file to write the bundle to (`-` for standard output)
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
@@ -60,22 +60,23 @@ Examples:
   curl -s https://example.com/warm.tar | module-cache import --key reader.key -
 
 This installs machine code, which later runs execute. Each entry is verified
-before it is stored: with the key, that its owner made it; with
---unauthenticated, only that it is whole, so whoever could write to the bundle
-can run what they like as you. What is refused is told, and the rest is stored.
+before it is stored. With a key, its signature is verified. With
+--unauthenticated, only its checksum is verified, so anybody who could write to
+the bundle can run code as you. Entries that are refused are reported, and the
+others are stored.
 
-With --json, everything that was refused gives one line, and the last line is a
-summary:
+With --json, the command prints a line for each member of the bundle that was
+refused, and a summary as the last line:
   {\"member\",\"reason\"}
   {\"stored\",\"present\",\"bytes\",\"refused\"}
-where `stored` counts entries that are new, `present` those that were in the
-cache before, and `bytes` is what the new ones take.
+`stored` is the number of new entries, `present` the number of entries that were
+in the cache before, and `bytes` the size of the new ones.
 
-The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. It is
-created if it does not exist.
+The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR. It
+is created if it does not exist.
 
-Exit codes: 0 if all that is in the bundle is in the cache now; 1 if something
-was refused, or nothing was in it; 2 for a wrong command line; 141 if standard
+Exit codes: 0 if the cache has everything in the bundle; 1 if something was
+refused, or if the bundle is empty; 2 for a wrong command line; 141 if standard
 output was closed.")]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
@@ -99,13 +100,13 @@ pub(crate) struct TrustArgs {
     #[arg(
         long,
         value_name = "FILE",
-        help = "The key that entries are signed with, in a file that `module-cache key new` made. What was \
-                signed with keys in further lines is accepted, too; a public key signs nothing [default: \
-                what is in MODULE_CACHE_KEY]"
+        help = "The key that entries are signed with, in a file that `module-cache key new` made. Entries \
+                signed with keys in further lines are accepted, too; a public key can only verify [default: \
+                the value of MODULE_CACHE_KEY]"
     )]
     pub(crate) key: Option<PathBuf>,
 
-    /// Use no key: everybody who can write to the bundle or the storage may run code as those who read it
+    /// Use no key: anybody who can write to the bundle or the storage can run code as those who read it
     #[arg(long, conflicts_with = "key")]
     pub(crate) unauthenticated: bool,
 }
@@ -129,12 +130,12 @@ impl ExportArgs {
             return Some(
                 "a bundle is machine code that those who import it run; name a key to sign it with by \
                  --key FILE (`module-cache key new` makes one) or in MODULE_CACHE_KEY, or \
-                 say --unauthenticated",
+                 use --unauthenticated",
             );
         }
         let to_stdout = self.output == Path::new("-");
         (to_stdout && self.json)
-            .then_some("--json has no place to print to where the bundle goes to standard output")
+            .then_some("--json cannot be used when the bundle is written to standard output")
     }
 }
 
@@ -143,7 +144,7 @@ impl ImportArgs {
     pub(super) fn objection(&self) -> Option<&'static str> {
         self.trust.is_missing().then_some(
             "importing installs machine code that later runs execute; name the key that it must be \
-             signed with by --key FILE or in MODULE_CACHE_KEY, or say \
+             signed with by --key FILE or in MODULE_CACHE_KEY, or use \
              --unauthenticated if you trust everybody who could write to the bundle",
         )
     }

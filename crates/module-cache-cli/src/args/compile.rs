@@ -23,50 +23,53 @@ Examples:
   module-cache compile --target aarch64-unknown-linux-gnu plugins/
   MODULE_CACHE_DIR=/srv/modules module-cache compile -j 2 /srv/app
 
-Of a folder, all .wasm and .wat files at any depth are taken, modules and
-components alike. Links to folders are not followed. A file that cannot be
-compiled is reported, and the others are compiled.
+In a folder, the command compiles all .wasm and .wat files at any depth, modules
+and components alike. Links to folders are not followed. If a file cannot be
+compiled, an error is reported and the other files are compiled.
 
-What is stored is for programs with the same wasmtime as this command's, with its
-default settings or those of --engine-config: a TOML file as the `wasmtime` command
-takes it, such as
+Code of wasmtime is for programs with the wasmtime version of this command, with
+default settings or those of --engine-config: a TOML file in the format of the
+`wasmtime` command, such as
   [wasm]
   epoch-interruption = true
-`ls` prints the name of the engine, and a program its own; `why` says what differs
-between two. `run` looks for code of wasmtime under the BLAKE3 of the wasm, which is what is
-stored by default. Code of wasmer is for programs with a wasmer engine of the
-same version and compiler, with the compiler's default settings, on a machine
-like this one. Those that use wasmer-wasix look for it under the SHA-256. Of a
-text, it is the binary form that is hashed. Components are for wasmtime only,
-and to compile for wasmer this command must be built with `--features wasmer`,
-or with `--features wasmer-singlepass` for both of its compilers.
+`ls` prints the name of the engine, and `why` how two engines differ. `run`
+finds code under the BLAKE3 of the wasm, the default of --hash.
 
-Code is for CPUs with the features of this machine's. With --cpu it is for all of
-a level: x86-64-v3 are CPUs with AVX2, x86-64-v2 those with SSE4.2, and x86-64 and
-aarch64 all of their kind. `run` takes code of each level that its CPU can run,
-where there is none for this very CPU, and a program takes that of the levels it
-accepts. `ls` shows the level, and the system of --target. Another architecture
-than this machine's takes a build with `--features all-arch`.
+Code of wasmer is for programs with a wasmer engine of the same version and
+compiler, with the compiler's default settings, on a machine like this one.
+Programs that use wasmer-wasix find it under the SHA-256. Components are for
+wasmtime only. To compile for wasmer, build this command with `--features
+wasmer`, or with `--features wasmer-singlepass` for both of its compilers.
 
-With --json, every file gives one line on standard output, either of
+The hash of a text file is that of its binary form.
+
+By default, code is for CPUs with the features of this machine's CPU. With --cpu
+it is for all CPUs of a level: x86-64-v3 are CPUs with AVX2, x86-64-v2 those
+with SSE4.2, and x86-64 and aarch64 all CPUs of the architecture. `run` prefers
+code for this very CPU, and otherwise uses code of a level that the CPU can run;
+other programs use the levels that they accept. `ls` prints the level, and the
+system of --target. To compile for another architecture than this machine's,
+build the command with `--features all-arch`.
+
+With --json, the command prints one of these lines for each file:
   {\"path\",\"hash\",\"engine\",\"source\",\"elapsed_us\",\"bytes\"}
   {\"path\",\"error\"}
-where `hash` and `engine` are those that `ls` prints, `source` is `compiled` or
-`stored` (it was in the cache or in the remote storage), `elapsed_us` is the
-time until there was machine code, in microseconds, and `bytes` the
-size of its file in the cache.
+`hash` and `engine` are as in `ls`, `source` is `compiled` or `stored` (it was
+in the cache or in the remote storage), `elapsed_us` is the time until the code
+was loaded, in microseconds, and `bytes` the size of its file in the cache.
 
-With --remote, what is not in the cache folder is looked for in a storage that
-machines share, and what is compiled is uploaded; see `run --help`. Of several
-machines that do so at a time, one compiles each file. What was in the folder
-before is not uploaded: `push` does that. A storage that does not work is a
-warning.
+With --remote, a file that is not in the cache folder is looked up in a storage
+that several machines share, and code that is compiled is uploaded; see `run
+--help`. When several machines do this at the same time, one of them compiles
+each file. What was in the folder before is not uploaded: use `push`. If the
+storage does not work, the command prints a warning and goes on.
 
-The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. It is
-created for its user alone; with --world-readable, others can read it, and
-neither write to it nor take its locks. They load from one that is root's.
+The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR. It
+is created for its user alone. With --world-readable, others can read it, and
+can neither write to it nor take its locks. They load code only from a folder
+that root owns.
 
-Exit codes: 0 if everything is in the cache now, and in the remote storage; 1 if
+Exit codes: 0 if everything is in the cache, and in the remote storage; 1 if
 not; 2 for a wrong command line; 141 if standard output was closed.")]
 pub(crate) struct CompileArgs {
     #[command(flatten)]
@@ -78,7 +81,7 @@ pub(crate) struct CompileArgs {
     #[command(flatten)]
     pub(crate) engine: EngineNameArg,
 
-    /// The CPUs that are to run the code: all of this level [default: those like this machine's, or all of --target]
+    /// Compile for all CPUs of this level [default: CPUs like this machine's, or all CPUs of --target]
     #[arg(
         long,
         value_name = "LEVEL",
@@ -87,22 +90,22 @@ pub(crate) struct CompileArgs {
     )]
     pub(crate) cpu: Option<CpuLevel>,
 
-    /// The machines that are to run the code, such as aarch64-unknown-linux-gnu [default: those like this one]
+    /// Compile for machines of this kind, such as aarch64-unknown-linux-gnu [default: machines like this one]
     #[arg(long, value_name = "TARGET")]
     pub(crate) target: Option<String>,
 
     #[command(flatten)]
     pub(crate) engine_config: EngineConfigArg,
 
-    /// The hash of the wasm that the code is to be found by
+    /// The hash function of the key that the code is stored under
     #[arg(long, value_name = "FUNCTION", default_value = "blake3")]
     pub(crate) hash: HashFunction,
 
-    /// Let every user of this machine read what is in the cache, now and later
+    /// Let every user of this machine read the cache, from now on
     #[arg(long)]
     pub(crate) world_readable: bool,
 
-    /// How many files to work on at a time [default: as many as there are cores]
+    /// The number of files to compile at the same time [default: the number of cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
 
@@ -110,7 +113,7 @@ pub(crate) struct CompileArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Files, and folders to search
+    /// Files to compile, and folders to search
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<PathBuf>,
 }
@@ -120,7 +123,7 @@ impl CompileArgs {
     pub(super) fn objection(&self) -> Option<&'static str> {
         let names_machines = self.cpu.is_some() || self.target.is_some();
         if names_machines && !matches!(self.engine.name, EngineName::Wasmtime) {
-            return Some("--cpu and --target are for --engine wasmtime alone");
+            return Some("--cpu and --target work only with --engine wasmtime");
         }
         let objection = self.engine_config.objection(self.engine.name);
         objection.or_else(|| self.remote.objection())
@@ -129,7 +132,7 @@ impl CompileArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct EngineNameArg {
-    /// The engine that is to load the code
+    /// The engine that will load the code
     #[arg(
         id = "engine",
         long,
@@ -143,7 +146,7 @@ pub(crate) struct EngineNameArg {
 /// The settings of the engine that is to load the code.
 #[derive(Debug, Args)]
 pub(crate) struct EngineConfigArg {
-    /// The settings of a program's wasmtime, in a file that wasmtime's own command takes as its --config
+    /// A file with the settings of a program's wasmtime, in the format of the wasmtime command's --config
     #[arg(long, value_name = "FILE")]
     engine_config: Option<PathBuf>,
 }
@@ -162,7 +165,7 @@ impl EngineConfigArg {
     pub(super) fn objection(&self, engine: EngineName) -> Option<&'static str> {
         let is_for_wasmtime = matches!(engine, EngineName::Wasmtime);
         (self.engine_config.is_some() && !is_for_wasmtime)
-            .then_some("--engine-config is for --engine wasmtime alone")
+            .then_some("--engine-config works only with --engine wasmtime")
     }
 }
 

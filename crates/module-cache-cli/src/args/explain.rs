@@ -8,21 +8,24 @@ use super::compile::{EngineConfigArg, EngineNameArg};
 use super::{CacheDirArg, SelectArgs};
 use crate::hash_function::HashFunction;
 
-/// Say what the code of modules depends on, field by field
+/// Print what the code of modules depends on, field by field
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   module-cache inspect 9f86d081884c7d65
   module-cache inspect --engine wasmtime 9f86d081884c7d65 | grep epoch
 
-Of each entry that is selected, `hash`, `engine` with all of its digest, `bytes`
-and `signed` are printed, then below `code`, indented, what the code says of the engine that compiled it:
-the target, flags of the compiler, features of the CPU and of wasm, and what
-wasmtime calls tunables. A salt is in the digest alone. Code of wasmer, and of
-another version of wasmtime than this command's, is known by its engine alone.
+For each entry, the command prints `hash`, `engine` with its whole digest,
+`bytes` and `signed`. Below `code` it prints, indented, what the code says about
+the engine that compiled it: the target, compiler flags, features of the CPU and
+of wasm, and what wasmtime calls tunables. A salt is part of the digest only. Of
+code for wasmer, or for another version of wasmtime, only the engine's name and
+digest are known.
 
-Exit codes: 0 if everything that was asked for was found and can be used; 1 if not;
-2 for a wrong command line; 141 if standard output was closed.")]
+The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR.
+
+Exit codes: 0 if all entries that were asked for exist and can be used; 1 if
+not; 2 for a wrong command line; 141 if standard output was closed.")]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,
@@ -31,20 +34,22 @@ pub(crate) struct InspectArgs {
     pub(crate) select: SelectArgs,
 }
 
-/// Say why a file would be compiled again: which code of it there is, and what differs
+/// Explain why a file would be compiled again: which code is stored, and how it differs
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   module-cache why app.wasm
   module-cache why --engine-config engine.toml app.wasm
 
-The first line, if there is a cache folder, says whether the cache folder has code of the file that an engine
-of this command can run, or of a program with the settings of --engine-config.
-Then follows one line for each entry that is of another engine: the name of the
-engine, and what of it differs.
+The first line says whether the cache has code of the file that this command, or
+a program with the settings of --engine-config, can run. Then follows one line
+for each entry of another engine: the engine's name, and how it differs. Without
+a cache folder, nothing is printed on standard output.
 
-Exit codes: 0 if there is such code; 1 if not; 2 for a wrong command line; 141 if
-standard output was closed.")]
+The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR.
+
+Exit codes: 0 if the cache has such code; 1 if not; 2 for a wrong command line;
+141 if standard output was closed.")]
 pub(crate) struct WhyArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,
@@ -55,7 +60,7 @@ pub(crate) struct WhyArgs {
     #[command(flatten)]
     pub(crate) engine_config: EngineConfigArg,
 
-    /// The hash of the wasm that the code is to be found by
+    /// The hash function of the key that the code is stored under
     #[arg(long, value_name = "FUNCTION", default_value = "blake3")]
     pub(crate) hash: HashFunction,
 

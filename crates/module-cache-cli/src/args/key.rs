@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-/// Make keys for what is shared
+/// Make keys for bundles and remote storages
 #[derive(Debug, Args)]
 #[command(
     subcommand_required = true,
@@ -15,7 +15,8 @@ Examples:
   module-cache push --remote s3://bucket/modules --key writer.key
   module-cache pull --remote s3://bucket/modules --key reader.key
 
-Who has a secret key can make machine code that all others run who accept it."
+Anybody who has a secret key can make machine code that is executed by all who
+accept that key."
 )]
 pub(crate) struct KeyArgs {
     #[command(subcommand)]
@@ -28,34 +29,34 @@ pub(crate) enum KeyCommand {
     Public(PublicKeyArgs),
 }
 
-/// Make a key, and print the half of it that may be public
+/// Make a key, and print its public half
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   module-cache key new writer.key > reader.key
   module-cache key new --shared fleet.key
 
-FILE gets the secret half of a pair of Ed25519 keys, for those who write entries;
-what is printed is for those who only read them, and forge none with it. With
---shared there is one secret for all, and nothing is printed. A file that is
-there is not replaced. Only this user can read it.")]
+The command writes the secret half of a pair of Ed25519 keys to FILE, for those
+who write entries, and prints the public half, for those who only read them: a
+public key cannot sign. With --shared it makes one secret for all, and prints
+nothing. FILE must not exist. Only this user can read it.")]
 pub(crate) struct NewKeyArgs {
-    /// One secret for all who write and read
+    /// Make one secret for all who write and read
     #[arg(long)]
     pub(crate) shared: bool,
 
-    /// The file to make
+    /// The file to create
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 }
 
-/// Print the half of each pair that may be public
+/// Print the public half of each key
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   module-cache key public writer.key > reader.key
 
-A key that is shared has no such half, and is an error.")]
+For a shared key, which has no public half, this is an error.")]
 pub(crate) struct PublicKeyArgs {
     /// A file of keys
     #[arg(value_name = "FILE")]

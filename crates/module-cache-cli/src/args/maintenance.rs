@@ -18,18 +18,18 @@ Examples:
   module-cache ls --engine wasmer-cranelift
   module-cache ls --json | jq -r 'select(.bytes > 1e6) | .hash'
 
-The columns are: how long ago the entry was last used, as far as that is
-remembered; its size; how long ago it was stored; its engine; the hash of its
-wasm, which is BLAKE3, or what `compile --hash` said. An empty cache has no
-lines.
+The columns are: the time since the entry was last used, as far as it is known;
+its size; the time since it was stored; its engine; and the hash of its wasm
+(BLAKE3, or the function of `compile --hash`). Nothing is printed for an empty
+cache.
 
-With --json, every entry gives one line,
+With --json, the command prints a line for each entry:
   {\"hash\",\"engine\",\"bytes\",\"stored\",\"last_use\"}
-where `bytes` is the size of its file in the cache, and the times are
-seconds since 1970.
+`bytes` is the size of its file in the cache, and times are in seconds since
+1970.
 
-The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
-does not exist is an empty one, and is not created.
+The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR. If
+it does not exist, the cache is empty, and the folder is not created.
 
 Exit codes: 0; 1 if the cache cannot be read; 2 for a wrong command line; 141 if
 standard output was closed.")]
@@ -40,7 +40,7 @@ pub(crate) struct LsArgs {
     #[command(flatten)]
     pub(crate) engine: EngineArg,
 
-    /// The order
+    /// The order of the lines
     #[arg(long, value_name = "BY", default_value = "use")]
     pub(crate) sort: SortKey,
 
@@ -51,15 +51,15 @@ pub(crate) struct LsArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum SortKey {
-    /// What was used last comes first
+    /// The most recently used first
     Use,
-    /// The largest comes first
+    /// The largest first
     Size,
-    /// What was stored longest ago comes first
+    /// The oldest first
     Age,
 }
 
-/// Say how much the cache takes, for each engine and in all, and how much it may
+/// Print the size of the cache, for each engine and in all, and its limit
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -67,21 +67,21 @@ Examples:
   module-cache size --json | jq .bytes
   module-cache size --max-size 100GiB
 
-Files are counted in whole blocks of 4 KiB, as the limit on the size of the
-cache counts them. What is in the folder and is none of the cache's is not
-counted, and named on standard error.
+Files are counted in whole blocks of 4 KiB, as the limit on the cache's size
+counts them. Files in the folder that do not belong to the cache are not
+counted; they are named on standard error.
 
-The limit is the folder's: all programs that use it keep to the one that was set
-last, by a program or by --max-size. Where it is less than what is there, the
-next save makes room, or `prune`.
+The limit is stored in the folder, and all programs that use it obey the one
+that was set last, by a program or by --max-size. If the cache is larger than a
+new limit, the next save makes room, or `prune`.
 
-With --json, there is one line,
+With --json, the command prints one line:
   {\"folder\",\"entries\",\"bytes\",\"max_size\",\"engines\",\"unknown_files\"}
-where `max_size` is null if there is no folder, `engines` is a list of {\"engine\",\"entries\",\"bytes\"}, and `unknown_files`
-one of paths.
+`max_size` is null if there is no folder, `engines` is a list of
+{\"engine\",\"entries\",\"bytes\"}, and `unknown_files` a list of paths.
 
-The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
-does not exist is an empty one, and is not created.
+The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR. If
+it does not exist, the cache is empty, and the folder is not created.
 
 Exit codes: 0; 1 if the cache cannot be read; 2 for a wrong command line; 141 if
 standard output was closed.")]
@@ -89,7 +89,7 @@ pub(crate) struct SizeArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,
 
-    /// Let the folder take so much from now on; it is created if it does not exist
+    /// Set the folder's limit; the folder is created if it does not exist
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_size: Option<u64>,
 
@@ -98,7 +98,7 @@ pub(crate) struct SizeArgs {
     pub(crate) json: bool,
 }
 
-/// Compare everything in the cache with its checksum
+/// Verify the checksum of every entry in the cache
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -106,28 +106,28 @@ Examples:
   module-cache verify --repair
   module-cache verify --json | jq -r 'select(.path) | .path'
 
-All entries are read, on all cores. What is wrong with one is told on standard
-error. With --repair, entries that are damaged, or in the place of another, are
-removed, and compiled again when they are needed. What only this command
-cannot use stays: others' property, and what was signed with a key.
+The command reads all entries, on all cores, and reports faulty ones on standard
+error. With --repair, it removes entries that are damaged or stored under the
+wrong key; they are compiled again when they are needed. Entries that only this
+command cannot use stay: files of other users, and signed entries.
 
-With --json, every entry with which something is wrong gives one line, and the
-last line is a summary:
+With --json, the command prints a line for each faulty entry, and a summary as
+the last line:
   {\"path\",\"reason\",\"removed\"}
   {\"entries\",\"bytes\",\"faults\",\"removed\",\"elapsed_us\",\"bytes_per_second\"}
-In the first `removed` is true or false, in the second it counts.
+`removed` is true or false in the first, and a number in the second.
 
-The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
-does not exist is an empty one, and is not created.
+The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR. If
+it does not exist, the cache is empty, and the folder is not created.
 
-Exit codes: 0 if nothing is wrong, or all that was wrong is removed; 1 if
-something wrong is in the cache; 2 for a wrong command line; 141 if standard
-output was closed.")]
+Exit codes: 0 if no entry is faulty, or if all faulty ones were removed; 1 if
+faulty entries are left; 2 for a wrong command line; 141 if standard output was
+closed.")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,
 
-    /// Remove what is of no use to anybody
+    /// Remove entries that are unusable
     #[arg(long)]
     pub(crate) repair: bool,
 
@@ -136,7 +136,7 @@ pub(crate) struct VerifyArgs {
     pub(crate) json: bool,
 }
 
-/// Remove what was not used for long, and what dead processes left
+/// Remove entries that were not used for long, and files left by dead processes
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -144,24 +144,26 @@ Examples:
   module-cache prune --max-age 30d --dry-run
   module-cache prune --max-size 2G --max-age 1.5w
 
-The entries that were used longest ago go first. Programs that run meanwhile
-keep what they have loaded. Without --max-size, the cache is held to its limit,
-which `size` shows and sets; without --max-age, age is no reason.
+The least recently used entries are removed first. Programs that are running
+keep what they have loaded. Without --max-size, the cache is reduced to its
+limit, which `size` prints and sets. Without --max-age, age does not count.
 
-A size is a number and a unit: KiB, MiB, GiB, TiB, of 1024; KB, MB, GB, TB, of
-1000. An age is numbers and units, as in 1d12h: s, m (minutes), h, d, w or y.
+A size is a number and a unit: KiB, MiB, GiB, TiB (powers of 1024), or KB, MB,
+GB, TB (powers of 1000). An age is one or more numbers with units, such as
+1d12h: s, m (minutes), h, d, w or y.
 
-What is in the folder and is none of the cache's is left alone, and named on
+Files in the folder that do not belong to the cache are kept, and named on
 standard error.
 
-With --json, there is one line,
+With --json, the command prints one line:
   {\"dry_run\",\"removed\",\"removed_bytes\",\"kept\",\"kept_bytes\",\"stuck\",\"stale_files\",\"unknown_files\"}
-where `removed` and `kept` count entries, `stuck` those of the kept that should
-go and cannot be removed, the bytes are in whole blocks of 4 KiB, `stale_files` counts files of dead processes, and `unknown_files` is a list of
-paths.
+`removed` and `kept` are numbers of entries, `stuck` is the number of kept ones
+that should have been removed and could not be, bytes are counted in whole
+blocks of 4 KiB, `stale_files` is the number of files left by dead processes,
+and `unknown_files` a list of paths.
 
-The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
-does not exist is an empty one, and is not created.
+The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR. If
+it does not exist, the cache is empty, and the folder is not created.
 
 Exit codes: 0; 1 if the cache cannot be written to, or an entry cannot be
 removed; 2 for a wrong command line; 141 if standard output was closed.")]
@@ -169,7 +171,7 @@ pub(crate) struct PruneArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,
 
-    /// Remove entries until the others take no more than this
+    /// Remove entries until the cache is no larger than this
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_size: Option<u64>,
 
@@ -177,7 +179,7 @@ pub(crate) struct PruneArgs {
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     pub(crate) max_age: Option<Duration>,
 
-    /// Say what would be removed, and remove nothing
+    /// Print what would be removed, and remove nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 
@@ -186,7 +188,7 @@ pub(crate) struct PruneArgs {
     pub(crate) json: bool,
 }
 
-/// Remove entries: all, those of an engine, or those that are named
+/// Remove entries: all, those of an engine, or those of certain modules
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -194,25 +196,26 @@ Examples:
   module-cache clean --engine wasmtime-46
   module-cache clean 1f0d6ac4 \"$(b3sum --no-names app.wasm)\"
 
-Without HASH and --engine, everything is removed that is the cache's, and also
-what dead processes left. With both, only what is of that engine and has one of
-those hashes. A module that is stored for many engines is removed for all.
-Programs that run meanwhile keep what they have loaded.
+Without HASH and --engine, the command removes everything that belongs to the
+cache, and files left by dead processes. With both, it removes the entries of
+that engine that have one of those hashes. Without --engine, a module is removed
+for all engines. Programs that are running keep what they have loaded.
 
-A HASH or an engine that the cache does not have is an error, and the others are
+A HASH or an engine that is not in the cache is an error; the others are
 removed.
 
-With --json, every such error gives one line, and the last line is a summary:
+With --json, the command prints a line for each such error, and a summary as the
+last line:
   {\"argument\",\"error\"}
   {\"removed\",\"removed_bytes\",\"stale_files\"}
-where `removed` counts entries, `removed_bytes` what they took, in whole blocks
-of 4 KiB, and `stale_files` files of dead processes.
+`removed` is the number of entries, `removed_bytes` their size in whole blocks
+of 4 KiB, and `stale_files` the number of files left by dead processes.
 
-The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. One that
-does not exist is an empty one, and is not created.
+The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR. If
+it does not exist, the cache is empty, and the folder is not created.
 
-Exit codes: 0 if all that was named was there; 1 if not; 2 for a wrong command
-line; 141 if standard output was closed.")]
+Exit codes: 0 if everything that was named was in the cache; 1 if not; 2 for a
+wrong command line; 141 if standard output was closed.")]
 pub(crate) struct CleanArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,
@@ -230,7 +233,7 @@ pub(crate) struct SelectArgs {
     #[command(flatten)]
     pub(crate) engine: EngineArg,
 
-    /// Only these modules: their hashes, as `ls` prints them, or the first 8 or more digits
+    /// Only entries of these modules: their hashes, as `ls` prints them, or at least the first 8 digits
     #[arg(value_name = "HASH")]
     pub(crate) hashes: Vec<HashPrefix>,
 }
@@ -244,8 +247,8 @@ impl SelectArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct EngineArg {
-    /// Only what is of this engine: its name, as `ls` prints it, or the beginning of that; the version may
-    /// be left out, as in wasmer-cranelift
+    /// Only entries of this engine: its name, as `ls` prints it, or the beginning of that name; the version
+    /// may be left out, as in wasmer-cranelift
     // An empty one would be the beginning of all, and is a variable that was not set.
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) engine: Option<String>,

@@ -17,28 +17,28 @@ Examples:
   module-cache push --remote redis://cache.internal/0/modules --key fleet.key \\
       --engine wasmtime-47
 
-Uploads what `run` and `compile` would upload with --remote: all that is in the
-cache folder, or the entries that are named. What is in the storage already is
-passed over, so a push that was interrupted goes on when it is repeated.
+Uploads what `run` and `compile` would upload with --remote: all entries in the
+cache folder, or those that are selected. Entries that are in the storage
+already are skipped, so repeat an interrupted push to continue it.
 
-Each entry is compressed and signed with the key. Whoever can write to the
-storage can add entries, and only those that were signed are used; see
-`run --help` for keys, and for how storages are named.
+Each entry is compressed and signed with the key. Anybody who can write to the
+storage can add entries, but only signed ones are used. See `run --help` for
+keys and for the names of storages.
 
-With --index, a list of all that the key has signed there is written beside it,
-for those who `pull` from the same place over HTTP, as through a CDN.
+With --index, the command also writes a list of all entries there that the key
+has signed, for those who `pull` from the same place over HTTP, such as a CDN.
 
-With --json, every entry that is not in the storage gives one line, and the last
-line is a summary:
+With --json, the command prints a line for each entry that could not be stored,
+and a summary as the last line:
   {\"engine\",\"hash\",\"error\"}
   {\"stored\",\"present\",\"bytes\",\"failed\"}
-where `stored` counts entries that are new, `present` those that were there
-before, and `bytes` is what the new ones take.
+`stored` is the number of new entries, `present` the number of entries that were
+in the storage before, and `bytes` the size of the new ones.
 
-The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR.
+The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR.
 
-Exit codes: 0 if the storage has all that was asked for; 1 if not; 2 for a wrong
-command line; 141 if standard output was closed.")]
+Exit codes: 0 if the storage has everything that was asked for; 1 if not; 2 for
+a wrong command line; 141 if standard output was closed.")]
 pub(crate) struct PushArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,
@@ -49,7 +49,7 @@ pub(crate) struct PushArgs {
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
 
-    /// Also write a list of all that is there, for `pull` over HTTP
+    /// Also write a list of all entries there, for `pull` over HTTP
     #[arg(long)]
     pub(crate) index: bool,
 
@@ -65,28 +65,29 @@ Examples:
   module-cache pull --remote s3://bucket/modules --key fleet.key
   module-cache pull --remote s3://bucket/modules --key fleet.key --engine wasmtime-47
 
-Downloads everything that is in the storage, for whatever engine and machine, or
-the entries that are named. What is in the cache folder already is passed over,
-so a pull that was interrupted goes on when it is repeated.
+Downloads all entries in the storage, for any engine and machine, or those that
+are selected. Entries that are in the cache folder already are skipped, so
+repeat an interrupted pull to continue it.
 
 This installs machine code, which later runs execute. Each entry is verified
-before it is stored: with a key, that its owner made it; with --unauthenticated,
-only that it is whole. See `run --help` for keys, and for how storages are named.
-Redis cannot tell what it has, and HTTP only where `push --index` has written a
-list: `run` and `compile` with --remote fetch from them what they need.
+before it is stored: with a key, its signature; with --unauthenticated, only its
+checksum. See `run --help` for keys and for the names of storages.
 
-With --json, every entry that is not in the cache gives one line, and the last
-line is a summary:
+Redis cannot list its entries, and HTTP only where `push --index` has written a
+list. With --remote, `run` and `compile` fetch what they need from these, too.
+
+With --json, the command prints a line for each entry that could not be stored,
+and a summary as the last line:
   {\"engine\",\"hash\",\"error\"}
   {\"stored\",\"present\",\"bytes\",\"failed\"}
-where `stored` counts entries that are new, `present` those that were in the
-cache before, and `bytes` is what the new ones take.
+`stored` is the number of new entries, `present` the number of entries that were
+in the cache before, and `bytes` the size of the new ones.
 
-The cache folder is that of --cache-dir, else that of MODULE_CACHE_DIR. It is
-created if it does not exist.
+The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR. It
+is created if it does not exist.
 
-Exit codes: 0 if the cache has all that was asked for; 1 if not; 2 for a wrong
-command line; 141 if standard output was closed.")]
+Exit codes: 0 if the cache has everything that was asked for; 1 if not; 2 for a
+wrong command line; 141 if standard output was closed.")]
 pub(crate) struct PullArgs {
     #[command(flatten)]
     pub(crate) cache_dir: CacheDirArg,
@@ -107,7 +108,7 @@ pub(crate) struct RemoteArgs {
     #[arg(
         long,
         value_name = "URI",
-        help = "A storage that machines share, as in s3://bucket/prefix [default: that of \
+        help = "A storage that machines share, such as s3://bucket/prefix [default: the value of \
                 MODULE_CACHE_REMOTE]"
     )]
     remote: Option<RemoteUri>,
@@ -141,13 +142,13 @@ impl RemoteArgs {
     pub(super) fn objection(&self) -> Option<&'static str> {
         match (self.is_named(), self.trust.is_given()) {
             (true, false) if self.trust.is_missing() => Some(
-                "what is in a remote storage is machine code that those who share it run; name the key that \
+                "a remote storage holds machine code that those who share it run; name the key that \
                  it is signed with by --key FILE (`module-cache key new` makes one) or in \
-                 MODULE_CACHE_KEY, or say --unauthenticated",
+                 MODULE_CACHE_KEY, or use --unauthenticated",
             ),
-            (false, true) => Some(
-                "--key and --unauthenticated are about a remote storage; name it with --remote",
-            ),
+            (false, true) => {
+                Some("--key and --unauthenticated need a remote storage; name it with --remote")
+            }
             _ => None,
         }
     }
@@ -198,7 +199,7 @@ impl FromStr for RemoteUri {
         match uri.scheme() {
             "" => Err("a storage is named by a URI, as in s3://bucket/prefix".into()),
             scheme if !SCHEMES.contains(&scheme) => Err(format!(
-                "storages of the kind `{scheme}` are not known; known are {}",
+                "storages of the kind `{scheme}` are not supported; supported are {}",
                 SCHEMES.join(", ")
             )),
             _ => Ok(uri),
