@@ -113,7 +113,7 @@ pub(crate) fn open_with_limit(arg: &CacheDirArg, max_size: u64) -> Result<FileSy
 fn writable(folder: FileSystemCache) -> Result<FileSystemCache> {
     if !folder.is_writable() {
         bail!(
-            "{} can be read only, so nothing can be stored there; choose another cache folder with \
+            "{} is read-only, so nothing can be stored there; choose another cache folder with \
              --cache-dir",
             folder.root().display()
         );

@@ -73,7 +73,7 @@ fn note_links(found: &Found) {
     if let [link, others @ ..] = found.links.as_slice() {
         let more = match others.len() {
             0 => String::new(),
-            count => format!(" (nor were {count} others)"),
+            count => format!("; {count} more links to folders were not followed"),
         };
         messages::note(format_args!(
             "{} is a link to a folder and was not followed{more}",
@@ -154,11 +154,11 @@ impl Work<'_> {
         let code = self.precompiler.precompile(&file)?;
         let key = EntryKey::new(file.hash(), code.engine);
         if let Some(problem) = kept::problem(self.cache, &key, &code.saved) {
-            bail!("cannot be stored: {problem}");
+            bail!("its code cannot be stored: {problem}");
         }
         let entry = self.folder.get(&key)?;
         let bytes = entry
-            .context("was stored, and is gone from the cache")?
+            .context("its code was stored, but is no longer in the cache")?
             .len();
         Ok(Stored {
             hash: file.hash(),

@@ -24,7 +24,7 @@ use crate::{cache_folder, keys, messages, output, units};
 pub(crate) fn export(args: &ExportArgs) -> Result<u8> {
     let to_stdout = args.output == Path::new("-");
     if to_stdout && io::stdout().is_terminal() {
-        bail!("a bundle is no text, and standard output is a terminal; name a file with -o");
+        bail!("a bundle is not text, and standard output is a terminal; name a file with -o");
     }
     let trust = keys::trust(&args.trust)?;
     let folder = cache_folder::open_existing(&args.cache_dir)?;

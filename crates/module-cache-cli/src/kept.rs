@@ -24,7 +24,7 @@ pub(crate) fn problem(cache: &Layers, key: &EntryKey, saved: &Saved) -> Option<S
         _ => match folder.exists(key) {
             Ok(true) => None,
             Ok(false) if !folder.is_writable() => Some(SkipReason::ReadOnly.to_string()),
-            Ok(false) => Some("the folder did not take it".into()),
+            Ok(false) => Some("the folder did not keep it".into()),
             Err(error) => Some(messages::with_causes(&error)),
         },
     }

@@ -78,7 +78,7 @@ fn try_read(path: &Path) -> Result<Vec<Key>> {
 
 /// Keys with white space between them.
 fn parse(text: &[u8]) -> Result<Vec<Key>> {
-    const WRONG: &str = "not a key, as `module-cache key new` makes one";
+    const WRONG: &str = "not a key; `module-cache key new` makes one";
     let text = str::from_utf8(text).ok().context(WRONG)?;
     let key = |text: &str| {
         let shared = text.parse().map(Key::Shared);
@@ -121,7 +121,7 @@ fn warn_if_others_can_read(path: &Path, file: &File) {
             static WARNED: std::sync::Once = std::sync::Once::new();
             let warning = || {
                 messages::warning(format_args!(
-                    "others can read the key file {0}; `chmod go= {0}`",
+                    "others can read the key file {0}; run `chmod go= {0}`",
                     path.display()
                 ));
             };

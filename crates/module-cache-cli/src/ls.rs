@@ -24,7 +24,7 @@ pub(crate) fn ls(args: &LsArgs) -> Result<u8> {
     if let Some(engine) = &args.engine.engine
         && entries.is_empty()
     {
-        messages::note(format_args!("there is nothing of an engine {engine}"));
+        messages::note(format_args!("the cache has no entries of engine {engine}"));
     }
     sort(&mut entries, args.sort);
     let now = SystemTime::now();

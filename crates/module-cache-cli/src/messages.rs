@@ -25,7 +25,7 @@ pub(crate) fn note(text: impl Display) {
 pub(crate) fn note_unknown_files(files: &[PathBuf]) {
     for file in files {
         note(format_args!(
-            "{} is none of the cache's, and is left alone",
+            "{} does not belong to the cache and is left alone",
             file.display()
         ));
     }

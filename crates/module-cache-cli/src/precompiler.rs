@@ -100,7 +100,7 @@ impl<'a> Precompiler<'a> {
             Self::Wasmer { new_engine, cache } => {
                 if file.kind() == Kind::Component {
                     bail!(
-                        "a component, and wasmer has modules only; compile it with --engine wasmtime"
+                        "a component, and wasmer supports only modules; compile it with --engine wasmtime"
                     );
                 }
                 let engine = WasmerEngine::without_middleware(&new_engine())?;

@@ -31,7 +31,7 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<u8> {
     output::flush()?;
     if report.stuck > 0 {
         let entries = units::entries(report.stuck);
-        messages::error(format_args!("{entries} should go and cannot be removed"));
+        messages::error(format_args!("cannot remove {entries} of those selected"));
         return Ok(1);
     }
     Ok(0)

@@ -91,7 +91,9 @@ fn copy(remote: &RemoteCache, listed: &ListedEntry, folder: &FileSystemCache) ->
             Ok(outcome) => outcome.into(),
             Err(error) => Copied::Stopped(transfer::text_of(&error)),
         },
-        Ok(None) => Copied::Failed("it is not signed with the key, is damaged, or is gone".into()),
+        Ok(None) => {
+            Copied::Failed("it is not signed with the key, is damaged, or was removed".into())
+        }
         Err(error) => Copied::Stopped(transfer::text_of(&error)),
     }
 }

@@ -42,7 +42,7 @@ fn copy(folder: &FileSystemCache, listed: &ListedEntry, remote: &RemoteCache) ->
         Ok(Some(entry)) => entry,
         Ok(None) => {
             return Copied::Failed(
-                "it cannot be used, or is gone; see `module-cache verify`".into(),
+                "it cannot be used, or was removed; see `module-cache verify`".into(),
             );
         }
         Err(error) => return Copied::Failed(transfer::text_of(&error)),

@@ -91,7 +91,7 @@ fn options(args: &RemoteArgs) -> Result<RemoteCacheBuilder> {
     // The rest of the name may be a secret.
     RemoteCache::from_uri(uri.as_str(), trust).map_err(|error| {
         anyhow!(
-            "{:#}; see `module-cache run --help` for how storages are named",
+            "{:#}; see `module-cache run --help` for the names of storages",
             anyhow::Error::from(error)
         )
         .context(format!("the {} storage", uri.scheme()))

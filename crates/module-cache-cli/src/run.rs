@@ -69,7 +69,9 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
     }
     if let Some(Err(error)) = behind.map(Behind::finish) {
         let error = messages::with_causes(&error);
-        messages::warning(format_args!("{name} stays on the fast tier: {error}"));
+        messages::warning(format_args!(
+            "{name} was not compiled by the optimizing compiler: {error}"
+        ));
     }
     match end.with_context(|| name.clone())? {
         End::Exit(code) => flushed.map(|()| code),
@@ -128,7 +130,7 @@ fn wasi(args: &RunArgs) -> Result<WasiCtxBuilder> {
     for arg in program_args {
         let text = arg.to_str().with_context(|| {
             format!(
-                "the argument {} is not UTF-8, and programs of WASI get nothing else",
+                "the argument {} is not UTF-8, which WASI requires",
                 arg.display()
             )
         })?;

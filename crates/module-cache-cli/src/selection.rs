@@ -27,9 +27,9 @@ impl Place {
     /// What to say where the place has nothing of an engine.
     fn no_engine(self) -> &'static str {
         match self {
-            Self::Folder => "the cache has nothing of such an engine; see `module-cache size`",
+            Self::Folder => "the cache has no entries of such an engine; see `module-cache size`",
             #[cfg(feature = "remote")]
-            Self::Remote => "the remote storage has nothing of such an engine",
+            Self::Remote => "the remote storage has no entries of such an engine",
         }
     }
 
@@ -152,7 +152,7 @@ impl HashPrefix {
             [module] => Ok(module),
             [] => Err(place.no_module().into()),
             _ => Err(format!(
-                "the hashes of {} modules begin so; give more digits",
+                "the hashes of {} modules begin with these digits; give more",
                 modules.len()
             )),
         }

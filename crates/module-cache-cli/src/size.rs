@@ -81,7 +81,7 @@ fn print_for_people(root: &Path, usage: &Usage, max_size: Option<u64>) -> Result
         print(usage.bytes, usage.entries, engine)?;
     }
     let limit = max_size.map_or(String::new(), |max_size| {
-        format!(", which takes {} at most", units::size(max_size))
+        format!(", limited to {}", units::size(max_size))
     });
     print(
         usage.bytes,

@@ -218,7 +218,7 @@ impl Report {
         self.bar.finish_and_clear();
         if let Some((_, error)) = &self.stopped {
             messages::error(format_args!(
-                "{error}; {} not copied, and the same command goes on with what is missing",
+                "{error}; {} not copied; repeat the command to copy the rest",
                 match self.left {
                     1 => "1 entry was".to_owned(),
                     left => format!("{left} entries were"),

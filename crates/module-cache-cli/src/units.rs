@@ -12,14 +12,14 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, &'static str> {
     let has_unit = text.ends_with(|last: char| last.is_ascii_alphabetic());
     let size = size.filter(|size| has_unit || size.as_u64() == 0);
     size.map(|size| size.as_u64()).ok_or(
-        "write a number and its unit, as in 500MiB: KiB and so on, of 1024; KB and so on, of 1000",
+        "a size is a number and its unit, as in 500MiB: KiB and so on (1024), or KB and so on (1000)",
     )
 }
 
 /// Reads an age, as in `30d`, `1h 30m` or `0`.
 pub(crate) fn parse_age(text: &str) -> Result<Duration, &'static str> {
     humantime::parse_duration(text)
-        .map_err(|_| "write numbers and their units, as in 30d: s, m (minutes), h, d, w or y")
+        .map_err(|_| "an age is numbers and their units, as in 30d: s, m (minutes), h, d, w or y")
 }
 
 /// A size, in the unit that suits it.

@@ -106,8 +106,8 @@ impl Summary {
     fn print_for_people(&self, root: &Path, elapsed: Duration) -> Result<()> {
         let wrong = match (self.faults, self.removed) {
             (0, _) => "nothing is wrong".to_owned(),
-            (faults, 0) => format!("{faults} wrong"),
-            (faults, removed) => format!("{faults} wrong, {removed} removed"),
+            (faults, 0) => format!("{faults} faulty"),
+            (faults, removed) => format!("{faults} faulty, {removed} removed"),
         };
         let line = format!(
             "{wrong}: {}, {} in {:.1} s, {}/s; the cache is {}",

@@ -58,7 +58,7 @@ impl OpenFile {
         let mut file = File::open(path).map_err(not_opened)?;
         let head = read_head(&mut file)?;
         if head.is_empty() {
-            bail!("empty; make or fetch it again");
+            bail!("empty; build or fetch it again");
         }
         // A pipe can be read only once.
         if head.starts_with(MAGIC) && metadata.is_file() {
@@ -178,8 +178,8 @@ fn kind(wasm: &[u8]) -> Result<Kind> {
     match wasm.get(MAGIC.len()..8) {
         Some([1, 0, 0, 0]) => Ok(Kind::Module),
         Some([_, _, 1, 0]) => Ok(Kind::Component),
-        Some(_) => bail!("WebAssembly of a version that is not known here"),
-        None => bail!("cut short; make or fetch it again"),
+        Some(_) => bail!("this version of WebAssembly is not supported"),
+        None => bail!("truncated; build or fetch it again"),
     }
 }
 

@@ -65,7 +65,7 @@ fn of_wasmer(
 ) -> Result<bool> {
     anyhow::ensure!(
         file.kind() == Kind::Module,
-        "a component, and wasmer has modules only"
+        "a component, and wasmer supports only modules"
     );
     let engine = module_cache::WasmerEngine::without_middleware(&compiler.into())?;
     of(folder, file.hash(), &engine)

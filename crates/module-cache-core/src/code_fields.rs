@@ -78,7 +78,7 @@ pub fn why_unused<E: ArtifactEngine>(engine: &E, other: &EngineId, artifact: &[u
         true if is_told => {
             "all that the code tells is as here, so what differs is a salt, or what else only the id covers".to_owned()
         }
-        true => "the engine does not tell what its code depends on".to_owned(),
+        true => "the engine does not list what its code depends on".to_owned(),
     }
 }
 

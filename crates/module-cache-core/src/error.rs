@@ -236,16 +236,16 @@ pub enum InvalidEntry {
         flags: u16,
     },
     /// An entry, but not the one that was asked for.
-    #[error("entry of {0} in the place of another")]
+    #[error("entry of {0} is stored in the place of another")]
     KeyMismatch(Box<EntryKey>),
     /// No signing key was used, and the reader demands one.
     #[error("entry is not signed, and only signed ones are accepted")]
     Unsigned,
     /// Signed with a key that the reader does not accept.
-    #[error("entry is signed with key {0}, which is not among the accepted ones")]
+    #[error("entry is signed with key {0}, which is not accepted")]
     UnknownKey(KeyId),
     /// Compressed, where it must be usable in place.
-    #[error("entry is compressed, which this storage does not use")]
+    #[error("entry is compressed, which this storage does not support")]
     Compressed,
 }
 

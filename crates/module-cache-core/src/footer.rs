@@ -115,7 +115,7 @@ impl Footer {
         // One set of fields has one spelling.
         if reserved != [0; 4] || footer.encode() != *bytes {
             return Err(InvalidEntry::Corrupt(
-                "its footer has values that no writer makes",
+                "its footer has values that no writer produces",
             ));
         }
         let longest = u64::MAX - FOOTER_LEN as u64 - footer.manifest_len();
@@ -283,7 +283,7 @@ fn parse_label(field: &[u8; EngineId::LABEL_LEN]) -> Result<&str, InvalidEntry> 
         .position(|&byte| byte == 0)
         .unwrap_or(field.len());
     std::str::from_utf8(&field[..len])
-        .map_err(|_| InvalidEntry::Corrupt("its footer has values that no writer makes"))
+        .map_err(|_| InvalidEntry::Corrupt("its footer has values that no writer produces"))
 }
 
 #[cfg(test)]

@@ -49,15 +49,15 @@ pub enum SkipReason {
 impl fmt::Display for SkipReason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::AlreadyStored => "already stored",
+            Self::AlreadyStored => "it is already stored",
             Self::Absent => "there is no storage",
             Self::ReadOnly => "the storage is read-only",
-            Self::TooLarge => "larger than the cache may become",
-            Self::NoSpace => "no space left",
+            Self::TooLarge => "it is larger than the limit of the cache",
+            Self::NoSpace => "there is no space left",
             Self::Busy => "the storage was locked for too long",
-            Self::Occupied => "something that is not an entry stands in its place",
-            Self::Overloaded => "too much is waiting to be stored",
-            Self::Unreachable => "the storage did not answer lately",
+            Self::Occupied => "something that is not an entry is in its place",
+            Self::Overloaded => "too many entries are waiting to be stored",
+            Self::Unreachable => "the storage has failed recently",
         })
     }
 }

@@ -152,7 +152,7 @@ impl<'a> SealedEntry<'a> {
             }),
             Err(error) => Err(error
                 .downcast()
-                .unwrap_or(InvalidEntry::Corrupt("there is no memory for it"))),
+                .unwrap_or(InvalidEntry::Corrupt("there is not enough memory for it"))),
         }
     }
 

@@ -23,7 +23,10 @@ impl<Fast: Engine, Best: Engine> Tiers<Fast, Best> {
     /// When both have the same id: their code is the same, and there would be nothing to gain.
     pub fn pair(fast: Fast, best: Best) -> Result<Self, EngineError> {
         if fast.id() == best.id() {
-            let message = format!("both tiers are {}, and compile the same code", best.id());
+            let message = format!(
+                "both engines are {}, so they compile the same code",
+                best.id()
+            );
             return Err(EngineError::refused(&message));
         }
         Ok(Self { fast, best })

@@ -225,8 +225,9 @@ impl Trust {
             piece.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
             Ok(())
         };
-        verify_content(footer, entry.len() as u64, &read)
-            .unwrap_or(Err(InvalidEntry::Corrupt("it is shorter than it says")))
+        verify_content(footer, entry.len() as u64, &read).unwrap_or(Err(InvalidEntry::Corrupt(
+            "it is shorter than its footer says",
+        )))
     }
 
     /// The same for an entry of `len` bytes that is not in memory: `read` fills a buffer with the bytes at an offset, and

@@ -136,7 +136,7 @@ impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for Fallbac
             (Ok(above), Ok(below)) => Ok(above.and(below)),
             // A side that cannot say coordinates nothing; the other one's permit still counts.
             (Ok(permit), Err(error)) | (Err(error), Ok(permit)) => {
-                tracing::warn!(%hash, %error, "one of two caches cannot give permits");
+                tracing::warn!(%hash, %error, "one of two caches cannot issue permits");
                 Ok(permit)
             }
             (Err(above), Err(below)) => Err(CacheError::both(above, below)),
@@ -217,7 +217,7 @@ impl<P, F> FallbackCache<P, F> {
             reason @ (SkipReason::NoSpace | SkipReason::TooLarge | SkipReason::Occupied),
         )) = promoted
         {
-            tracing::warn!(%hash, %reason, "an entry that was fetched cannot be kept");
+            tracing::warn!(%hash, %reason, "cannot keep an entry that was fetched");
         }
         if let Ok(SaveOutcome::Stored { .. } | SaveOutcome::Skipped(SkipReason::AlreadyStored)) =
             promoted
@@ -226,7 +226,7 @@ impl<P, F> FallbackCache<P, F> {
                 Ok(Some(found)) => return Ok(Some(found)),
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::debug!(%hash, %error, "cannot load what was just promoted");
+                    tracing::debug!(%hash, %error, "cannot load an entry that was just promoted");
                 }
             }
         }
@@ -282,7 +282,7 @@ fn log_promotion(hash: ModuleHash, outcome: &Result<SaveOutcome, CacheError>) {
     match outcome {
         Ok(SaveOutcome::Stored { bytes }) => tracing::debug!(%hash, bytes, "promoted"),
         Ok(SaveOutcome::Skipped(reason)) => tracing::debug!(%hash, %reason, "not promoted"),
-        Err(error) => tracing::debug!(%hash, %error, "cannot promote"),
+        Err(error) => tracing::debug!(%hash, %error, "cannot promote an entry"),
     }
 }
 

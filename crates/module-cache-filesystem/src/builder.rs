@@ -289,7 +289,10 @@ impl FileSystemCacheBuilder {
         if let Some(bytes) = self.max_size.filter(|_| writable) {
             if let Err(error) = cache.set_max_size(bytes) {
                 let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::warn!(error, "going on with the limit that the folder has");
+                tracing::warn!(
+                    error,
+                    "cannot set the limit of the folder; going on with its present one"
+                );
             }
         }
         Ok(cache)
@@ -305,7 +308,7 @@ fn share(root: &Directory, version: &Directory) -> io::Result<()> {
         // One that is another user's, or no folder at all, is not looked into either.
         if let Ok(engine) = version.open_directory(name) {
             if let Err(error) = engine.let_others_read() {
-                tracing::warn!(%error, name, "cannot let others read the folder of an engine");
+                tracing::warn!(%error, name, "cannot make the folder of an engine readable for others");
             }
         }
     }
@@ -384,11 +387,11 @@ fn examine_ancestors(root: &Path, user: u32, strict: bool) -> Result<(), CacheEr
     let Some(weak) = platform::weak_ancestor(root, user) else {
         return Ok(());
     };
-    let reason = "others can replace what lies in it; `chmod go-w` it, or choose another folder";
+    let reason = "others can replace what is in it; `chmod go-w` it, or choose another folder";
     if strict || weak == root {
         return Err(CacheError::untrusted(weak, reason));
     }
-    tracing::warn!(path = %weak.display(), reason, "the cache lies below a directory that others control");
+    tracing::warn!(path = %weak.display(), reason, "the cache is below a directory that others control");
     Ok(())
 }
 
@@ -403,7 +406,7 @@ fn examine_links(root: &Path, user: u32, strict: bool) -> Result<(), CacheError>
     if strict {
         return Err(CacheError::untrusted(weak, reason));
     }
-    tracing::warn!(path = %weak.display(), reason, "the cache lies behind a link that others control");
+    tracing::warn!(path = %weak.display(), reason, "the cache is behind a link that others control");
     Ok(())
 }
 

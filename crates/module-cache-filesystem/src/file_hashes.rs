@@ -90,7 +90,7 @@ impl FileSystemCache {
         match table::open(&self.folder.directory, layout::FILES_FILE, user) {
             Ok(opened) => opened.map(|(file, _)| file),
             Err(error) => {
-                tracing::debug!(%error, "no table of files: every file is hashed");
+                tracing::debug!(%error, "cannot open the table of file hashes; every file is hashed");
                 None
             }
         }

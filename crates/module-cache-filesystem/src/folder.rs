@@ -156,7 +156,7 @@ impl Folder {
         let opened = OpenEntry::open(&folder.directory, &leaf, key, policy)?;
         if let Ok(entry) = &opened {
             if entry.is_large() && !self.max_size().is_ok_and(|max| entry.len() <= max) {
-                let reason = "it is larger than the cache may become";
+                let reason = "it is larger than the limit of the cache";
                 return Ok(Err(Refusal::Unusable(reason.into())));
             }
         }

@@ -70,7 +70,7 @@ impl Hints {
         match open() {
             Ok(file) => Some(Self { file: file? }),
             Err(error) => {
-                tracing::debug!(%error, "no table of hints: every load verifies, and uses are forgotten");
+                tracing::debug!(%error, "cannot open the table of hints; every load verifies, and uses are not recorded");
                 None
             }
         }

@@ -162,7 +162,7 @@ fn unless_full(written: io::Result<()>) -> io::Result<()> {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
             ) =>
         {
-            tracing::debug!(%error, "the ledger cannot be written");
+            tracing::debug!(%error, "cannot write the ledger");
             Ok(())
         }
         written => written,
@@ -349,7 +349,7 @@ impl LedgerGuard<'_> {
             total = total.max(self.record.total);
         }
         if total != self.record.total {
-            tracing::debug!(was = self.record.total, total, "the ledger is corrected");
+            tracing::debug!(was = self.record.total, total, "corrected the ledger");
         }
         self.record.total = total;
         // One that is not complete is good for this change, and the next one counts again.

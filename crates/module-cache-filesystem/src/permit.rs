@@ -59,7 +59,7 @@ fn outlast(folder: &Folder, key: &EntryKey, name: String, lock: &File) {
             tracing::warn!(
                 hash = %key.hash(),
                 engine = %key.engine(),
-                "the holder of a permit fell silent; going on without it"
+                "the holder of a permit does not respond; going on without it"
             );
             last_beat
         }

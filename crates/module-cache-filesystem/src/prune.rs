@@ -172,7 +172,7 @@ fn evict(folder: &Folder, guard: &mut LedgerGuard<'_>, entry: &Listed) -> Option
                 let error: &(dyn std::error::Error + 'static) = &error;
                 tracing::warn!(
                     error,
-                    "an entry cannot be removed; others are, in its place"
+                    "cannot remove an entry; removing others in its place"
                 );
             }
             stuck.insert(entry.name());

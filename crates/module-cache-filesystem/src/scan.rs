@@ -45,7 +45,7 @@ impl Listing {
     }
 
     fn unreadable(&mut self, name: String, error: io::Error) {
-        tracing::debug!(name, %error, "cannot be looked at");
+        tracing::debug!(name, %error, "cannot examine a file");
         self.incomplete.get_or_insert((name.clone(), error));
         self.unknown_files.push(name);
     }

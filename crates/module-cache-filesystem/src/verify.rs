@@ -80,7 +80,7 @@ pub(crate) fn verify(
     // One that cannot be looked at is in no list.
     faults.extend(listing.incomplete.as_ref().map(|(name, error)| Fault {
         path: folder.directory.path().join(name),
-        reason: format!("it cannot be looked at: {error}"),
+        reason: format!("it cannot be examined: {error}"),
         removed: false,
     }));
     faults.sort_by(|a: &Fault, b| a.path.cmp(&b.path));
@@ -143,7 +143,7 @@ fn check(folder: &Folder, entry: &Listed) -> Result<(), Failure> {
     };
     let max = folder.max_size()?;
     if attributes.size > max {
-        let reason = "it is larger than the cache may become".into();
+        let reason = "it is larger than the limit of the cache".into();
         return Err(Failure {
             reason,
             useless: None,

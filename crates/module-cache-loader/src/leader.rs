@@ -153,7 +153,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         if let Err(error) = finished {
             self.counters.cache_error();
             let _ = panic_as_error(hash, || {
-                error!(%hash, %error, "the module may not be stored");
+                error!(%hash, %error, "it is unknown whether the module was stored");
                 Ok(())
             });
             if is_compiled {

@@ -24,7 +24,7 @@ pub enum LoadError {
         source: Arc<dyn Error + Send + Sync>,
     },
     /// The caller's function could not make of the module what requests use.
-    #[error("cannot prepare module {hash} of the {tier} tier")]
+    #[error("cannot prepare module {hash} for the {tier} tier")]
     Prepare {
         /// The module.
         hash: ModuleHash,
@@ -35,7 +35,7 @@ pub enum LoadError {
     },
     /// While a thread or task was loading a module, it asked for that same module, and would have waited
     /// for itself.
-    #[error("module {0} was asked for by whoever is loading it")]
+    #[error("module {0} was requested by its own load")]
     Recursive(ModuleHash),
     /// Loading the module panicked. The next load tries again.
     #[error("loading module {hash} panicked: {message}")]

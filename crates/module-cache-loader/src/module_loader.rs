@@ -171,7 +171,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         let error = self.invalid.get(hash)?;
         self.counters.failed();
         self.counters.known_invalid();
-        debug!(%hash, %error, "known to be invalid");
+        debug!(%hash, %error, "the module is known to be invalid");
         Some(error.into())
     }
 

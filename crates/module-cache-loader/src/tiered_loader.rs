@@ -321,7 +321,7 @@ where
             let shared = Arc::downgrade(&self.0);
             let worker = thread::Builder::new().name("module-cache tiers".to_owned());
             if let Err(error) = worker.spawn(move || work(&shared)) {
-                debug!(%error, "no thread to compile behind");
+                debug!(%error, "cannot start a thread to upgrade modules");
                 self.0.upgrades.not_started();
             }
         }
@@ -504,7 +504,7 @@ where
             loaded = load(&|| false);
         }
         if let Err(error @ LoadError::Compile(_)) = &loaded {
-            debug!(%hash, %error, "the fast tier does not compile it");
+            debug!(%hash, %error, "the fast tier cannot compile the module");
             self.refused.add(hash, ());
             return None;
         }

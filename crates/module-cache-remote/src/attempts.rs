@@ -61,7 +61,7 @@ impl<'a> Attempts<'a> {
         } else if failure.is_temporary() && self.failures < MOST_FAILURES {
             self.failures += 1;
             self.remote.retries.add(1);
-            tracing::debug!(%failure, "the remote storage is asked again");
+            tracing::debug!(%failure, "retrying a request to the remote storage");
             FAILURE_PAUSE * (1 << (2 * self.failures))
         } else {
             return false;

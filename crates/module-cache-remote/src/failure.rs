@@ -13,17 +13,17 @@ use crate::redis_connection::refusal;
 /// An operation on the storage did not work out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    #[error("nothing came from the storage for {0:?}")]
+    #[error("the storage sent nothing for {0:?}")]
     TimedOut(Duration),
     #[error("the storage refused or failed")]
     Storage(#[from] StorageError),
     #[error(
-        "the storage sent {sent} bytes or more where {asked} were asked for: it may not know range requests, which this needs"
+        "the storage sent {sent} bytes or more where {asked} were asked for: it may not support range requests, which are required"
     )]
     NoRanges { asked: u64, sent: u64 },
     #[error("the storage sent {sent} bytes where {asked} were asked for")]
     WrongLength { asked: u64, sent: u64 },
-    #[error("what was being read was replaced or removed")]
+    #[error("the object was replaced or removed while it was read")]
     Gone,
     #[error("another host has held the lease for {0:?}; compiling without it")]
     Held(Duration),
@@ -31,17 +31,15 @@ pub(crate) enum Failure {
     Entry(#[from] std::io::Error),
     #[error("an entry was not stored: {0}")]
     Skipped(SkipReason),
-    #[error(
-        "it cannot be listed, and there is no index, as `module-cache push --index` writes one"
-    )]
+    #[error("it cannot be listed and has no index; `module-cache push --index` writes one")]
     NoIndex,
-    #[error("what is in the place of its index is none, or not all of one")]
+    #[error("its index is damaged or incomplete")]
     BadIndex,
     #[error("it cannot be listed")]
     Unlistable,
-    #[error("an index would take more than {0} bytes")]
+    #[error("the index would be larger than {0} bytes")]
     LargeIndex(u64),
-    #[error("the thread for remote storage is not there, or its work panicked")]
+    #[error("the I/O thread could not be started, or its work panicked")]
     NoThread,
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct Header {
 pub(crate) enum Refusal {
     #[error(transparent)]
     Invalid(#[from] InvalidEntry),
-    #[error("it takes {0} bytes, which is more than the cache accepts")]
+    #[error("it has {0} bytes, which is more than the cache accepts")]
     TooLarge(u64),
 }
 

@@ -397,7 +397,7 @@ impl Lease {
             pause = match self.renew().await {
                 Ok(true) => self.leases.term / 3,
                 Ok(false) => {
-                    tracing::debug!(name = self.name, "a lease was lost to somebody else");
+                    tracing::debug!(name = self.name, "another host took over a lease");
                     return done.await.1;
                 }
                 // There is time for some more attempts; if none succeeds, somebody takes over.

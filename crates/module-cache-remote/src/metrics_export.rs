@@ -97,7 +97,7 @@ pub fn describe_remote_metrics() {
     describe_gauge!(
         OUT,
         Unit::Count,
-        "1 while the storage is left alone, or else 0"
+        "1 while the storage is not used because it failed, or else 0"
     );
 }
 

@@ -63,7 +63,7 @@ impl Registry {
         let parsed = Reference::try_from(format!("localhost/{repository}:tag"));
         let is_name = parsed.is_ok_and(|parsed| parsed.repository() == repository);
         if address.is_empty() || !is_name {
-            let reason = "the URI names no registry and repository, as in oci://registry.example/team/modules";
+            let reason = "the URI names no registry and repository, such as oci://registry.example/team/modules";
             return Err(invalid(reason));
         }
         let mut plain_http = uri.name().is_some_and(is_loopback);
@@ -138,7 +138,7 @@ impl Registry {
                 }
             }
             StatusCode::OK => {
-                let reason = "the registry does not send parts of blobs";
+                let reason = "the registry does not support range requests for blobs";
                 Err(Error::new(ErrorKind::Unexpected, reason))
             }
             status => Err(refusal(status)),
@@ -322,7 +322,7 @@ fn docker_credentials(address: &str) -> RegistryAuth {
         }
         Ok(DockerCredential::IdentityToken(_)) => {
             tracing::warn!(
-                "`docker login` left an identity token for the registry, which cannot be used here"
+                "`docker login` stored an identity token for the registry, which is not supported"
             );
             RegistryAuth::Anonymous
         }

@@ -99,7 +99,7 @@ impl Shared {
                 Ok(outcome) => outcome,
                 Err(failure @ Failure::Held(_)) => {
                     self.counters.error();
-                    tracing::debug!(%failure, "a lease is waited for no longer");
+                    tracing::debug!(%failure, "stopped waiting for a lease");
                     PermitOutcome::Unknown
                 }
                 Err(failure) => {

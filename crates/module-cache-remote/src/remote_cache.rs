@@ -216,7 +216,7 @@ impl RemoteCache {
         if self.shared().admit() {
             Ok(())
         } else {
-            let reason = "it did not answer lately, and is left alone for a while";
+            let reason = "it has failed recently, and is not used for a while";
             Err(CacheError::backend("remote storage", operation, reason))
         }
     }

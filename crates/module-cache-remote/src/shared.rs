@@ -617,7 +617,7 @@ impl Shared {
             self.counters.corrupt();
             if self.breaker.returned_garbage() {
                 tracing::warn!(
-                    "the remote storage returns nothing but garbage; going on without it"
+                    "the remote storage returns only damaged entries; going on without it"
                 );
             }
         } else {
@@ -631,7 +631,7 @@ impl Shared {
         if self.warned_of_entries.swap(true, Ordering::Relaxed) {
             tracing::debug!(%key, %reason, "a remote entry cannot be used");
         } else {
-            tracing::warn!(%key, %reason, "a remote entry cannot be used; more of them are not logged as warnings");
+            tracing::warn!(%key, %reason, "a remote entry cannot be used; further ones are logged at debug level");
         }
     }
 

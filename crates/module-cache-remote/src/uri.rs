@@ -105,7 +105,7 @@ impl Choices {
                 }
             };
             if !known {
-                let reason = "a parameter has a value that is not one of those it may have: `read_only=true`, \
+                let reason = "a parameter has a value that is not allowed: `read_only=true`, \
                               `leases=off`, `backfill=off`, and whole numbers for the others";
                 return Err(invalid(reason, name));
             }

@@ -108,7 +108,7 @@ impl FromStr for CpuLevel {
         let level = Self::ALL.iter().find(|level| level.as_str() == name);
         level.copied().ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|level| level.as_str()).collect();
-            EngineError::refused(&format!("no CPU level; there are {}", names.join(", ")))
+            EngineError::refused(&format!("not a CPU level; there are {}", names.join(", ")))
         })
     }
 }

@@ -290,9 +290,9 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         level: Option<CpuLevel>,
     ) -> Result<(wasmtime::Engine, Identity), EngineError> {
         let target: Triple = match target {
-            Some(target) => target
-                .parse()
-                .map_err(|error| EngineError::refused(&format!("no target {target}: {error}")))?,
+            Some(target) => target.parse().map_err(|error| {
+                EngineError::refused(&format!("unknown target {target}: {error}"))
+            })?,
             None => Triple::host(),
         };
         let level = level
@@ -312,7 +312,7 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
             let message = if level.is_of(&Triple::host()) {
                 format!("cannot set up wasmtime for {target}")
             } else {
-                format!("cannot set up wasmtime for {target}, which takes its feature `all-arch`")
+                format!("cannot set up wasmtime for {target}, which needs its feature `all-arch`")
             };
             EngineError::new(&message, error)
         })?;

@@ -226,5 +226,7 @@ unsafe fn map(engine: &wasmtime::Engine, file: &File) -> wasmtime::Result<Compon
 /// None is needed.
 #[cfg(not(target_os = "linux"))]
 unsafe fn map(_: &wasmtime::Engine, _: &File) -> wasmtime::Result<Component> {
-    Err(wasmtime::Error::msg("an open file has no path here"))
+    Err(wasmtime::Error::msg(
+        "an open file has no path on this system",
+    ))
 }

@@ -66,7 +66,8 @@ fn digits_that_begin_two_hashes_name_neither() {
     let other = entry.copy_beside();
     let ran = place.run(&["clean", &entry.hash[..63]]);
     assert!(
-        ran.error(1).contains("the hashes of 2 modules begin so"),
+        ran.error(1)
+            .contains("the hashes of 2 modules begin with these digits"),
         "{ran:?}"
     );
     assert!(entry.path.exists() && other.path.exists());
@@ -92,7 +93,7 @@ fn one_engine_can_go() {
     let place = Place::new();
     let modules = place.store(0..2);
     let component = place.store_component();
-    let missing = |ran: &Ran| assert!(ran.error(1).contains("nothing of such an engine"));
+    let missing = |ran: &Ran| assert!(ran.error(1).contains("no entries of such an engine"));
     missing(&place.run(&["clean", "--engine", "wasmer"]));
     missing(&place.run(&["clean", "--engine", "wasmer", &component.hash]));
     place.run(&["clean", "--engine", ""]).error(2);

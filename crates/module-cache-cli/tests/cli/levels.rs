@@ -163,7 +163,7 @@ fn machines_that_do_not_exist_are_one_clear_error() {
     for (args, code, message) in [
         (&["--cpu", "x86-64-v9"][..], 2, "x86-64-v9"),
         (&["--cpu", other], 1, "no such CPU level"),
-        (&["--target", "nonsense"], 1, "no target nonsense"),
+        (&["--target", "nonsense"], 1, "unknown target nonsense"),
         (
             &["--target", "riscv64gc-unknown-linux-gnu"],
             1,

@@ -97,7 +97,10 @@ fn what_is_none_of_the_caches_is_left_and_named() {
     ] {
         let ran = place.run(args).ok();
         let note = ran.one_line("module-cache: note: ");
-        assert!(note.contains("notes.txt is none of the cache's"), "{note}");
+        assert!(
+            note.contains("notes.txt does not belong to the cache"),
+            "{note}"
+        );
     }
     assert!(notes.exists());
     assert_eq!(place.hashes(), [""; 0]);

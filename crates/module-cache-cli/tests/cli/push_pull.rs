@@ -111,7 +111,7 @@ fn some_entries_can_be_chosen() {
         assert_eq!(ran.lines("module-cache: error: ").len(), 2, "{ran:?}");
         let ran = host.run(&[command, "--engine", "wasmtime-1.0"]);
         assert!(
-            ran.error(1).contains("nothing of such an engine"),
+            ran.error(1).contains("no entries of such an engine"),
             "{ran:?}"
         );
     }
@@ -172,7 +172,7 @@ fn redis_is_pushed_to_and_does_not_say_what_it_has() {
     let ran = other.run(&["pull"]);
     assert!(
         ran.error(1)
-            .contains("it cannot be listed, and there is no index"),
+            .contains("it cannot be listed and has no index"),
         "{ran:?}"
     );
     let program = fs::read(host.place.path().join("0.wat")).unwrap();
@@ -187,7 +187,7 @@ fn over_http_is_pulled_what_an_index_names() {
     let (host, entries) = filled(&s3);
     host.run(&["push"]).ok();
     let ran = Host::of(&http).run(&["pull"]);
-    assert!(ran.error(1).contains("there is no index"), "{ran:?}");
+    assert!(ran.error(1).contains("has no index"), "{ran:?}");
     host.run(&["push", "--index"]).ok();
     assert_eq!(pulled(&http, &[]).len(), 4);
     assert_eq!(

@@ -51,7 +51,7 @@ fn people_get_a_line_for_each_engine_and_one_for_all() {
     assert!(of(&modules[0].engine).contains(" 2 entries "), "{text}");
     assert!(of(&component.engine).contains(" 1 entry "), "{text}");
     let cache = place.cache();
-    let end = format!("in {}, which takes 10.00 GiB at most", cache.display());
+    let end = format!("in {}, limited to 10.00 GiB", cache.display());
     assert!(
         lines[2].contains(" 3 entries ") && lines[2].ends_with(&end),
         "{text}"
@@ -68,7 +68,7 @@ fn what_is_none_of_the_caches_is_named_and_not_counted() {
     let ran = place.run(&["size", "--json"]).ok();
     let note = ran.one_line("module-cache: note: ");
     assert!(
-        note.contains("v1/notes.txt is none of the cache's"),
+        note.contains("v1/notes.txt does not belong to the cache"),
         "{note}"
     );
     let object = &ran.json()[0];

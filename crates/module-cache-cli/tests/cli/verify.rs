@@ -37,7 +37,7 @@ fn a_damaged_entry_is_named_and_fails_until_it_is_removed() {
             error.contains(&entries[1].hash) && error.contains("damaged"),
             "{error}"
         );
-        assert!(ran.stdout.starts_with("1 wrong: 3 entries, "), "{ran:?}");
+        assert!(ran.stdout.starts_with("1 faulty: 3 entries, "), "{ran:?}");
     }
 
     let ran = place.run(&["verify", "--repair"]).ok();
@@ -46,7 +46,7 @@ fn a_damaged_entry_is_named_and_fails_until_it_is_removed() {
         warning.contains(&entries[1].hash) && warning.ends_with("(removed)"),
         "{warning}"
     );
-    assert!(ran.stdout.starts_with("1 wrong, 1 removed: 3 "), "{ran:?}");
+    assert!(ran.stdout.starts_with("1 faulty, 1 removed: 3 "), "{ran:?}");
     assert!(!entries[1].path.exists());
 
     assert!(place.run(&["verify"]).quiet().contains(": 2 entries, "));

@@ -38,7 +38,7 @@ pub(crate) fn export(
 ) -> Result<ExportReport, CacheError> {
     if chosen.len() as u64 > MAX_MEMBERS {
         let reason = format!(
-            "{} entries were chosen, and it holds {MAX_MEMBERS} at most",
+            "{} entries were selected, and a bundle can hold {MAX_MEMBERS}",
             chosen.len()
         );
         return Err(CacheError::backend("the bundle", "put the entries", reason));

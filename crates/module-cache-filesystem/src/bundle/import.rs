@@ -129,7 +129,7 @@ impl Import<'_> {
                 }
             };
             if number > MAX_MEMBERS {
-                let reason = format!("a bundle has {MAX_MEMBERS} members at most");
+                let reason = format!("a bundle can hold {MAX_MEMBERS} members");
                 self.refuse_from(number, &reason);
                 return Ok(());
             }
@@ -192,7 +192,7 @@ impl Import<'_> {
             kind => return Err(format!("it is {}, not a regular file", name_of(kind))),
         }
         if len < FOOTER_LEN as u64 {
-            return Err(format!("it is no entry: {len} bytes are too few"));
+            return Err(format!("it is not an entry: {len} bytes are too few"));
         }
         self.check_len(len)?;
         Ok(true)

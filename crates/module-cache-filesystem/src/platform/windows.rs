@@ -112,7 +112,7 @@ pub(crate) fn weak_link(_: &Path, _: u32) -> Option<PathBuf> {
 /// own it, write to it or change who may.
 pub(crate) fn objection_by_access_list(directory: &Directory) -> Option<String> {
     examine(directory)
-        .unwrap_or_else(|error| Some(format!("who may write cannot be told: {error}")))
+        .unwrap_or_else(|error| Some(format!("cannot determine who can write to it: {error}")))
 }
 
 /// With any of these rights, somebody can change what is in the directory, or hide that it changed.

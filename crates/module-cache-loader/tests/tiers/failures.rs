@@ -82,7 +82,7 @@ fn a_fast_module_that_cannot_be_prepared_is_an_error_that_says_so() {
         ),
         "{error:?}"
     );
-    assert!(error.to_string().ends_with("of the fast tier"), "{error}");
+    assert!(error.to_string().ends_with("for the fast tier"), "{error}");
 }
 
 #[test]
