@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek};
 /// Code that [`ArtifactEngine::serialize`](crate::ArtifactEngine::serialize) made, on its way back into
 /// an engine.
 ///
-/// It is owned, because engines take the file (to keep it mapped) or the bytes for themselves.
+/// It is owned, because engines keep the file (which they map) or the bytes.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Artifact {

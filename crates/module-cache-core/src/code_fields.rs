@@ -1,12 +1,12 @@
-//! What compiled code depends on, field by field: an id is a digest, and does not tell people why two of them differ.
+//! What compiled code depends on, field by field: an id is a digest, which does not show people why two ids differ.
 
 use std::fmt;
 
 use crate::{ArtifactEngine, EngineId};
 
-/// What compiled code depends on: names and values, for people. Nothing is decided by it.
+/// What compiled code depends on: names and values, for people to read. No decision is based on it.
 ///
-/// What cannot be printed in them is escaped, as they may come from anywhere.
+/// Characters that cannot be printed are escaped, because the values may be untrusted.
 ///
 /// ```
 /// use module_cache_core::CodeFields;
@@ -25,8 +25,8 @@ impl CodeFields {
         self.0.is_empty()
     }
 
-    /// Where these fields, which are those of stored code, differ from those of an engine here. A field that only one side
-    /// tells is no difference.
+    /// How these fields, of stored code, differ from those of an engine here. A field that only one side has is not a
+    /// difference.
     pub fn differences(&self, here: &Self) -> Vec<String> {
         let differs = |(name, there): &(String, String)| {
             let (_, here) = here.0.iter().find(|(known, _)| known == name)?;
@@ -58,7 +58,7 @@ impl fmt::Display for CodeFields {
     }
 }
 
-/// Says why `engine` does not use code that is stored under the id `other`: what the id names and what the code tells.
+/// Explains why `engine` does not use code that is stored under the id `other`, by the id's label and the code's fields.
 pub fn why_unused<E: ArtifactEngine>(engine: &E, other: &EngineId, artifact: &[u8]) -> String {
     let own = engine.id().label();
     let mut reasons = Vec::new();

@@ -1,18 +1,19 @@
-//! A permit to compile one module, given to one holder at a time among all who share a storage.
+//! A permit to compile one module, held by one process at a time among all that share a storage.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What came of a permit: whether those who waited for its holder find the module now.
+/// The outcome of a permit: whether processes that waited for its holder will find the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PermitOutcome {
     /// The module is stored.
     Stored,
-    /// The module was compiled and is not stored: it is too large, or there was no room. It would go the next one alike.
+    /// The module was compiled and could not be stored, because it is too large or there was no room. The next holder could
+    /// not store it either.
     NotStored,
     /// The module does not compile.
     Failed,
-    /// Nobody knows: the holder died, was stopped, or said nothing.
+    /// Unknown: the holder died, was stopped, or did not report an outcome.
     Unknown,
 }
 
@@ -21,7 +22,7 @@ pub enum PermitOutcome {
 pub struct PermitGuard(Option<Box<dyn FnOnce(PermitOutcome) + Send>>);
 
 impl PermitGuard {
-    /// Gives the permit back, and says what came of it to those who wait.
+    /// Releases the permit and tells its outcome to those who wait.
     pub fn release(mut self, outcome: PermitOutcome) {
         self.end(outcome);
     }
@@ -39,17 +40,17 @@ impl Drop for PermitGuard {
     }
 }
 
-/// The answer to "may I compile this?", from
-/// [`ModuleCache::compile_permit`](crate::ModuleCache::compile_permit). It comes at once.
+/// The answer to "may I compile this?", from [`ModuleCache::compile_permit`](crate::ModuleCache::compile_permit). It is
+/// given without waiting.
 ///
-/// A storage that several processes or hosts share gives the permit to one of them, so that a module is compiled
-/// once. The others can wait for that one, or compile another module meanwhile.
+/// A storage that several processes or hosts share gives the permit to one of them, so that a module is compiled once. The
+/// others can wait for its holder, or compile another module meanwhile.
 #[must_use]
 pub enum CompilePermit {
-    /// Nobody else who shares the storage compiles the module until the guard is released. Look once more before
-    /// compiling: another holder may have been done just before.
+    /// No other process that shares the storage compiles the module until the guard is released. Look the module up again
+    /// before compiling: another holder may have stored it just before.
     Exclusive(PermitGuard),
-    /// Somebody else has it.
+    /// Another process or thread holds the permit.
     Held(PermitWait),
     /// This storage coordinates nothing. Compile.
     Uncoordinated,
@@ -60,7 +61,7 @@ pub enum CompilePermit {
 pub struct PermitWait(Box<dyn FnOnce(Duration) -> PermitOutcome + Send>);
 
 impl CompilePermit {
-    /// A permit that ends when `guard` is dropped, of a storage that does not pass on what came of it.
+    /// A permit that ends when `guard` is dropped, for a storage that does not pass on outcomes.
     pub fn exclusive(guard: impl Send + 'static) -> Self {
         Self::exclusive_until(|_| drop(guard))
     }
@@ -70,13 +71,13 @@ impl CompilePermit {
         Self::Exclusive(PermitGuard(Some(Box::new(end))))
     }
 
-    /// A permit that somebody else has. `wait` blocks until that is over; see [`PermitWait::wait`].
+    /// A permit that another process or thread holds. `wait` blocks until it is released; see [`PermitWait::wait`].
     pub fn held(wait: impl FnOnce(Duration) -> PermitOutcome + Send + 'static) -> Self {
         Self::Held(PermitWait(Box::new(wait)))
     }
 
-    /// What holds when two storages were asked: both must allow it. What one of them gave is given back if the
-    /// other is to be waited for.
+    /// The combined answer of two storages: both must permit the compilation. If one has to be waited for, a permit of the
+    /// other is released.
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Held(wait), _) | (_, Self::Held(wait)) => Self::Held(wait),
@@ -90,12 +91,12 @@ impl CompilePermit {
 }
 
 impl PermitWait {
-    /// Blocks until the holder is done or gives no more sign of life, and says what is known to have come of it. Then look
-    /// for the module. If it is not there, ask again, but for a module that is not stored or does not compile: there,
-    /// nobody need wait for the next one.
+    /// Blocks until the holder is done or no longer responds, and returns what is known about the outcome. Then look the
+    /// module up. If it is not there, ask for the permit again, unless the outcome is that the module was not stored or
+    /// does not compile: then waiting for another holder is useless.
     ///
-    /// `expected` is how long the caller thinks that compiling takes. A storage that is asked by many looks less often for
-    /// what takes longer, and ends a wait that is no longer worth it.
+    /// `expected` is how long the caller thinks that compiling takes. A remote storage polls less often for modules that
+    /// take longer, and ends a wait that is no longer worthwhile.
     pub fn wait(self, expected: Duration) -> PermitOutcome {
         (self.0)(expected)
     }

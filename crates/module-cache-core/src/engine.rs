@@ -1,4 +1,4 @@
-//! A runtime as the cache sees it: what it makes, and what that depends on.
+//! A runtime as the cache sees it: its modules, and what their code depends on.
 
 use std::borrow::Cow;
 
@@ -6,15 +6,15 @@ use crate::{Artifact, CodeFields, EngineError, EngineId, EngineInstance};
 
 /// A WebAssembly runtime whose modules can be cached.
 ///
-/// This much is enough to keep live modules in memory. An engine that can also compile implements
-/// [`Compile`]; one whose modules can leave the process implements [`ArtifactEngine`].
+/// This trait suffices to keep live modules in memory. An engine that can also compile implements [`Compile`]; one whose
+/// modules can be stored implements [`ArtifactEngine`].
 ///
 /// # Contract
 ///
-/// - [`id`](Self::id) and [`instance`](Self::instance) never change during the life of an engine, and
-///   cost nothing: both are computed when it is made.
-/// - Clones of an engine share their instance, and engines of equal instance have equal ids: a live
-///   module of one may be handed to the other.
+/// - [`id`](Self::id) and [`instance`](Self::instance) never change during the life of an engine. Both are computed when it
+///   is created, so the calls are cheap.
+/// - Clones of an engine share their instance, and engines of equal instance have equal ids: a live module of one may be
+///   used with the other.
 pub trait Engine {
     /// A live module: cheap to clone, as engines keep the code behind a reference count. It need not be
     /// [`Send`]; a browser's is not.
@@ -25,19 +25,19 @@ pub trait Engine {
 
     /// Other ids whose stored code this engine can run, the best first; it saves none under them. The default has none.
     ///
-    /// A store looks for the code of the engine's own id first, then for these in their order; of two stores in a chain, the first
-    /// that has either is taken. Like the id, they stay as they are during
-    /// the life of an engine, and cost nothing. What they promise is said in [`ArtifactEngine`].
+    /// A store looks for code of the engine's own id first, then for these in order. In a chain of stores, the first store
+    /// that has any of them is used. Like the id, they never change during the life of an engine. [`ArtifactEngine`] says
+    /// what they promise.
     fn accepted_ids(&self) -> &[EngineId] {
         &[]
     }
 
     /// This engine object in this process, shared by its clones.
     ///
-    /// A module holds no clone of it, or caches would never learn that the engine is gone.
+    /// A module must not hold a clone of it: caches would never learn that the engine was dropped.
     fn instance(&self) -> &EngineInstance;
 
-    /// Bytes that a live module holds, for memory budgets; `None` where the engine cannot tell.
+    /// Bytes that a live module occupies, for memory budgets; `None` if the engine cannot tell.
     fn weight(&self, module: &Self::Module) -> Option<u64>;
 
     /// How many file descriptors a live module holds at most, from now until it is dropped. The default is none.
@@ -50,10 +50,10 @@ pub trait Engine {
 pub trait Compile: Engine {
     /// Compiles wasm, blocking until it is done.
     ///
-    /// The calling thread does nothing else meanwhile. One that is a worker of a thread pool must not take up other
-    /// work of that pool, as a worker of rayon does that waits in `join` or `scope`: that work may be a load of the
-    /// very module that it compiles, which would wait for itself. An engine that compiles in parallel has a pool of
-    /// its own, and waits for it on a thread that is no worker.
+    /// The calling thread must do nothing else meanwhile. A worker of a thread pool must not run other jobs of that pool,
+    /// as a worker of rayon does while it waits in `join` or `scope`: such a job may be a load of the same module, which
+    /// would then wait for itself. An engine that compiles in parallel needs its own pool, and a thread outside of it that
+    /// waits.
     ///
     /// # Errors
     ///
@@ -61,8 +61,8 @@ pub trait Compile: Engine {
     /// as an error too ([`EngineError::panicked`]).
     fn compile(&self, wasm: &[u8]) -> Result<Self::Module, EngineError>;
 
-    /// As [`compile`](Self::compile), for a module that nobody waits for yet: an engine that can do so gives way to what
-    /// else the machine does.
+    /// Like [`compile`](Self::compile), for a module that no caller waits for: an engine that can do so compiles it at a
+    /// low priority.
     ///
     /// # Errors
     ///
@@ -76,18 +76,18 @@ pub trait Compile: Engine {
 ///
 /// # Safety
 ///
-/// Whoever implements it promises:
+/// An implementation promises:
 ///
 /// - Engines of equal [`id`](Engine::id) can load each other's artifacts: all that machine code and its
 ///   metadata depend on is in the id.
-/// - On this machine, this engine can load the artifacts of engines with one of its
-///   [`accepted_ids`](Engine::accepted_ids), or refuses them in [`deserialize`](Self::deserialize). That is said of this
-///   engine alone: another one of equal id, on another machine, may accept other ids.
+/// - On this machine, this engine can load the artifacts of engines with one of its [`accepted_ids`](Engine::accepted_ids),
+///   or refuses them in [`deserialize`](Self::deserialize). This holds for this engine alone: another one of equal id, on
+///   another machine, may accept other ids.
 /// - [`serialize`](Self::serialize) returns only code of its own id: code that this engine compiled, or that it loaded
-///   under the contract of [`deserialize`](Self::deserialize) from an artifact of an engine with an equal id. It refuses
-///   a module of another engine where the runtime tells engines apart (the adapter says where it does not, as of wasmer),
-///   and one that it loaded under an accepted id: stored under its own, that would reach
-///   engines that do not accept it.
+///   under the contract of [`deserialize`](Self::deserialize) from an artifact of an engine with an equal id. It refuses a
+///   module of another engine if the runtime can tell engines apart (the adapter documents where it cannot, as with
+///   wasmer). It also refuses a module that it loaded under an accepted id: if that were stored under the engine's own id,
+///   engines that do not accept it would load it.
 pub unsafe trait ArtifactEngine: Engine {
     /// Turns a module into bytes from which [`deserialize`](Self::deserialize) makes it again.
     ///
@@ -107,16 +107,16 @@ pub unsafe trait ArtifactEngine: Engine {
     ///
     /// # Errors
     ///
-    /// When the engine does not take it, or the file cannot be read.
+    /// When the engine refuses the artifact, or the file cannot be read.
     unsafe fn deserialize(&self, artifact: Artifact) -> Result<Self::Module, EngineError>;
 
-    /// What this engine's code depends on, for people who ask why stored code is not used. By default it does not tell.
+    /// What this engine's code depends on, for people who ask why stored code is not used. The default has no fields.
     fn code_fields(&self) -> CodeFields {
         CodeFields::default()
     }
 
-    /// The same of stored code, as it says itself: of another engine's, too, if this one can read it. Any bytes may be
-    /// asked about; of what is no such code, nothing is known.
+    /// What stored code depends on, as recorded in it; also for another engine's code, if this engine can read it. Any
+    /// bytes may be passed; the result is empty for bytes that are not such code.
     fn code_fields_of(&self, _artifact: &[u8]) -> CodeFields {
         CodeFields::default()
     }

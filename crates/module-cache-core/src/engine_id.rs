@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// Says which stored code an engine can run: equal ids mean interchangeable code.
+/// Identifies the stored code that an engine can run: equal ids mean interchangeable code.
 ///
 /// The 32-byte digest covers everything that compiled code depends on: the engine and its version, the
 /// compiler and its flags, the artifact format, the target and its CPU features, the wasm features,
@@ -30,8 +30,8 @@ impl EngineId {
 
     /// Starts an id. The label counts as its first field.
     ///
-    /// A label keeps lower-case ASCII letters, digits, `.`, `_` and `-`; upper case is lowered, and all
-    /// else becomes `-`.
+    /// A label keeps lower-case ASCII letters, digits, `.`, `_` and `-`; upper case becomes lower case, and every other
+    /// character becomes `-`.
     pub fn builder(label: &str) -> EngineIdBuilder {
         let builder = EngineIdBuilder {
             hasher: blake3::Hasher::new_derive_key("module-cache 2026 engine id v1"),
@@ -92,9 +92,9 @@ impl fmt::Debug for EngineId {
     }
 }
 
-/// Collects what an [`EngineId`] stands for; made by [`EngineId::builder`].
+/// Collects the fields of an [`EngineId`]; created by [`EngineId::builder`].
 ///
-/// Fields are told apart by name and length, and their order counts.
+/// The name and the length of each field are part of the digest, and so is the order of fields.
 #[derive(Debug, Clone)]
 pub struct EngineIdBuilder {
     hasher: blake3::Hasher,

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// One engine object in this process: a handle that clones of the engine share. It ends when its last clone is
 /// dropped.
 ///
-/// Compiled code is interchangeable between engines of equal [`EngineId`](crate::EngineId), but a *live* module is
-/// not: it belongs to the engine object that made it. Caches of live modules key by [`InstanceId`], and let go of an
-/// engine's modules when its instance ends. So a module must not hold a clone of the instance: it would keep itself
-/// alive in every cache.
+/// Compiled code is interchangeable between engines of equal [`EngineId`](crate::EngineId), but a *live* module is not: it
+/// belongs to the engine object that made it. Caches of live modules use the [`InstanceId`] as part of the key, and drop an
+/// engine's modules when its instance ends. So a module must not hold a clone of the instance: it would stay in every cache
+/// forever.
 ///
 /// ```
 /// use module_cache_core::EngineInstance;
@@ -34,8 +34,8 @@ pub struct EngineInstance {
     life: Arc<Life>,
 }
 
-/// The number of an [`EngineInstance`], for keys of maps: no other instance of this process has had it, or will. It
-/// means nothing outside of the process, and keeps nothing alive.
+/// The number of an [`EngineInstance`], for keys of maps: unique in this process, and never reused. It has no meaning
+/// outside of the process, and keeps nothing alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct InstanceId(u64);
 
@@ -64,10 +64,10 @@ impl EngineInstance {
     }
 
     /// Calls `act` when the last clone is dropped, unless the handler is dropped before: on the thread that drops the
-    /// clone, or on one that drops a handler at that moment. A panic in `act` is swallowed, so that others are called
-    /// too.
+    /// clone, or on one that drops a handler at the same time. A panic in `act` is caught, so that other handlers are
+    /// called too.
     ///
-    /// A cache of live modules lets go of the engine's modules here.
+    /// A cache of live modules drops the engine's modules here.
     pub fn when_dropped(&self, act: impl FnOnce() + Send + 'static) -> EndHandler {
         let mut handlers = self.life.lock();
         handlers.next += 1;
@@ -79,13 +79,13 @@ impl EngineInstance {
         }
     }
 
-    /// What tells later whether this instance lives.
+    /// A handle that tells whether this instance is still alive.
     pub fn downgrade(&self) -> WeakEngineInstance {
         WeakEngineInstance(Arc::downgrade(&self.life))
     }
 }
 
-/// What is to be done when an [`EngineInstance`] ends, as long as this is not dropped.
+/// A function to be called when an [`EngineInstance`] ends. Dropping this cancels the call.
 #[derive(Debug)]
 #[must_use = "dropped, it does nothing"]
 pub struct EndHandler {
@@ -112,7 +112,7 @@ impl InstanceId {
 }
 
 impl WeakEngineInstance {
-    /// Whether a clone of the instance is left.
+    /// Whether any clone of the instance is alive.
     pub fn is_alive(&self) -> bool {
         self.0.strong_count() > 0
     }

@@ -1,4 +1,4 @@
-//! The key of a stored entry: a module as compiled by a kind of engine.
+//! The key of a stored entry: a module, and the engine id it was compiled for.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use crate::{EngineId, ModuleHash};
 
 /// Names one stored entry: a module, and the engine id it was compiled for.
 ///
-/// It displays as `<engine label>-<16 hex digits>/<64 hex digits>`, which is fit as the entry's name in a
-/// storage: letters, digits, `.`, `_`, `-`, and one `/`.
+/// It displays as `<engine label>-<16 hex digits>/<64 hex digits>`, which can serve as the entry's name in a storage:
+/// letters, digits, `.`, `_`, `-`, and one `/`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct EntryKey {
     hash: ModuleHash,

@@ -5,29 +5,28 @@ use std::fmt::Debug;
 
 use crate::{CacheError, CompilePermit, EngineId, EntryKey, Promotion, SaveOutcome, SealedEntry};
 
-/// A storage of [`SealedEntry`]s, which knows nothing of engines.
+/// A storage of [`SealedEntry`]s, which does not depend on engines.
 ///
-/// Implementing it needs no `unsafe`: an entry read back from a storage can only be made by
-/// [`SealedEntry::open`], which verifies it. [`StoreCache`](crate::StoreCache) makes a
-/// [`ModuleCache`](crate::ModuleCache) of it; one that does more than that calls
-/// [`load_entry`](crate::load_entry) and [`save_entry`](crate::save_entry).
+/// Implementing it needs no `unsafe`: an entry read back from a storage can only be made by [`SealedEntry::open`], which
+/// verifies it. [`StoreCache`](crate::StoreCache) turns it into a [`ModuleCache`](crate::ModuleCache); a cache that does
+/// more than that calls [`load_entry`](crate::load_entry) and [`save_entry`](crate::save_entry).
 ///
 /// # Contract
 ///
 /// - [`get`](Self::get) returns an entry of exactly the key that was asked for, or nothing. No reader ever
 ///   observes a partly written entry.
-/// - What cannot be verified is a miss. Only what is proven corrupt
-///   ([`InvalidEntry::is_corrupt`](crate::InvalidEntry::is_corrupt)) is deleted.
+/// - An entry that cannot be verified is a miss. Only entries that are proven corrupt
+///   ([`InvalidEntry::is_corrupt`](crate::InvalidEntry::is_corrupt)) are deleted.
 pub trait EntryStore: Debug {
-    /// Looks up an entry, verified.
+    /// Looks up an entry and verifies it.
     ///
     /// # Errors
     ///
     /// When the storage cannot work; never because of one bad entry.
     fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError>;
 
-    /// Looks up the entry of `key`, or else that of the same module for the first of the `accepted` ids that has one.
-    /// The default is one [`get`](Self::get) after the other; a store that is far away asks for all at once.
+    /// Looks up the entry of `key`, or else that of the same module for the first of the `accepted` ids that has one. The
+    /// default calls [`get`](Self::get) for one after the other; a remote store asks for all at once.
     ///
     /// # Errors
     ///
@@ -48,9 +47,8 @@ pub trait EntryStore: Debug {
         Ok(None)
     }
 
-    /// Looks up an entry as [`get_first`](Self::get_first) does and hands it to `to`, a faster store, which keeps it
-    /// under the id that it was found under. The default does one after the other; a store that is far away hands it on
-    /// while it comes.
+    /// Looks up an entry as [`get_first`](Self::get_first) does and puts it into `to`, a faster store, under the id that it
+    /// was found under. The default does one after the other; a remote store passes the entry on while it arrives.
     ///
     /// # Errors
     ///
@@ -74,22 +72,22 @@ pub trait EntryStore: Debug {
         }))
     }
 
-    /// Stores an entry, in whole or not at all, in place of any that cannot be used.
+    /// Stores an entry completely or not at all. It replaces an entry that cannot be used.
     ///
     /// # Errors
     ///
     /// When the storage cannot work, or the entry is not of this key.
     fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError>;
 
-    /// Whether [`get`](Self::get) would probably succeed; cheaper than that. A hint, but one that looks
-    /// at the footer: what it calls present is not stored again.
+    /// Whether [`get`](Self::get) would probably succeed, at less cost. It is a hint, but must check the footer: an entry
+    /// that is reported as present is not stored again.
     ///
     /// # Errors
     ///
     /// When the storage cannot work.
     fn exists(&self, key: &EntryKey) -> Result<bool, CacheError>;
 
-    /// Deletes an entry and says whether there was one.
+    /// Deletes an entry and returns whether there was one.
     ///
     /// # Errors
     ///
@@ -105,15 +103,15 @@ pub trait EntryStore: Debug {
         Ok(CompilePermit::Uncoordinated)
     }
 
-    /// Hears that an entry which [`get`](Self::get) returned could not be used, and why. The entry stays;
-    /// the default does nothing.
+    /// Called when an entry that [`get`](Self::get) returned could not be used, with the reason. The entry stays; the
+    /// default does nothing.
     fn rejected(&self, _key: &EntryKey, _reason: &(dyn Error + 'static)) {}
 
-    /// Hears that `from`, a faster store, had the entry, so that this one was not asked for it. A store that loses entries
-    /// may take it from there, now or later ([`handle`](Self::handle)); the default does nothing.
+    /// Called when `from`, a faster store, had the entry, so that this one was not asked for it. A store that loses entries
+    /// may copy it from there, now or later ([`handle`](Self::handle)); the default does nothing.
     fn offer(&self, _key: &EntryKey, _from: &dyn EntryStore) {}
 
-    /// Another handle of this store, for what is done in the background; the default has none.
+    /// Another handle of this store, for work in the background; the default has none.
     fn handle(&self) -> Option<Box<dyn EntryStore + Send + Sync>> {
         None
     }

@@ -1,4 +1,4 @@
-//! The errors of caches and engines. All of them can be cloned, because many may wait for one answer.
+//! The errors of caches and engines. All of them can be cloned, because several callers may wait for one answer.
 
 use std::any::Any;
 use std::error::Error;
@@ -21,21 +21,21 @@ pub enum CacheError {
     Io {
         /// What was attempted, as a verb.
         operation: &'static str,
-        /// On what.
+        /// The path that it was attempted on.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: Arc<io::Error>,
     },
-    /// A directory that others control cannot hold code that will be executed.
+    /// A directory is controlled by other users, so it must not hold code that will be executed.
     #[error("refusing {}: {reason}", path.display())]
     #[non_exhaustive]
     Untrusted {
         /// The directory.
         path: PathBuf,
-        /// What is wrong with it and what to do, in a few words.
+        /// What is wrong with it, and what to do.
         reason: String,
     },
-    /// The engine could not serialize the module, or refuses an entry.
+    /// The engine could not serialize the module, or refused an entry.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// Both sides of a fallback failed. It displays with all causes of both, and has no [`source`](Error::source).
@@ -59,7 +59,7 @@ pub enum CacheError {
         backend: &'static str,
         /// What was attempted, as a verb.
         operation: &'static str,
-        /// What the backend said.
+        /// The backend's error.
         source: Arc<dyn Error + Send + Sync>,
     },
 }
@@ -74,7 +74,7 @@ impl CacheError {
         }
     }
 
-    /// A refusal of a directory: what is wrong with it and what to do, in a few words.
+    /// A directory is refused; `reason` says what is wrong with it, and what to do.
     pub fn untrusted(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::Untrusted {
             path: path.as_ref().to_owned(),
@@ -106,8 +106,7 @@ impl CacheError {
 
 /// An engine could not compile, serialize or load a module.
 ///
-/// It displays with all causes, and so has no [`source`](Error::source), like an error that was made by
-/// [`io::Error::other`].
+/// It displays with all causes, and so has no [`source`](Error::source), like an error created by [`io::Error::other`].
 ///
 /// ```
 /// use module_cache_core::EngineError;
@@ -123,7 +122,7 @@ pub struct EngineError {
 }
 
 impl EngineError {
-    /// What was attempted (as in "cannot compile the module") and what the engine said.
+    /// An error with what was attempted (as in "cannot compile the module") and the engine's error.
     pub fn new(message: &str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             message: message.into(),
@@ -132,8 +131,8 @@ impl EngineError {
         }
     }
 
-    /// The same where the wasm is at fault: the engine will say the same of it each time. A panic, and what may pass, such as a
-    /// lack of memory, is none of these.
+    /// The same if the wasm is invalid, so that the engine will refuse it each time. Panics and transient failures, such as
+    /// a lack of memory, are not of this kind.
     ///
     /// ```
     /// use module_cache_core::EngineError;
@@ -148,7 +147,7 @@ impl EngineError {
         }
     }
 
-    /// A refusal of the adapter itself, with no cause behind it.
+    /// The adapter itself refused; the error has no other cause.
     pub fn refused(message: &str) -> Self {
         Self {
             message: message.into(),
@@ -157,24 +156,24 @@ impl EngineError {
         }
     }
 
-    /// Whether the wasm is at fault, so that compiling it again is in vain.
+    /// Whether the wasm is invalid, so that compiling it again is useless.
     pub fn is_invalid_wasm(&self) -> bool {
         self.is_invalid_wasm
     }
 
-    /// What the engine said, without what is behind it; to be downcast where the engine's own error is a
-    /// [`std::error::Error`], as wasmer's are and wasmtime's is not. What is displayed of this error has all of it.
+    /// The cause that this error was created with, to be downcast: the engine's error if that is a
+    /// [`std::error::Error`], as wasmer's are and wasmtime's is not. This error displays with all causes in any case.
     pub fn get_ref(&self) -> Option<&(dyn Error + 'static)> {
         self.cause.as_deref().map(|cause| cause as &dyn Error)
     }
 
-    /// A panic that was caught, as [`std::panic::catch_unwind`] or a thread's `join` returned it.
+    /// An error for a panic that [`std::panic::catch_unwind`] or a thread's `join` returned.
     pub fn panicked(panic: &(dyn Any + Send)) -> Self {
         Self::refused(&format!("the engine panicked: {}", panic_message(panic)))
     }
 }
 
-/// What a panic said that was caught, as [`std::panic::catch_unwind`] or a thread's `join` returned it.
+/// The message of a panic that [`std::panic::catch_unwind`] or a thread's `join` returned.
 ///
 /// ```
 /// let panic = std::panic::catch_unwind(|| panic!("no such thing")).unwrap_err();
@@ -224,10 +223,10 @@ impl Error for EngineError {}
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidEntry {
-    /// The bytes are damaged: they are nobody's entry.
+    /// The bytes are damaged.
     #[error("corrupt entry: {0}")]
     Corrupt(&'static str),
-    /// A format that this version does not know.
+    /// The format is not known to this version.
     #[error("entry format {version} with flags {flags:#06x} is not known to this version")]
     Unknown {
         /// Its format version.
@@ -235,16 +234,16 @@ pub enum InvalidEntry {
         /// Its flags.
         flags: u16,
     },
-    /// An entry, but not the one that was asked for.
+    /// The entry is of another key than the one that was asked for.
     #[error("entry of {0} is stored in the place of another")]
     KeyMismatch(Box<EntryKey>),
-    /// No signing key was used, and the reader demands one.
+    /// The entry is not signed, and the reader requires a signature.
     #[error("entry is not signed, and only signed ones are accepted")]
     Unsigned,
-    /// Signed with a key that the reader does not accept.
+    /// The entry is signed with a key that the reader does not accept.
     #[error("entry is signed with key {0}, which is not accepted")]
     UnknownKey(KeyId),
-    /// Compressed, where it must be usable in place.
+    /// The entry is compressed, and must be usable in place.
     #[error("entry is compressed, which this storage does not support")]
     Compressed,
 }

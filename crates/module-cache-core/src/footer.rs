@@ -17,9 +17,9 @@ const FLAG_ED25519: u16 = 1 << 1;
 const STATEMENT: std::ops::Range<usize> = 16..176;
 const CHECKSUM_AT: usize = FOOTER_LEN - 32;
 
-/// What an entry says about itself, in its last [`FOOTER_LEN`] bytes.
+/// The description of an entry, in its last [`FOOTER_LEN`] bytes.
 ///
-/// A parsed footer is whole, and proves nothing about who wrote it; [`Trust::check`](crate::Trust::check) does.
+/// A parsed footer is undamaged, which does not prove who wrote it; [`Trust::check`](crate::Trust::check) does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Footer {
     key: EntryKey,
@@ -44,10 +44,10 @@ pub(crate) enum Signature {
     },
 }
 
-/// How the content of an entry stands in it.
+/// How the content of an entry is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// As an engine uses it.
+    /// Uncompressed, as an engine uses it.
     Raw,
     /// Frame by frame, compressed where that makes it shorter.
     Transport,
@@ -69,7 +69,7 @@ impl Footer {
     ///
     /// # Errors
     ///
-    /// When there is none, it is damaged, or it is of a format that this version does not know.
+    /// When there is no footer, it is damaged, or its format is not known to this version.
     pub fn parse(entry: &[u8]) -> Result<Self, InvalidEntry> {
         let Some(bytes) = entry.last_chunk::<FOOTER_LEN>() else {
             return Err(InvalidEntry::Corrupt("it is too short for a footer"));
@@ -189,7 +189,7 @@ impl Footer {
         self.stored_len
     }
 
-    /// Length of the manifest in bytes, which stands between artifact and footer.
+    /// Length in bytes of the manifest, which is between artifact and footer.
     pub fn manifest_len(&self) -> u64 {
         Manifest::len_for(self.content_len)
     }
@@ -215,8 +215,8 @@ impl Footer {
         }
     }
 
-    /// Checks that an entry of `entry_len` bytes with this footer is whole and is of `key`, and says how its content
-    /// stands in it. Content that does not shrink stands in it as it is either way.
+    /// Checks that an entry of `entry_len` bytes with this footer is whole and is of `key`, and returns how its content is
+    /// encoded. Content that compression does not shrink is the same in both encodings.
     ///
     /// # Errors
     ///
@@ -246,10 +246,9 @@ fn checksum(footer: &[u8; FOOTER_LEN]) -> [u8; 32] {
     blake3::derive_key("module-cache 2026 footer v1", &footer[..CHECKSUM_AT])
 }
 
-/// The part of `bytes` in front of manifest and footer, or all of it where there are none.
+/// The part of `bytes` in front of manifest and footer, or all of it if there are none.
 ///
-/// An engine that maps an entry sees these behind its own bytes, and may return all of it when it
-/// serializes such a module.
+/// An engine that maps an entry sees them behind its own bytes, and may include them when it serializes such a module.
 ///
 /// ```
 /// assert_eq!(module_cache_core::strip_footer(b"no footer here"), b"no footer here");

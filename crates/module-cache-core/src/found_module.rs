@@ -1,4 +1,4 @@
-//! A module, and the engine id under which a cache had it.
+//! A module, and the engine id that a cache found it under.
 
 use crate::{Engine, EngineId, EntryKey};
 
@@ -7,13 +7,13 @@ use crate::{Engine, EngineId, EntryKey};
 pub struct FoundModule<M> {
     /// The module.
     pub module: M,
-    /// Which of the engine's [accepted ids](crate::Engine::accepted_ids) it was stored under; `None` if it is code of
-    /// the engine's own id, or was alive in this process.
+    /// Which of the engine's [accepted ids](crate::Engine::accepted_ids) it was stored under; `None` if it is code of the
+    /// engine's own id, or a live module of this process.
     pub accepted_id: Option<EngineId>,
 }
 
 impl<M> FoundModule<M> {
-    /// The module that `engine` made of the entry of `key`.
+    /// The module that `engine` loaded from the entry of `key`.
     pub fn of_entry(module: M, key: &EntryKey, engine: &impl Engine) -> Self {
         Self {
             module,

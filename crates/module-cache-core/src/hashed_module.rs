@@ -1,4 +1,4 @@
-//! Wasm together with its hash, so that nobody hashes it twice.
+//! Wasm together with its hash, so that it is not hashed twice.
 
 use std::borrow::Cow;
 use std::io;
@@ -34,7 +34,7 @@ impl<'a> HashedModule<'a> {
 
     /// Pairs `wasm` with a key that the caller already has.
     ///
-    /// The caller answers for the pair: under a wrong key, caches return a module that is not `wasm`.
+    /// The caller is responsible for the pair: under a wrong key, caches return another module than `wasm`.
     pub fn with_hash(hash: ModuleHash, wasm: impl Into<Cow<'a, [u8]>>) -> Self {
         Self {
             wasm: wasm.into(),

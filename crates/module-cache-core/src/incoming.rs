@@ -1,4 +1,4 @@
-//! Content that comes piece by piece, and is proven, decompressed and put in its place as it comes.
+//! Content that arrives in pieces, and is verified, decompressed and written as it arrives.
 
 use std::fmt::Debug;
 use std::io;
@@ -14,23 +14,23 @@ pub(crate) type Place<'a> = dyn Fn(u64, &[u8]) -> io::Result<()> + Sync + 'a;
 /// Decompresses a frame to exactly as many bytes as there is room for.
 pub(crate) type Decompress<'a> = dyn Fn(&[u8], &mut [u8]) -> io::Result<()> + Sync + 'a;
 
-/// The content of an entry on its way from another storage, as it is transported. Nothing of it is proven.
+/// The content of an entry that is arriving from another storage, in transport encoding. None of it is verified yet.
 pub trait Incoming: Debug + Sync {
-    /// Waits for what comes next: one whole frame or more, in order. Called by one thread at a time.
+    /// Waits for the next piece: one whole frame or more, in order. Called by one thread at a time.
     ///
     /// # Errors
     ///
-    /// When nothing comes any more.
+    /// When no more content arrives.
     fn next(&self) -> io::Result<Vec<u8>>;
 
-    /// Decompresses a frame, which is what its writer stored, to exactly as many bytes as there is room for.
+    /// Decompresses a frame, whose stored form was verified, into a buffer that it fills exactly.
     ///
     /// # Errors
     ///
-    /// When it cannot be decompressed to these.
+    /// When the frame cannot be decompressed to that length.
     fn decompress(&self, stored: &[u8], content: &mut [u8]) -> io::Result<()>;
 
-    /// Hears that what came is not what the entry was made of.
+    /// Called when the content that arrived is not that of the entry.
     fn refused(&self, reason: &InvalidEntry);
 }
 

@@ -1,4 +1,4 @@
-//! Pairs of keys: who has the secret one can make entries, and who has the public one can only tell who made them.
+//! Pairs of keys: the secret key signs entries, and the public key only verifies who signed them.
 //!
 //! The signatures are Ed25519 (RFC 8032), by `ed25519-dalek`.
 
@@ -27,7 +27,7 @@ const PUBLIC: &str = "ed25519-public:";
 pub struct SigningKey(ed25519_dalek::SigningKey);
 
 impl SigningKey {
-    /// Takes 32 secret bytes, of uniform randomness.
+    /// A key from 32 secret bytes, which must be uniformly random.
     pub fn from_bytes(secret: [u8; 32]) -> Self {
         Self(ed25519_dalek::SigningKey::from_bytes(&secret))
     }
@@ -37,7 +37,7 @@ impl SigningKey {
         VerifyingKey(self.0.verifying_key())
     }
 
-    /// The text from which it can be read: the secret itself.
+    /// The text form, which contains the secret itself.
     pub fn to_secret_text(&self) -> String {
         format!("{SECRET}{}", hex(self.0.as_bytes()))
     }
@@ -62,7 +62,7 @@ impl FromStr for SigningKey {
     }
 }
 
-/// The public half of a pair of keys, which tells whether an entry was signed with the secret half.
+/// The public half of a pair of keys, which verifies that an entry was signed with the secret half.
 ///
 /// Its text form is `ed25519-public:` and 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq)]

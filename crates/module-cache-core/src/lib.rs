@@ -2,11 +2,11 @@
 //!
 //! # Safety in one paragraph
 //!
-//! A cache hands machine code to a runtime that will execute it. Three `unsafe` promises carry that:
-//! an [`ArtifactEngine`] promises that equal [`EngineId`]s mean interchangeable code;
-//! [`SealedEntry::from_artifact`] and [`SealedEntry::from_file`] promise that bytes came out of such an
-//! engine; [`Trust::unauthenticated`] promises that nobody else can write to a storage. Everything built
-//! on top is safe code, and [`load_entry`] is the one place where stored bytes become a module.
+//! A cache hands machine code to a runtime that will execute it. Its safety rests on three `unsafe` promises: an
+//! [`ArtifactEngine`] promises that equal [`EngineId`]s mean interchangeable code; [`SealedEntry::from_artifact`] and
+//! [`SealedEntry::from_file`] promise that bytes were made by such an engine; [`Trust::unauthenticated`] promises that only
+//! trusted users can write to a storage. Everything built on top is safe code, and [`load_entry`] is the one place where
+//! stored bytes become a module.
 
 mod artifact;
 mod code_fields;

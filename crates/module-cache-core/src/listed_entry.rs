@@ -1,10 +1,10 @@
-//! An entry, as far as a listing tells.
+//! An entry as a listing describes it.
 
 use std::time::SystemTime;
 
 use crate::ModuleHash;
 
-/// An entry as a listing of its storage describes it: nothing of it was read.
+/// An entry as a listing of its storage describes it; the entry itself was not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListedEntry {
@@ -13,16 +13,16 @@ pub struct ListedEntry {
     pub engine: String,
     /// The module.
     pub hash: ModuleHash,
-    /// Its length as it is stored; 0 where a listing does not say.
+    /// Its length as it is stored; 0 if the listing does not have it.
     pub bytes: u64,
-    /// When it was stored, if a listing says.
+    /// When it was stored, if the listing has it.
     pub stored: Option<SystemTime>,
-    /// When it was last used, if the storage remembers.
+    /// When it was last used, if the storage records it.
     pub last_use: Option<SystemTime>,
 }
 
 impl ListedEntry {
-    /// An entry of which no times are known.
+    /// An entry whose times are not known.
     pub fn new(engine: impl Into<String>, hash: ModuleHash, bytes: u64) -> Self {
         Self {
             engine: engine.into(),

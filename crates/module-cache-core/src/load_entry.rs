@@ -10,7 +10,7 @@ use crate::{
 /// Loads a module from an entry of `store`: of the engine's own id, or else of the first of its accepted ids that has one.
 /// A cache over a store calls this for its [`find`](crate::ModuleCache::find).
 ///
-/// An entry that the engine refuses is reported to [`EntryStore::rejected`], and the next id is looked for.
+/// An entry that the engine refuses is reported to [`EntryStore::rejected`], and the next id is tried.
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ pub fn has_entry(
     Ok(false)
 }
 
-/// Makes the module of an entry in hand. A cache over a store calls this for its
+/// Loads the module of a given entry. A cache over a store calls this for its
 /// [`load_sealed`](crate::ModuleCache::load_sealed).
 ///
 /// # Errors
@@ -101,7 +101,7 @@ pub fn open_entry<E: ArtifactEngine>(
 
 /// Stores a module as an entry of `store`. A cache over a store calls this for its `save`.
 ///
-/// A module that is there already is not serialized.
+/// A module that is already stored is not serialized.
 ///
 /// # Errors
 ///
@@ -119,8 +119,7 @@ pub fn save_entry<E: ArtifactEngine>(
     put_entry(store, key.hash(), engine, module)
 }
 
-/// Stores a module as an entry of `store`, whether it is there already or not: for a store that has to
-/// look far away, and does so later.
+/// Stores a module as an entry of `store` without looking whether it is there: for a remote store, which does that later.
 ///
 /// # Errors
 ///

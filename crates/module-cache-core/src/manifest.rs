@@ -1,4 +1,4 @@
-//! What the content of an entry is made of. The layout is specified in `docs/format.md`.
+//! The description of an entry's content, frame by frame. The layout is specified in `docs/format.md`.
 
 use crate::footer::Footer;
 use crate::{InvalidEntry, parallel};

@@ -9,33 +9,33 @@ use crate::{
 
 /// A cache of modules of engine `E`.
 ///
-/// It is synchronous and dyn-compatible: the hot path is a lookup of tens of nanoseconds, and the cold
-/// path ends in a compilation that needs a blocking thread anyway. A cache evicts and invalidates by
-/// itself; callers only load and save.
+/// It is synchronous and dyn-compatible: the hot path is a lookup of tens of nanoseconds, and the cold path ends in a
+/// compilation that needs a blocking thread anyway. A cache evicts and invalidates modules by itself; callers only load and
+/// save.
 ///
 /// # Contract
 ///
-/// Every implementation keeps this, and `module-cache-testkit` tests it:
+/// Every implementation must keep this contract, which `module-cache-testkit` tests:
 ///
 /// - A miss is `Ok(None)`. A corrupt, foreign or rejected entry is a miss that is counted and logged.
 ///   `Err` means that the cache itself could not work.
-/// - What [`load`](Self::load) returns was saved under the same key by an engine of equal
-///   [`id`](Engine::id), or by one whose id is among the engine's [`accepted_ids`](Engine::accepted_ids) where there is
-///   none of its own; where it is a live object, by an engine of equal [`instance`](Engine::instance).
-/// - A cache may forget anything at any time.
+/// - What [`load`](Self::load) returns was saved under the same key by an engine of equal [`id`](Engine::id), or, if there
+///   is none of its own, by one whose id is among the engine's [`accepted_ids`](Engine::accepted_ids). A live object was
+///   saved by an engine of equal [`instance`](Engine::instance).
+/// - A cache may drop any module at any time.
 /// - No call panics because of what is in the storage, and a failed call leaves what was stored before.
 ///
-/// Shared by threads when it is `Sync`, as most are.
+/// Threads can share a cache that is `Sync`, as most are.
 pub trait ModuleCache<E: Engine>: Debug {
     /// Looks up the module.
     ///
     /// # Errors
     ///
-    /// When the cache cannot work, as when a disk fails; never because of one bad entry.
+    /// When the cache cannot work, for instance because a disk fails; never because of one bad entry.
     fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError>;
 
-    /// Like [`load`](Self::load), and says under which id the module was stored. The default is a `load`, for a cache that
-    /// stores nothing; one over a store calls [`load_entry`](crate::load_entry).
+    /// Like [`load`](Self::load), and returns the id that the module was stored under. The default calls `load`, for a
+    /// cache that stores nothing; a cache over a store calls [`load_entry`](crate::load_entry).
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ pub trait ModuleCache<E: Engine>: Debug {
         Ok(self.load(hash, engine)?.map(FoundModule::own))
     }
 
-    /// Whether a load would probably succeed. A hint: the entry may be gone or prove bad a moment later.
+    /// Whether a load would probably succeed. This is a hint: the entry may be removed or found damaged a moment later.
     ///
     /// # Errors
     ///
@@ -59,8 +59,8 @@ pub trait ModuleCache<E: Engine>: Debug {
     ///
     /// # Errors
     ///
-    /// When the cache cannot work, or the engine cannot serialize the module. A module that there is no
-    /// room for is [`SaveOutcome::Skipped`]. A cache that saves behind its callers tells an error in
+    /// When the cache cannot work, or the engine cannot serialize the module. If there is no room for the module, the
+    /// outcome is [`SaveOutcome::Skipped`]. A cache that saves in the background returns errors from
     /// [`flush`](Self::flush).
     fn save(
         &self,
@@ -69,40 +69,40 @@ pub trait ModuleCache<E: Engine>: Debug {
         module: &E::Module,
     ) -> Result<SaveOutcome, CacheError>;
 
-    /// Forgets the module of the engine's own id and says whether there was one. Modules handed out before stay usable.
+    /// Removes the module of the engine's own id and returns whether there was one. Modules that were loaded before stay
+    /// usable.
     ///
     /// # Errors
     ///
     /// When the cache cannot work.
     fn remove(&self, hash: ModuleHash, engine: &E) -> Result<bool, CacheError>;
 
-    /// Like [`load`](Self::load), but only what needs no input or output and no waiting: a module that is
-    /// alive in this process. The default has none.
+    /// Like [`load`](Self::load), but without I/O and waiting: finds only a module that is alive in this process. The
+    /// default finds none.
     fn load_resident(&self, _hash: ModuleHash, _engine: &E) -> Option<E::Module> {
         None
     }
 
-    /// Asks for a permit to compile `key`, which one of all who share this storage has at a time. Never waits for
-    /// another holder. The default coordinates nothing.
+    /// Asks for a permit to compile `key`, which one of all processes that share this storage holds at a time. Never waits
+    /// for another holder. The default does not coordinate.
     ///
     /// # Errors
     ///
-    /// When the storage cannot say; the caller then compiles without.
+    /// When the storage fails; the caller then compiles without a permit.
     fn compile_permit(&self, _hash: ModuleHash, _engine: &E) -> Result<CompilePermit, CacheError> {
         Ok(CompilePermit::Uncoordinated)
     }
 
-    /// The sealed entries behind this cache, if it keeps any: how layers pass on bytes instead of
-    /// serializing a module again. The default has none.
+    /// The sealed entries behind this cache, if it keeps any. Through it, layers pass on bytes instead of serializing a
+    /// module again. The default has none.
     fn entries(&self) -> Option<&dyn EntryStore> {
         None
     }
 
-    /// Makes the module of an entry that was fetched from elsewhere and that [`entries`](Self::entries) did
-    /// not keep, so that it need not be fetched again. What this cache keeps alive, it keeps of that too.
+    /// Loads the module of an entry that was fetched from elsewhere and that [`entries`](Self::entries) did not keep, so
+    /// that it need not be fetched again. A cache that keeps live modules keeps this one too.
     ///
-    /// A cache with `entries` calls [`open_entry`](crate::open_entry) here. The default has none, and makes
-    /// nothing.
+    /// A cache with `entries` calls [`open_entry`](crate::open_entry) here. The default has none, and loads nothing.
     ///
     /// # Errors
     ///
@@ -116,10 +116,9 @@ pub trait ModuleCache<E: Engine>: Debug {
         Ok(None)
     }
 
-    /// Waits until everything saved before is where it was meant to go. The default has nothing pending.
+    /// Waits until everything that was saved before is stored. The default has nothing pending.
     ///
-    /// Of a store, which caches for every engine, [`EntryStore::sync`](crate::EntryStore::sync) does the same and leaves
-    /// none to be named.
+    /// For a store, [`EntryStore::sync`](crate::EntryStore::sync) does the same without naming an engine type.
     ///
     /// # Errors
     ///

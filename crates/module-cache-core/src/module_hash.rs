@@ -10,8 +10,8 @@ use crate::parallel_hash;
 
 /// Names a WebAssembly module by its contents: the BLAKE3 of the wasm, 32 bytes.
 ///
-/// Two files with equal bytes have equal hashes, wherever they lie. It is written as 64 lower-case
-/// hexadecimal digits, which is what `b3sum` prints.
+/// Two files with equal bytes have equal hashes, wherever they are. It is written as 64 lower-case hexadecimal digits,
+/// which is what `b3sum` prints.
 ///
 /// ```
 /// use module_cache_core::ModuleHash;
@@ -31,8 +31,7 @@ impl ModuleHash {
 
     /// Hashes a file without holding it in memory, on all cores when it is large.
     ///
-    /// The file is read in pieces rather than mapped: somebody truncating a mapped file would kill the
-    /// process.
+    /// The file is read in pieces rather than mapped: truncating a mapped file would kill the process.
     ///
     /// # Errors
     ///
@@ -42,12 +41,12 @@ impl ModuleHash {
         Self::of_open_file(&File::open(path)?)
     }
 
-    /// The same for a file that is open: all of it if it is a regular file, wherever its cursor is; else what
-    /// can be read from it.
+    /// The same for an open file: all of a regular file, wherever its cursor is, or what can be read from another kind of
+    /// file.
     ///
     /// # Errors
     ///
-    /// As for [`of_file`](Self::of_file), but for the opening.
+    /// As for [`of_file`](Self::of_file), except for opening the file.
     pub fn of_open_file(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         if !metadata.is_file() || metadata.len() == 0 {
@@ -62,7 +61,7 @@ impl ModuleHash {
         .map(Self)
     }
 
-    /// Takes a key that the caller made, such as wasmer-wasix's SHA-256 of the wasm.
+    /// A key that the caller computed, such as wasmer-wasix's SHA-256 of the wasm.
     ///
     /// It must be unique to the module and spread like a digest: caches use its bytes as they are.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {

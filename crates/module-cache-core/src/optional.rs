@@ -5,8 +5,7 @@ use crate::{
     SaveOutcome, SealedEntry, SkipReason,
 };
 
-/// `None` is a cache that has nothing and takes nothing, so a program can go on without one that it could
-/// not open.
+/// `None` is a cache that has nothing and stores nothing, so a program can go on without a cache that it could not open.
 #[deny(clippy::missing_trait_methods)]
 impl<E: Engine, C: ModuleCache<E>> ModuleCache<E> for Option<C> {
     fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError> {

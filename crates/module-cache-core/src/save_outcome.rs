@@ -1,4 +1,4 @@
-//! What came of a save that did not fail.
+//! The outcome of a save that did not fail.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use std::fmt;
 pub enum SaveOutcome {
     /// The module is in the cache now.
     Stored {
-        /// What it takes there, in bytes; 0 where the engine cannot tell.
+        /// Its size there, in bytes; 0 if the engine cannot tell.
         bytes: u64,
     },
-    /// The module was not stored, and that is fine.
+    /// The module was not stored, which is not an error.
     Skipped(SkipReason),
 }
 
@@ -30,19 +30,19 @@ pub enum SkipReason {
     AlreadyStored,
     /// There is no storage.
     Absent,
-    /// The storage can be read only.
+    /// The storage is read-only.
     ReadOnly,
-    /// The module alone is larger than the cache may become.
+    /// The module alone is larger than the limit of the cache.
     TooLarge,
     /// The storage has no room.
     NoSpace,
-    /// Somebody else held the storage for too long.
+    /// The storage was locked for too long.
     Busy,
-    /// Something that is not an entry stands in its place.
+    /// Something that is not an entry is in its place.
     Occupied,
-    /// Too much is waiting to be stored already.
+    /// Too many entries are waiting to be stored.
     Overloaded,
-    /// The storage did not answer lately, and is left alone for a while.
+    /// The storage has failed recently, and is not used for a while.
     Unreachable,
 }
 

@@ -1,11 +1,11 @@
-//! What vouches for the content of an entry.
+//! The proof of who made the content of an entry.
 
 use std::io;
 
 use crate::manifest::{Frame, Manifest};
 use crate::{EntryKey, Footer, InvalidEntry, Trust};
 
-/// The manifest of an entry and its footer, proven to be made by somebody whose entries are accepted.
+/// The manifest and footer of an entry, verified to be made by a writer whose entries are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seal {
     footer: Footer,

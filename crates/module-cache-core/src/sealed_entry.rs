@@ -1,4 +1,4 @@
-//! An entry whose origin is established, and its way into and out of bytes.
+//! An entry whose origin is proven, and its conversion from and to bytes.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -11,14 +11,14 @@ use crate::manifest::{FRAME_LEN, Frame, Manifest};
 use crate::module_hash::read_exact_at;
 use crate::{Artifact, EntryKey, FOOTER_LEN, Footer, InvalidEntry, KeyId, Seal, Trust, parallel};
 
-/// One module as compiled by one kind of engine, proven to be that.
+/// One module as compiled for one engine id, proven to be that.
 ///
-/// **Invariant**: the artifact was made by [`serialize`](crate::ArtifactEngine::serialize) on an engine
-/// with the id in [`key`](Self::key), and is unchanged. The safe way to get one is [`open`](Self::open),
-/// which verifies; other constructors are `unsafe` and ask for that promise, or verify what comes as it comes.
+/// **Invariant**: the artifact was made by [`serialize`](crate::ArtifactEngine::serialize) on an engine with the id in
+/// [`key`](Self::key), and is unchanged. The safe way to get one is [`open`](Self::open), which verifies; other
+/// constructors are `unsafe` and ask for that promise, or verify content as it arrives.
 ///
-/// In a storage it is the artifact, then a manifest of its frames, then a [`Footer`]: see `docs/format.md`. Who signed it
-/// is kept wherever it goes, as long as the storage there accepts that key.
+/// In a storage it is the artifact, then a manifest of its frames, then a [`Footer`]: see `docs/format.md`. A signature
+/// stays with the entry when it is copied to a storage that accepts its key.
 #[derive(Debug)]
 pub struct SealedEntry<'a> {
     key: EntryKey,
@@ -36,7 +36,7 @@ enum Content<'a> {
 }
 
 impl<'a> SealedEntry<'a> {
-    /// An entry of what an engine just serialized.
+    /// An entry of an artifact that an engine just serialized.
     ///
     /// # Safety
     ///
@@ -47,12 +47,12 @@ impl<'a> SealedEntry<'a> {
         Self { key, content }
     }
 
-    /// An entry in an open file, to be loaded from there without reading it in.
+    /// An entry in an open file, to be loaded without reading it into memory.
     ///
     /// # Safety
     ///
-    /// The file ends in `footer`, and its contents were verified against it under a [`Trust`] of the
-    /// storage. While the entry, or a module loaded from it, lives, nobody changes or truncates the file.
+    /// The file ends in `footer`, and its contents were verified against it under a [`Trust`] of the storage. The file is
+    /// not changed or truncated while the entry, or a module loaded from it, lives.
     pub unsafe fn from_file(file: File, footer: Footer) -> Self {
         Self {
             key: *footer.key(),
@@ -60,12 +60,12 @@ impl<'a> SealedEntry<'a> {
         }
     }
 
-    /// An entry that was read whole from a file, of which the contents need not be hashed again to be loaded.
+    /// An entry that was read whole from a file, and need not be hashed again.
     ///
     /// # Safety
     ///
-    /// `bytes` end in `footer`, and the file's contents were verified against it under a [`Trust`] of the storage.
-    /// Nobody changed the file since.
+    /// `bytes` end in `footer`, and the file's contents were verified against it under a [`Trust`] of the storage. The file
+    /// was not changed since.
     pub unsafe fn from_read(bytes: Vec<u8>, footer: Footer) -> Self {
         Self {
             key: *footer.key(),
@@ -73,8 +73,8 @@ impl<'a> SealedEntry<'a> {
         }
     }
 
-    /// An entry that is on its way from another storage. Its content is proven frame by frame when it is stored here, or
-    /// taken into memory, once; a frame that is not what the seal says ends that with an error.
+    /// An entry that is arriving from another storage. Its content is verified frame by frame while it is stored here or
+    /// read into memory, which can be done once; a frame that the seal does not match is an error.
     pub fn incoming(seal: Seal, content: &'a dyn Incoming) -> Self {
         Self {
             key: *seal.footer().key(),
@@ -82,11 +82,11 @@ impl<'a> SealedEntry<'a> {
         }
     }
 
-    /// Verifies the stored form of an entry, and takes it.
+    /// Verifies the stored form of an entry, and takes ownership of it.
     ///
     /// # Errors
     ///
-    /// When it is not a whole entry of `key` that `trust` accepts, with its content as engines use it.
+    /// When it is not a whole and uncompressed entry of `key` that `trust` accepts.
     pub fn open(mut bytes: Vec<u8>, key: &EntryKey, trust: &Trust) -> Result<Self, InvalidEntry> {
         let footer = Footer::parse(&bytes)?;
         footer.check(key, bytes.len() as u64)?;
@@ -98,10 +98,10 @@ impl<'a> SealedEntry<'a> {
         })
     }
 
-    /// Verifies an entry in either encoding, and takes it.
+    /// Verifies an entry in either encoding, and takes ownership of it.
     ///
-    /// `decompress` is given a Zstandard frame that its writer vouches for, and makes of it exactly as many bytes as there
-    /// is room for. They are compared with what stands in the manifest, so it need not be trusted.
+    /// `decompress` decompresses a Zstandard frame, whose stored form was verified, into a buffer that it fills exactly.
+    /// Its output is compared with the manifest, so it need not be trusted.
     ///
     /// # Errors
     ///
@@ -161,7 +161,7 @@ impl<'a> SealedEntry<'a> {
         &self.key
     }
 
-    /// Length of the stored form in bytes, with its content as engines use it.
+    /// Length of the stored form in bytes, uncompressed.
     #[expect(clippy::len_without_is_empty, reason = "there is a footer at least")]
     pub fn len(&self) -> u64 {
         let len = self.artifact_len();
@@ -176,7 +176,7 @@ impl<'a> SealedEntry<'a> {
         }
     }
 
-    /// Whether it is on its way from another storage, which still has it.
+    /// Whether it is arriving from another storage, which still has it.
     pub fn is_incoming(&self) -> bool {
         matches!(self.content, Content::Incoming(..))
     }
@@ -205,7 +205,7 @@ impl<'a> SealedEntry<'a> {
     ///
     /// # Errors
     ///
-    /// When what it is made of cannot be read, or is found changed since it was verified, or there is not enough memory.
+    /// When the content cannot be read or has changed since it was verified, or there is not enough memory.
     pub fn to_memory(&self) -> io::Result<SealedEntry<'static>> {
         let (artifact, seal) = if let Content::Bytes(bytes, seal) = &self.content {
             (bytes.to_vec(), seal.clone())
@@ -223,7 +223,7 @@ impl<'a> SealedEntry<'a> {
         })
     }
 
-    /// The entry for a storage that writes it later: in its file still, if it is in one, or else in memory.
+    /// The entry for a storage that writes it later: still in its file if it has one, or else in memory.
     ///
     /// # Errors
     ///
@@ -238,16 +238,17 @@ impl<'a> SealedEntry<'a> {
         }
     }
 
-    /// Writes the stored form, with its content as engines use it, from front to back.
+    /// Writes the stored form, uncompressed, from front to back.
     ///
-    /// A signature that the entry came with stays with it. One that has none is signed as `trust` says; the same artifact
-    /// under the same trust gives the same bytes.
+    /// The entry keeps its signature. An entry without one is signed as `trust` says; the same artifact under the same
+    /// trust gives the same bytes.
     ///
     /// # Errors
     ///
-    /// When `out` fails; when the entry is signed with a key that `trust` does not accept ([`io::ErrorKind::InvalidInput`]);
-    /// when there is no key to sign it with ([`io::ErrorKind::PermissionDenied`]); when what the entry is made of is found
-    /// changed since it was verified ([`io::ErrorKind::InvalidData`]). What was written is then no valid entry.
+    /// When `out` fails; when the entry is signed with a key that `trust` does not accept
+    /// ([`io::ErrorKind::InvalidInput`]); when there is no key to sign it with ([`io::ErrorKind::PermissionDenied`]); when
+    /// the content has changed since it was verified ([`io::ErrorKind::InvalidData`]). What was written is then not a valid
+    /// entry.
     pub fn write_to(&self, trust: &Trust, out: &mut (dyn Write + Send)) -> io::Result<()> {
         let out = Mutex::new(out);
         let write = |bytes: &[u8]| {
@@ -258,8 +259,8 @@ impl<'a> SealedEntry<'a> {
         write(&seal.under(trust)?.encode())
     }
 
-    /// Writes the stored form, with its content as engines use it, on all cores and in any order. `place` is given bytes
-    /// and their offset; each byte is hashed when it is placed, and not again.
+    /// Writes the stored form, uncompressed, on all cores and in any order. `place` is called with bytes and their offset;
+    /// each byte is hashed once, when it is written.
     ///
     /// # Errors
     ///
@@ -273,10 +274,10 @@ impl<'a> SealedEntry<'a> {
         place(self.artifact_len(), &seal.under(trust)?.encode())
     }
 
-    /// The stored form in its transport encoding. `compress` makes a Zstandard frame of what it is given.
+    /// The stored form in its transport encoding. `compress` compresses bytes to a Zstandard frame.
     ///
-    /// A signature that the entry came with stays with it: its frames are compressed if that gives what the signer vouches
-    /// for, or it is `trust`'s own key that signs again.
+    /// The entry keeps its signature. Its frames are compressed if the result is what was signed, or if `trust` can sign it
+    /// again with the same key.
     ///
     /// # Errors
     ///
@@ -339,7 +340,7 @@ impl<'a> SealedEntry<'a> {
         Ok(bytes)
     }
 
-    /// Whether a storage under this trust takes the entry: who signed it is accepted there, or nobody has and it can be
+    /// Whether a storage under this trust can store the entry: its key is accepted there, or it is not signed and can be
     /// signed there.
     ///
     /// # Errors

@@ -1,12 +1,12 @@
-//! Secrets that authenticate entries between those who share them, and the names of keys.
+//! Shared secrets that authenticate entries, and the names of keys.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A secret of 32 bytes, shared by those who may write entries for each other.
+/// A secret of 32 bytes, shared by all that write or read certain entries.
 ///
-/// An entry that is signed with it was written by somebody who has it, and who can read such entries can also make
-/// them: keep it as you would keep the right to run code. Its text form is 64 hexadecimal digits.
+/// An entry that is signed with it was written by a holder of the key. Each holder can also write entries that the others
+/// execute, so protect the key accordingly. Its text form is 64 hexadecimal digits.
 ///
 /// ```
 /// use module_cache_core::SharedKey;
@@ -18,12 +18,12 @@ use std::str::FromStr;
 pub struct SharedKey([u8; 32]);
 
 impl SharedKey {
-    /// Takes 32 secret bytes, of uniform randomness.
+    /// A key from 32 secret bytes, which must be uniformly random.
     pub const fn from_bytes(secret: [u8; 32]) -> Self {
         Self(secret)
     }
 
-    /// The public name of the key, as entries carry it.
+    /// The public name of the key, as stored in entries.
     pub fn id(&self) -> KeyId {
         let digest = blake3::derive_key("module-cache 2026 shared key id v1", &self.0);
         let mut id = [0; 16];
@@ -31,7 +31,7 @@ impl SharedKey {
         KeyId(id)
     }
 
-    /// The text from which it can be read: the secret itself.
+    /// The text form, which contains the secret itself.
     pub fn to_secret_text(&self) -> String {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()
     }
@@ -61,12 +61,12 @@ impl FromStr for SharedKey {
     }
 }
 
-/// A text that is not a key of the kind that was asked for.
+/// The text is not a key of this kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a key of this kind")]
 pub struct ParseKeyError;
 
-/// The public name of a key: 16 bytes from which no secret can be found.
+/// The public name of a key: 16 bytes that do not reveal the secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId(pub(crate) [u8; 16]);
 

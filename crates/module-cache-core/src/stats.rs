@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct CacheStats {
     /// Loads that found the module.
     pub hits: u64,
-    /// Loads that did not, for whatever reason.
+    /// Loads that did not find the module, for any reason.
     pub misses: u64,
     /// Modules that were stored.
     pub saves: u64,
@@ -16,8 +16,8 @@ pub struct CacheStats {
     pub skipped: u64,
     /// Entries that were found damaged, and deleted.
     pub corrupt: u64,
-    /// Entries that were whole and could not be used: of another module, engine, key or format, or
-    /// refused by the engine. They stay.
+    /// Entries that were undamaged and could not be used: of another module, engine, key or format, or refused by the
+    /// engine. They stay.
     pub rejected: u64,
     /// Calls in which the cache itself could not work.
     pub errors: u64,
@@ -27,7 +27,7 @@ pub struct CacheStats {
     pub bytes_saved: u64,
 }
 
-/// The counters behind a [`CacheStats`], for backends: shared by threads, relaxed, never reset.
+/// The counters behind a [`CacheStats`], for backends. Threads share them; they use relaxed atomics and are never reset.
 ///
 /// ```
 /// use module_cache_core::Counters;
@@ -55,7 +55,7 @@ impl Counters {
         add(&self.hits, 1);
     }
 
-    /// Counts a load that did not.
+    /// Counts a load that did not find its module.
     pub fn miss(&self) {
         add(&self.misses, 1);
     }
@@ -86,12 +86,12 @@ impl Counters {
         add(&self.errors, 1);
     }
 
-    /// Counts something evicted.
+    /// Counts an eviction.
     pub fn evict(&self) {
         add(&self.evictions, 1);
     }
 
-    /// The numbers now. Not a consistent cut: other threads go on counting.
+    /// The current numbers. They are not an atomic snapshot, because other threads go on counting.
     pub fn snapshot(&self) -> CacheStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         CacheStats {

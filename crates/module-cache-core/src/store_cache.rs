@@ -5,8 +5,7 @@ use crate::{
     ModuleHash, SaveOutcome, SealedEntry, has_entry, load_entry, open_entry, save_entry,
 };
 
-/// The plainest [`ModuleCache`] over an [`EntryStore`], which is all that most stores need. It keeps no live
-/// modules.
+/// The simplest [`ModuleCache`] over an [`EntryStore`], which suffices for most stores. It keeps no live modules.
 ///
 /// ```
 /// use module_cache_core::{ArtifactEngine, CacheError, EntryStore, ModuleCache, ModuleHash, StoreCache};

@@ -1,13 +1,13 @@
-//! A small number for each thread, by which threads keep out of each other's cache lines; and a counter that uses it.
+//! A small number for each thread, so that threads use separate cache lines; and a counter that uses it.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The slot of the calling thread. Cannot be sent to another.
+/// The slot of the calling thread. It cannot be sent to another thread.
 ///
-/// Of the threads that run, [`EXCLUSIVE`](Self::EXCLUSIVE) have a slot to themselves. The rest share one more, until a
-/// slot becomes free. Taking a slot is done once for each thread; reading it takes a nanosecond.
+/// [`EXCLUSIVE`](Self::EXCLUSIVE) running threads have a slot to themselves. The others share one more, until a slot
+/// becomes free. Each thread takes a slot once; reading it takes a nanosecond.
 #[derive(Debug, Clone, Copy)]
 pub struct ThreadSlot {
     index: usize,
@@ -15,10 +15,10 @@ pub struct ThreadSlot {
 }
 
 impl ThreadSlot {
-    /// How many threads at a time have a slot to themselves.
+    /// The number of threads that can have a slot to themselves.
     pub const EXCLUSIVE: usize = u64::BITS as usize;
 
-    /// How many slots there are, the shared one among them.
+    /// The number of slots, including the shared one.
     pub const COUNT: usize = Self::EXCLUSIVE + 1;
 
     /// This thread's slot.
@@ -102,8 +102,8 @@ impl Drop for Taken {
     }
 }
 
-/// Counts without making threads wait for each other: exact, and without a locked instruction for a thread that has a
-/// slot to itself. It takes 8 KiB.
+/// A counter on which threads do not wait for each other. It is exact, and needs no locked instruction in a thread that has
+/// a slot to itself. Its size is 8 KiB.
 ///
 /// ```
 /// use module_cache_core::{ThreadCounter, ThreadSlot};
@@ -142,7 +142,7 @@ impl ThreadCounter {
         }
     }
 
-    /// What all threads have counted.
+    /// The sum of all threads' counts.
     pub fn sum(&self) -> u64 {
         let counts = self.0.iter();
         counts.map(|count| count.0.load(Ordering::Relaxed)).sum()

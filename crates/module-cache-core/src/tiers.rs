@@ -1,12 +1,12 @@
-//! Two engines for the same wasm, as a value that says so.
+//! Two engines for the same wasm, as one value.
 
 use crate::{Engine, EngineError};
 
-/// A pair of engines that run wasm alike: one compiles it fast, and the code of the other is fast.
+/// A pair of engines that run wasm in the same way: one compiles it fast, and the code of the other is fast.
 ///
-/// It is made where the two are configured, by one function for both:
-/// `module_cache_wasmtime::EngineBuilder::module_tiers` and `module_cache_wasmer::tiers`. [`pair`](Self::pair) takes any two
-/// others.
+/// It is created where the two are configured, by one function for both:
+/// `module_cache_wasmtime::EngineBuilder::module_tiers` and `module_cache_wasmer::tiers`. [`pair`](Self::pair) accepts any
+/// two engines.
 #[derive(Debug, Clone)]
 pub struct Tiers<Fast, Best> {
     fast: Fast,
@@ -14,13 +14,13 @@ pub struct Tiers<Fast, Best> {
 }
 
 impl<Fast: Engine, Best: Engine> Tiers<Fast, Best> {
-    /// Pairs two engines. The caller answers for it that a module does the same on both: that they take the same
-    /// proposals (`fast` may take fewer), trap alike, count fuel alike if they count it, and check memories and stacks
+    /// Pairs two engines. The caller is responsible for a module doing the same on both: they must support the same
+    /// proposals (`fast` may support fewer), trap alike, count fuel alike if they count it, and check memories and stacks
     /// alike.
     ///
     /// # Errors
     ///
-    /// When both have the same id: their code is the same, and there would be nothing to gain.
+    /// When both have the same id, because their code would be the same.
     pub fn pair(fast: Fast, best: Best) -> Result<Self, EngineError> {
         if fast.id() == best.id() {
             let message = format!(

@@ -1,4 +1,4 @@
-//! Whose entries a reader accepts, and how a writer signs.
+//! Which writers' entries a reader accepts, and how a writer signs.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use crate::{InvalidEntry, KeyId, Seal, SharedKey, parallel};
 #[cfg(feature = "ed25519")]
 use crate::{SigningKey, VerifyingKey};
 
-/// Why a reader may believe what it finds in a storage.
+/// How the origin of the entries in a storage is proven.
 ///
 /// ```
 /// use module_cache_core::{SharedKey, Trust};
@@ -80,7 +80,7 @@ impl AcceptedKey {
 }
 
 impl Trust {
-    /// Entries are signed with a secret that all share, and only such entries are accepted.
+    /// Entries are signed with a shared secret, and only such entries are accepted.
     pub fn shared(key: SharedKey) -> Self {
         Self {
             accepted: vec![key.clone().into()],
@@ -97,7 +97,7 @@ impl Trust {
         }
     }
 
-    /// Only entries are accepted that were signed with the secret half of one of these pairs. Nothing can be signed, so a
+    /// Only entries that were signed with the secret half of one of these pairs are accepted. Nothing can be signed, so a
     /// storage is read-only under this trust.
     ///
     /// # Panics
@@ -116,12 +116,11 @@ impl Trust {
         }
     }
 
-    /// Accepts entries that are signed with `key` too, as during the rotation of keys.
+    /// Also accepts entries that are signed with `key`, for the rotation of keys.
     ///
     /// # Panics
     ///
-    /// If the trust is [unauthenticated](Self::unauthenticated): its safety rests on something else, and
-    /// one key more would not add any.
+    /// If the trust is [unauthenticated](Self::unauthenticated), which accepts all entries already.
     #[must_use]
     pub fn accepting(mut self, key: impl Into<AcceptedKey>) -> Self {
         assert!(
@@ -132,13 +131,13 @@ impl Trust {
         self
     }
 
-    /// Entries carry checksums, which find damage and prove nothing about who wrote them. Of one that was signed, the
-    /// signature is kept and not looked at.
+    /// Entries have checksums, which detect damage and do not prove who wrote them. The signature of a signed entry is kept
+    /// and not verified.
     ///
     /// # Safety
     ///
-    /// Only those who may run code in this process can write to the storage that this is used for: what
-    /// lies in it will be executed.
+    /// Only users who may run code in this process can write to the storage that this is used for: its contents will be
+    /// executed.
     pub unsafe fn unauthenticated() -> Self {
         Self {
             signer: None,
@@ -151,7 +150,7 @@ impl Trust {
         !self.accepted.is_empty()
     }
 
-    /// Whether entries can be made that this trust accepts.
+    /// Whether this trust can sign, so that entries can be written under it.
     pub fn can_write(&self) -> bool {
         self.signer.is_some() || !self.is_signed()
     }
@@ -165,16 +164,16 @@ impl Trust {
         }
     }
 
-    /// The names of the accepted keys, that which signs first.
+    /// The names of the accepted keys; the one that signs comes first.
     pub fn key_ids(&self) -> impl Iterator<Item = KeyId> {
         self.accepted.iter().map(AcceptedKey::id)
     }
 
-    /// Whether this reader would look at an entry that says it was signed so. What it says is not proven by that.
+    /// Checks whether an entry that names this signing key could be accepted. The signature itself is not verified.
     ///
     /// # Errors
     ///
-    /// When the entry has no signature where one is needed, or one of an unknown key.
+    /// When a required signature is missing, or is of an unknown key.
     pub fn check_key(&self, key: Option<KeyId>) -> Result<(), InvalidEntry> {
         match key {
             _ if !self.is_signed() => Ok(()),
@@ -184,12 +183,12 @@ impl Trust {
         }
     }
 
-    /// Verifies that an entry with such a footer was made by somebody whose entries are accepted. Of its bytes nothing is
-    /// known then but what they should be.
+    /// Verifies that an entry with this footer was made by a writer whose entries are accepted. The entry's content must
+    /// still be compared with it.
     ///
     /// # Errors
     ///
-    /// When it has no signature where one is needed, one of an unknown key, or a forged one.
+    /// When a required signature is missing, of an unknown key, or forged.
     pub fn check(&self, footer: &Footer) -> Result<(), InvalidEntry> {
         self.check_key(footer.key_id())?;
         let named = |key: &&AcceptedKey| Some(key.id()) == footer.key_id();
@@ -206,7 +205,7 @@ impl Trust {
         }
     }
 
-    /// Verifies a whole entry, of which `footer` was parsed and the content stands in it as engines use it.
+    /// Verifies a whole, uncompressed entry, from which `footer` was parsed.
     ///
     /// # Errors
     ///

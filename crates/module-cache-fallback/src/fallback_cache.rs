@@ -1,4 +1,4 @@
-//! The combinator: which side is asked first, what moves up, and whose errors count.
+//! The combinator: which cache is asked first, what is promoted, and which errors are returned.
 
 use module_cache_core::{
     CacheError, CompilePermit, Engine, EntryKey, EntryStore, FoundModule, ModuleCache, ModuleHash,
@@ -7,7 +7,7 @@ use module_cache_core::{
 
 /// Puts a cache behind this one.
 pub trait FallbackExt: Sized {
-    /// Asks `fallback` for what this cache does not have, and keeps here what it finds there.
+    /// Looks up what this cache does not have in `fallback`, and keeps here what is found there.
     fn with_fallback<F>(self, fallback: F) -> FallbackCache<Self, F> {
         FallbackCache {
             primary: self,
@@ -22,17 +22,16 @@ impl<C> FallbackExt for C {}
 ///
 /// Made by [`FallbackExt::with_fallback`].
 ///
-/// - **Promotion**: a hit in the fallback is saved in the primary. Where both keep sealed entries
-///   ([`ModuleCache::entries`]), the bytes move up and are loaded from there, so that an entry is fetched
-///   once and no module is serialized again; what was found under an
-///   [accepted id](module_cache_core::Engine::accepted_ids) stays under that. A promotion that fails never fails the
-///   hit: the module is then made of the bytes that were fetched.
-/// - **Backfill**: a hit in the primary that is not resident is offered to the fallback where both keep sealed entries
-///   ([`EntryStore::offer`]), which may have lost it.
-/// - **Errors**: one side's error does not hide what the other has. It is returned when the other has
-///   nothing; when both fail, as [`CacheError::Both`].
-/// - **Save** and **remove** go to both sides, and return any error. What became of a save is told of the side that keeps
-///   the module longer: of the fallback if it is a storage and the primary is not, else of the one that stored it.
+/// - **Promotion**: a hit in the fallback is saved in the primary. If both keep sealed entries ([`ModuleCache::entries`]),
+///   the entry's bytes are copied to the primary and loaded from there, so that an entry is fetched once and no module is
+///   serialized again; an entry keeps the [accepted id](module_cache_core::Engine::accepted_ids) that it was found under. A
+///   failed promotion does not fail the hit: the module is then loaded from the bytes that were fetched.
+/// - **Backfill**: a hit in the primary that is not resident is offered to the fallback, which may have lost it, if both
+///   keep sealed entries ([`EntryStore::offer`]).
+/// - **Errors**: an error of one cache does not hide what the other has. It is returned if the other has nothing; if both
+///   fail, as [`CacheError::Both`].
+/// - **Save** and **remove** go to both caches, and return any error. The outcome of a save is that of the cache that keeps
+///   the module longer: of the fallback if it is a storage and the primary is not, or else of the one that stored it.
 /// - **Permits** are the primary's, then the fallback's.
 #[derive(Debug, Clone, Copy)]
 pub struct FallbackCache<P, F> {

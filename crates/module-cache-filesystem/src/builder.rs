@@ -1,4 +1,4 @@
-//! Opening a folder: options, creation, and the examination that everything later relies on.
+//! Opening a folder: options, creation, and the checks that everything later relies on.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ use crate::ledger::Ledger;
 use crate::storage::Storage;
 use crate::{Verification, interrupted, layout, platform, storage, trust_check};
 
-/// Options for opening a [`FileSystemCache`]; made by [`FileSystemCache::builder`].
+/// Options for opening a [`FileSystemCache`]; created by [`FileSystemCache::builder`].
 ///
 /// ```
 /// use module_cache_core::{SharedKey, Trust};
@@ -88,22 +88,22 @@ impl FileSystemCacheBuilder {
         }
     }
 
-    /// Seals entries with a key, and accepts only such.
+    /// Signs entries with a key, and accepts only such entries.
     ///
-    /// Entries are then read into private memory and verified there on every load, rather than mapped: a
-    /// key is for folders that others can write to, and they could change a file after it was verified.
-    /// By default entries carry a checksum, and the folder's owner and permissions say who wrote them.
+    /// Entries are then read into private memory and verified there on every load, rather than mapped: a key is for folders
+    /// that others can write to, and they could change a file after it was verified. By default entries have a checksum,
+    /// and the folder's owner and permissions prove who wrote them.
     pub fn trust(mut self, trust: Trust) -> Self {
         self.trust = Some(trust);
         self
     }
 
-    /// Of entries that were fetched from elsewhere and came signed, uses only those that `trust` accepts: when a key is
-    /// revoked, this ends what it signed here, too. What was compiled here is signed by nobody. A folder with a key of its
-    /// [own](Self::trust) goes by that alone.
+    /// Uses signed entries, which were fetched from elsewhere, only if `trust` accepts them: when a key is revoked, entries
+    /// here that it signed are no longer used. Entries that were compiled here are not signed. In a folder with a [key of
+    /// its own](Self::trust), only that counts.
     ///
-    /// What is not used is replaced by the next save or fetch. By default, and by programs that say nothing, what was accepted
-    /// when it was fetched is used as long as it is there.
+    /// An entry that is not used is replaced by the next save or fetch. By default, an entry that was accepted when it was
+    /// fetched is used as long as it is there.
     pub fn origins(mut self, trust: Trust) -> Self {
         self.origins = Some(trust);
         self
@@ -115,49 +115,48 @@ impl FileSystemCacheBuilder {
         self
     }
 
-    /// Never compares an entry with its checksum.
+    /// Does not compare entries with their checksums.
     ///
     /// # Safety
     ///
-    /// What was published to this folder never changes: no failing disk, no crash that loses a part of a
-    /// synced file, no restored backup.
+    /// Entries that were published to this folder never change: there is no failing disk, no crash that loses a part of a
+    /// synced file, and no restored backup.
     pub unsafe fn never_verify(mut self) -> Self {
         self.verify = Verify::Never;
         self
     }
 
-    /// Sets the most bytes that the folder takes, for all programs that use it and until another is set: what is stored and
-    /// what is being written, in whole blocks of 4 KiB, whoever saves and whoever dies when. A folder of which nobody has
-    /// said takes 10 GiB.
+    /// Sets the limit of the folder in bytes, for all programs that use it and until another one is set. It covers what is
+    /// stored and what is being written, in whole blocks of 4 KiB. The default is 10 GiB.
     ///
-    /// Saving more makes room first, by removing the least recently used entries down to 90 % of this. A module that alone
-    /// is larger is not stored. A folder that takes more than a limit which is newly set keeps it until the next save.
+    /// A save that would exceed it first removes the least recently used entries, down to 90 % of the limit. A module that
+    /// is larger than the limit is not stored. A folder that exceeds a new limit is reduced by the next save.
     ///
-    /// Where the limit cannot be set, as in a folder that can only be read, that is a warning, and the folder's own holds;
-    /// [`set_max_size`](FileSystemCache::set_max_size) returns it as an error.
+    /// If the limit cannot be set, for instance in a read-only folder, a warning is logged and the folder keeps its present
+    /// limit; [`set_max_size`](FileSystemCache::set_max_size) returns an error instead.
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.max_size = Some(bytes);
         self
     }
 
-    /// The bytes that a save leaves free on the disk; by default 256 MiB, or a twentieth of the disk where
-    /// that is less. Entries are removed to keep them free if that suffices, and otherwise the save is
-    /// skipped. Removing one that is in use frees nothing; then no more are removed for ten minutes. With 0, only a
-    /// disk without room stops a save, and nothing is removed for it.
+    /// The bytes that saves keep free on the disk; by default 256 MiB, or a twentieth of the disk if that is less. Entries
+    /// are removed to keep them free if that suffices, and otherwise the save is skipped. Removing an entry that is in use
+    /// frees nothing; then no more are removed for ten minutes. With 0, a save is skipped only if the disk is full, and no
+    /// entries are removed for free space.
     pub fn min_free(mut self, bytes: u64) -> Self {
         self.min_free = Some(bytes);
         self
     }
 
-    /// Removes entries that were not used for so long, when room is made or the folder is pruned. By
-    /// default age is no reason.
+    /// Removes entries that were not used for this long, when room is made or the folder is pruned. By default, age does
+    /// not count.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
-    /// Lets every user of the machine read what is stored, now and later; they can change nothing, and take none of the
-    /// cache's locks. By default the folder is its user's alone. Others load from a folder that is root's.
+    /// Lets every user of the machine read the folder, from now on; they can neither change anything nor take the cache's
+    /// locks. By default, only its user can. Other users load only from a folder that root owns.
     pub fn world_readable(mut self) -> Self {
         self.world_readable = true;
         self
@@ -166,34 +165,33 @@ impl FileSystemCacheBuilder {
     /// On macOS and Windows, maps entries on local disks (APFS, HFS+; NTFS, `ReFS`), and remembers until the next boot that they were
     /// verified, as is done on Linux in any case. Without this, each load there reads and hashes the whole entry.
     ///
-    /// It is off by default, because these systems' part of it was never run where it matters: that attributes show each
+    /// It is off by default, because what it relies on has not been tested on these systems: that attributes show each
     /// change of a file, and that mapped files can be replaced. A disk that was unplugged and changed elsewhere may not be
-    /// noticed. On Windows, a folder is refused in which the access list lets others write.
+    /// noticed. On Windows, a folder is refused if its access list lets others write to it.
     pub fn experimental_mapping(mut self) -> Self {
         self.experimental_mapping = true;
         self
     }
 
-    /// Only reads the folder, whatever this process may do: for one that somebody else fills, such as a
-    /// layer that the system provides. It is not created.
+    /// Only reads the folder, even if this process could write to it: for a folder that another program fills, such as one
+    /// in a container image. It is not created.
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self
     }
 
-    /// Refuses a folder below a directory in which somebody else could replace it. By default that is
-    /// logged as a warning.
+    /// Refuses a folder below a directory in which another user could replace it. By default, a warning is logged.
     pub fn strict(mut self) -> Self {
         self.strict = true;
         self
     }
 
-    /// Uses the folder whoever owns it and whoever can write to it.
+    /// Uses the folder without checking who owns it and who can write to it.
     ///
     /// # Safety
     ///
-    /// Everybody who can write to the folder, or to a directory above it, may run code in this process:
-    /// what lies there will be executed.
+    /// Everybody who can write to the folder, or to a directory above it, may run code in this process: the folder's
+    /// contents will be executed.
     pub unsafe fn skip_permission_checks(mut self) -> Self {
         self.skip_permission_checks = true;
         self
@@ -203,8 +201,8 @@ impl FileSystemCacheBuilder {
     ///
     /// # Errors
     ///
-    /// - [`CacheError::Untrusted`] if somebody else controls the folder, or if this is root and creating
-    ///   it would put root's files below another user's directory.
+    /// - [`CacheError::Untrusted`] if another user controls the folder, or if the process runs as root and would create the
+    ///   folder below another user's directory.
     /// - [`CacheError::Io`] if it cannot be created or opened, or is not a directory.
     pub fn open(self) -> Result<FileSystemCache, CacheError> {
         let user = platform::effective_user();

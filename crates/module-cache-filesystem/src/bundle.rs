@@ -1,7 +1,7 @@
-//! Bundles: many entries in one tar stream, to be carried to another folder.
+//! Bundles: many entries in one tar stream, to be copied to another folder.
 //!
-//! A member is a sealed entry in its transport encoding, as `docs/format.md` describes it, named `<engine>/<module hash>` for those who
-//! list the archive. Reading a bundle, the name is not believed: the footer says what an entry is.
+//! A member is a sealed entry in its transport encoding, as `docs/format.md` describes it, named `<engine>/<module hash>`
+//! for those who list the archive. An import ignores the names: the footer says what an entry is.
 
 mod export;
 mod import;
@@ -38,11 +38,11 @@ fn decompress(stored: &[u8], content: &mut [u8]) -> io::Result<()> {
 
 impl FileSystemCache {
     /// Writes the entries that `select` chooses to one tar stream, for [`import`](Self::import) elsewhere: compressed, and
-    /// signed under `trust` where nobody has signed them.
+    /// signed under `trust` if they have no signature.
     ///
     /// Each entry is verified first, and one that cannot be used, or is signed with a key that `trust` does not accept, is
-    /// left out and reported. Equal entries under an equal trust give the same bytes. Memory is taken for one entry at a
-    /// time.
+    /// left out and reported. Equal entries under an equal trust give the same bytes. One entry at a time is held in
+    /// memory.
     ///
     /// ```
     /// use module_cache_core::{Compile, ModuleCache, ModuleHash, SharedKey, Trust};
@@ -63,7 +63,7 @@ impl FileSystemCache {
     ///
     /// # Errors
     ///
-    /// When the folder cannot be listed, or `out` fails; what was written is then no whole bundle.
+    /// When the folder cannot be listed, or `out` fails; what was written is then not a complete bundle.
     pub fn export(
         &self,
         select: &dyn Fn(&ListedEntry) -> bool,
@@ -75,20 +75,19 @@ impl FileSystemCache {
         export::export(&self.folder, chosen, trust, out)
     }
 
-    /// Stores the entries of a tar stream that [`export`](Self::export) wrote, each verified under `trust`. Who signed them
-    /// is kept.
+    /// Stores the entries of a tar stream that [`export`](Self::export) wrote, each verified under `trust`. They keep their
+    /// signatures.
     ///
-    /// Importing installs code that will be executed: under [`Trust::unauthenticated`], the code of whoever
-    /// made the bundle. What is not a proven entry is refused and reported. A bundle that is damaged or hostile costs
-    /// memory for one entry at a time, which is no larger than the limit of this folder, and time in proportion to what it
-    /// holds, uncompressed. The names in it mean nothing: an entry is stored under the key in its footer. What was stored
-    /// stays when an import ends early. Where the entries exceed the limits of the cache, storing the later ones removes
-    /// others, as a save does.
+    /// Importing installs code that will be executed: under [`Trust::unauthenticated`], the code of anybody who could write
+    /// the bundle. Members that are not proven entries are refused and reported. A damaged or hostile bundle costs memory
+    /// for one entry at a time, no larger than the limit of this folder, and time in proportion to its uncompressed size.
+    /// The names in it are ignored: an entry is stored under the key in its footer. If an import ends early, what it has
+    /// stored stays. If the entries exceed the limit of the folder, storing the later ones removes others, as a save does.
     ///
     /// # Errors
     ///
-    /// When the folder is not writable or takes none of the entries, when `bundle` cannot be read, and when it is no
-    /// bundle or has nothing in it. What is wrong with its members, or with their places in the folder, is in the report.
+    /// When the folder is not writable or stores none of the entries, when `bundle` cannot be read, and when it is not a
+    /// bundle or is empty. Problems of single members are in the report.
     pub fn import(&self, bundle: &mut dyn Read, trust: &Trust) -> Result<ImportReport, CacheError> {
         import::import(self, bundle, trust)
     }

@@ -1,4 +1,4 @@
-//! The folder that a program has by default.
+//! The default folder of a program.
 
 use std::env;
 use std::ffi::OsStr;
@@ -16,7 +16,7 @@ impl FileSystemCache {
     ///
     /// | system | folder |
     /// |---|---|
-    /// | Linux and alike | `$XDG_CACHE_HOME/<program>`, or `~/.cache/<program>` |
+    /// | Linux and similar | `$XDG_CACHE_HOME/<program>`, or `~/.cache/<program>` |
     /// | macOS | `~/Library/Caches/<program>` |
     /// | Windows | `%LOCALAPPDATA%\<program>` |
     ///

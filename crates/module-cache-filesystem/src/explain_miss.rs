@@ -1,4 +1,4 @@
-//! Why a load finds nothing, where there is code of the same module.
+//! Why a load is a miss although code of the same module is stored.
 
 use std::iter;
 
@@ -7,8 +7,8 @@ use module_cache_core::{Artifact, ArtifactEngine, CacheError, ModuleHash, why_un
 use crate::FileSystemCache;
 
 impl FileSystemCache {
-    /// Says of each entry of a module that `engine` does not run why that is so: the entry's engine, and what of it
-    /// differs. A load that misses says the same in a debug event.
+    /// Explains for each entry of a module that `engine` cannot run why: the name of the entry's engine, and how that
+    /// differs. A load that misses logs the same as a debug event.
     ///
     /// Lists the folder, and reads those entries as a load would.
     ///

@@ -29,14 +29,13 @@ const SLOT: usize = 96;
 const SLOTS: u64 = 1 << 14;
 
 impl FileSystemCache {
-    /// The hash of a wasm file, as [`ModuleHash::of_file`] computes it, or as it did earlier for the same
-    /// file, unchanged.
+    /// The hash of a wasm file, as [`ModuleHash::of_file`] computes it; remembered as long as the file does not change.
     ///
-    /// A file is known again by its device, inode, size, and times of modification and change, as long as the file
-    /// system that it is on stays mounted, and its hash is remembered if it last changed more than two seconds ago. That
-    /// is what build tools go by; what escapes them, such as a write through a mapping that is still open, escapes this
-    /// too. Nothing is remembered of files on network file systems, overlays and tmpfs, and in a folder from which entries are not
-    /// mapped. It is for wasm that is as trusted as the folder.
+    /// A file is recognized by its device, inode, size, and times of modification and change, as long as its file system
+    /// stays mounted. Its hash is remembered if it last changed more than two seconds ago. Like build tools that compare
+    /// the same attributes, this does not notice a write through a mapping that is still open. Hashes of files on network
+    /// file systems, overlays and tmpfs are not remembered, and neither are any in a folder whose entries are not mapped.
+    /// Use it only for wasm that is as trusted as the folder.
     ///
     /// ```
     /// use module_cache_core::ModuleHash;
@@ -52,7 +51,7 @@ impl FileSystemCache {
     ///
     /// # Errors
     ///
-    /// As for [`ModuleHash::of_file`]. A table that cannot be used costs a hash.
+    /// As for [`ModuleHash::of_file`]. If the table cannot be used, the file is hashed.
     pub fn hash_of_file(&self, path: impl AsRef<Path>) -> io::Result<ModuleHash> {
         let file = File::open(path)?;
         let Some(table) = self.file_hashes() else {

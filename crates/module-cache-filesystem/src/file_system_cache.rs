@@ -16,19 +16,17 @@ use crate::{layout, limit, permit, publish};
 
 /// A cache of modules in a directory.
 ///
-/// Handles are cheap to clone, and any number of handles, threads and processes can use one folder at a
-/// time. How it lies on disk, what is locked and what differs between platforms is said in the
-/// [crate's documentation](crate).
+/// Handles are cheap to clone, and any number of handles, threads and processes can use one folder at a time. The [crate's
+/// documentation](crate) describes the layout on disk, locking, and the differences between platforms.
 ///
-/// - **Load**: `openat`, `fstat`, a `pread` of the footer and one of the hints, then the engine maps that
-///   same descriptor. An entry of 64 KiB or less is read with its footer instead, in one call. The first load since the
-///   machine started hashes the entry, too. On a miss, that is done again for each id that the engine
+/// - **Load**: `openat`, `fstat`, a `pread` of the footer and one of the hints, then the engine maps that same descriptor.
+///   An entry of 64 KiB or less is read with its footer instead, in one call. The first load since the machine started also
+///   hashes the entry. On a miss, the same is done for each id that the engine
 ///   [accepts](module_cache_core::Engine::accepted_ids).
-/// - **Save**: a temporary file is written, synced and renamed into place. A save where there is no room
-///   or no right to write is [`Skipped`](SaveOutcome::Skipped).
-/// - **Bad entries**: one that is damaged is deleted. One that is whole and cannot be used here (of another
-///   module, key or format, not a regular file, others' property) stays, and is a miss; the next save
-///   replaces it where it is a file.
+/// - **Save**: a temporary file is written, synced and renamed into place. If there is no room or the folder is not
+///   writable, the outcome is [`Skipped`](SaveOutcome::Skipped).
+/// - **Bad entries**: a damaged entry is deleted. An undamaged one that cannot be used here (of another module, key or
+///   format, not a regular file, or owned by another user) stays, and is a miss; the next save replaces it if it is a file.
 #[derive(Debug, Clone)]
 pub struct FileSystemCache {
     pub(crate) folder: Arc<Folder>,
@@ -40,17 +38,16 @@ impl FileSystemCache {
         &self.folder.root
     }
 
-    /// Whether saves can store anything here: the folder is this user's and not on a read-only file
-    /// system.
+    /// Whether saves can store anything here: this user owns the folder, and its file system is not read-only.
     pub fn is_writable(&self) -> bool {
         self.folder.ledger.is_some()
     }
 
-    /// The most bytes that the folder may take, which all programs that use it keep to.
+    /// The limit of the folder in bytes, which all programs that use it obey.
     ///
     /// # Errors
     ///
-    /// When that cannot be read.
+    /// When it cannot be read.
     pub fn max_size(&self) -> Result<u64, CacheError> {
         self.folder.max_size().map_err(|error| {
             self.folder
@@ -58,7 +55,7 @@ impl FileSystemCache {
         })
     }
 
-    /// Sets the most bytes that the folder may take, for all programs that use it, as
+    /// Sets the limit of the folder in bytes, for all programs that use it, as
     /// [`FileSystemCacheBuilder::max_size`](crate::FileSystemCacheBuilder::max_size) does.
     ///
     /// ```
@@ -74,7 +71,7 @@ impl FileSystemCache {
     ///
     /// # Errors
     ///
-    /// When the folder is not writable, or is locked by others for long.
+    /// When the folder is not writable, or stays locked by others.
     pub fn set_max_size(&self, bytes: u64) -> Result<(), CacheError> {
         let folder = &*self.folder;
         if folder.max_size().is_ok_and(|limit| limit == bytes) {

@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 //!
-//! # What lies in the folder
+//! # What is in the folder
 //!
 //! ```text
 //! <root>/CACHEDIR.TAG, .gitignore
@@ -15,27 +15,26 @@
 //!
 //! # Locking
 //!
-//! Loads take no lock. A save writes a temporary file, syncs it and renames it into place, so a reader sees
-//! the whole entry or none. [Permits](module_cache_core::ModuleCache::compile_permit) are `flock`s, which
-//! the system releases when their holder dies. What changes the number of published bytes (publishing,
-//! removing, pruning) is done under the lock of the ledger. A forked child that lives on shares what its parent had locked
-//! when it forked.
+//! Loads take no lock. A save writes a temporary file, syncs it and renames it into place, so a reader sees the whole entry
+//! or none. [Permits](module_cache_core::ModuleCache::compile_permit) are `flock`s, which the system releases when their
+//! holder dies. Changes of the number of published bytes (publishing, removing, pruning) are made under the lock of the
+//! ledger. A forked child that lives on shares the locks that its parent held when it forked.
 //!
 //! # Limits
 //!
-//! The entries, and what is being written, never take more than [`max_size`](FileSystemCacheBuilder::max_size), at any
-//! moment, with any number of processes, of which any may be killed at any time: each change is journaled in the ledger
-//! before it is made, and room is taken before it is filled. The limit is the folder's own. Knowing the total takes no
-//! scan. Making room scans once, and removes the least recently used entries down to 90 %, so that this is rare.
+//! The entries, and what is being written, never take more than [`max_size`](FileSystemCacheBuilder::max_size), with any
+//! number of processes, even if some are killed (`tests/cap_under_load.rs`): each change is journaled in the ledger before
+//! it is made, and room is reserved before it is filled. The limit is stored in the folder. The total is known without a
+//! scan. Making room scans once, and removes the least recently used entries down to 90 %, so that it is rare.
 //!
 //! # Platforms
 //!
 //! On Linux, entries on local disks are mapped, and their verification is remembered until the file system is mounted
-//! anew. On overlay file systems, as in containers, that is so for entries that were stored since it was mounted. Other
-//! entries there, and all on network file systems, where a file can change behind a mapping, are read into private memory
-//! and verified on each load. So are all on other systems, unless
-//! [`experimental_mapping`](FileSystemCacheBuilder::experimental_mapping) is chosen. Without that, on Windows the folder's
-//! owner is not checked.
+//! again. On overlay file systems, as in containers, this applies to entries that were stored since it was mounted. Other
+//! entries there, and all entries on network file systems, where a file can change behind a mapping, are read into private
+//! memory and verified on each load. So are all entries on other systems, unless
+//! [`experimental_mapping`](FileSystemCacheBuilder::experimental_mapping) is set. Without it, the folder's owner is not
+//! checked on Windows.
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 compile_error!(

@@ -1,5 +1,4 @@
-//! What an operator does with a folder: look at it, check it, make it smaller. Every one of these is safe
-//! beside running programs.
+//! What an operator does with a folder: list, verify and prune it. All of these are safe while programs use the folder.
 
 use std::time::UNIX_EPOCH;
 
@@ -15,10 +14,11 @@ use crate::verify::{self, VerifyReport};
 use crate::{clock, layout};
 
 impl FileSystemCache {
-    /// Removes the least recently used entries until the limits hold, and what dead processes left behind.
+    /// Removes the least recently used entries until the limits hold, and files that dead processes left behind.
     ///
-    /// What cannot be removed is passed over, and counted in the report. Loads go on meanwhile, and modules that are in use
-    /// stay usable; saves wait, and may be skipped. Only names that this crate makes are deleted. Takes time in proportion to the number of entries.
+    /// Entries that cannot be removed are passed over, and counted in the report. Loads go on meanwhile, and modules that
+    /// are in use stay usable; saves wait, and may be skipped. Only files with names of this crate are deleted. The time is
+    /// proportional to the number of entries.
     ///
     /// ```
     /// use std::time::Duration;
@@ -37,8 +37,7 @@ impl FileSystemCache {
     ///
     /// # Errors
     ///
-    /// When the folder is not writable, cannot be listed, or is locked by others for long. A dry run only
-    /// needs to list it.
+    /// When the folder is not writable, cannot be listed, or stays locked by others. A dry run only needs to list it.
     pub fn prune(&self, options: &PruneOptions) -> Result<PruneReport, CacheError> {
         let folder = &*self.folder;
         let prune = |guard: Option<&mut LedgerGuard<'_>>| {
@@ -62,7 +61,7 @@ impl FileSystemCache {
         pruned.map_err(|error| folder.error("prune", "", error))
     }
 
-    /// Counts what is in the folder, by looking. Takes time in proportion to the number of entries.
+    /// Counts what is in the folder by listing it. The time is proportional to the number of entries.
     ///
     /// # Errors
     ///
@@ -71,9 +70,10 @@ impl FileSystemCache {
         Ok(Usage::of(&self.listing()?, self.folder.directory.path()))
     }
 
-    /// The entries in the folder, in no order. Takes time in proportion to their number, and opens none.
+    /// The entries in the folder, in no particular order. The time is proportional to their number; none is opened.
     ///
-    /// When one was last used is known to half a minute, as far as that is remembered; else it is when it was stored.
+    /// The time of the last use is recorded to half a minute; without a record, it is the time at which the entry was
+    /// stored.
     ///
     /// # Errors
     ///
@@ -92,8 +92,8 @@ impl FileSystemCache {
         Ok(self.listing()?.entries.into_iter().map(listed).collect())
     }
 
-    /// Reads one entry that [`list`](Self::list) returned, verified as [`get`](EntryStore::get) does. `None` if
-    /// there is none any more, or it cannot be used.
+    /// Reads one entry that [`list`](Self::list) returned, verified as [`get`](EntryStore::get) does. `None` if it was
+    /// removed, or cannot be used.
     ///
     /// ```
     /// use module_cache_core::{Compile, ModuleCache, ModuleHash};
@@ -150,11 +150,11 @@ impl FileSystemCache {
         }
     }
 
-    /// Compares every entry with its checksum, on all cores, whatever is remembered of earlier checks.
+    /// Compares every entry with its checksum, on all cores, even if it was verified before.
     ///
-    /// With `repair`, what cannot be used is removed: damaged entries, and those in the place of another.
-    /// Entries signed with an unknown key, and others' property, stay. `progress` is called with the length
-    /// of each entry when it is done, from several threads.
+    /// With `repair`, unusable entries are removed: damaged ones, and those stored in the place of another. Entries signed
+    /// with an unknown key, and files of other users, stay. `progress` is called with the length of each entry when it is
+    /// done, from several threads.
     ///
     /// ```
     /// use module_cache_filesystem::FileSystemCache;
@@ -170,7 +170,7 @@ impl FileSystemCache {
     ///
     /// # Errors
     ///
-    /// When the folder cannot be listed. What is wrong with entries is in the report.
+    /// When the folder cannot be listed. Faulty entries are in the report.
     pub fn verify(
         &self,
         repair: bool,
@@ -184,12 +184,12 @@ impl FileSystemCache {
         ))
     }
 
-    /// Removes one entry that [`list`](Self::list) returned. Returns how many bytes that freed, in whole blocks of
-    /// 4 KiB: 0 if the entry was gone.
+    /// Removes one entry that [`list`](Self::list) returned. Returns how many bytes that freed, in whole blocks of 4 KiB: 0
+    /// if the entry was not there any more.
     ///
     /// # Errors
     ///
-    /// When the folder is not writable, or is locked by others for long.
+    /// When the folder is not writable, or stays locked by others.
     pub fn remove_listed(&self, listed: &ListedEntry) -> Result<u64, CacheError> {
         let Some(name) = layout::listed_entry(listed) else {
             return Ok(0);

@@ -17,35 +17,35 @@ use crate::lock::{self, Attempt};
 use crate::scan::{Listed, Listing};
 use crate::{clock, layout, permit, temporary};
 
-/// What [`FileSystemCache::prune`](crate::FileSystemCache::prune) shall reach. By default, the limit of the
-/// folder, and the age that the cache was opened with.
+/// The limits for [`FileSystemCache::prune`](crate::FileSystemCache::prune). The defaults are the limit of the folder, and
+/// the maximum age that the cache was opened with.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PruneOptions {
-    /// Remove the least recently used entries until the rest takes at most so many bytes.
+    /// Remove the least recently used entries until the rest takes at most this many bytes.
     pub max_size: Option<u64>,
-    /// Remove entries that were not used for so long.
+    /// Remove entries that were not used for this long.
     pub max_age: Option<Duration>,
     /// Find out what would be removed, and remove nothing.
     pub dry_run: bool,
 }
 
-/// What a prune did, or would do.
+/// The result of a prune, or of a dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PruneReport {
     /// Entries that were removed.
     pub removed: u64,
-    /// The bytes that they took, in whole blocks.
+    /// Their size in bytes, in whole blocks.
     pub removed_bytes: u64,
     /// Entries that were kept.
     pub kept: u64,
-    /// The bytes that they take, in whole blocks.
+    /// Their size in bytes, in whole blocks.
     pub kept_bytes: u64,
-    /// Entries that should go and cannot be removed.
+    /// Entries among those kept that should have been removed and could not be.
     pub stuck: u64,
-    /// Files that dead processes left behind: half-written entries and locks of nobody.
+    /// Files that dead processes left behind: unfinished entries and unused locks.
     pub stale_files: u64,
-    /// What this crate did not make. It is left alone.
+    /// Files that this crate did not create. They are not touched.
     pub unknown_files: Vec<PathBuf>,
 }
 

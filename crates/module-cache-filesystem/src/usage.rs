@@ -1,4 +1,4 @@
-//! What a folder holds, counted by looking.
+//! What a folder holds, counted by listing it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,28 +6,27 @@ use std::path::{Path, PathBuf};
 use crate::ledger::blocks;
 use crate::scan::Listing;
 
-/// What is in a cache folder, of all processes. Made by
-/// [`FileSystemCache::usage`](crate::FileSystemCache::usage).
+/// The contents of a cache folder, as counted by [`FileSystemCache::usage`](crate::FileSystemCache::usage).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// How many entries there are.
+    /// The number of entries.
     pub entries: u64,
-    /// The bytes that they take, in whole blocks of 4 KiB: what the cap is about.
+    /// Their size in bytes, in whole blocks of 4 KiB, as the limit counts them.
     pub bytes: u64,
     /// The same for each engine, by the name of its folder.
     pub engines: BTreeMap<String, EngineUsage>,
-    /// What this crate did not make.
+    /// Files that this crate did not create.
     pub unknown_files: Vec<PathBuf>,
 }
 
-/// What a cache folder holds for one engine.
+/// The entries of one engine in a cache folder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EngineUsage {
-    /// How many entries there are.
+    /// The number of entries.
     pub entries: u64,
-    /// The bytes that they take, in whole blocks of 4 KiB.
+    /// Their size in bytes, in whole blocks of 4 KiB.
     pub bytes: u64,
 }
 

@@ -19,11 +19,11 @@ use crate::scan::{Listed, Listing};
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// Entries that were looked at.
+    /// The number of entries that were verified.
     pub entries: u64,
-    /// The bytes that they hold.
+    /// Their size in bytes.
     pub bytes: u64,
-    /// What is wrong, ordered by path.
+    /// The faulty entries, ordered by path.
     pub faults: Vec<Fault>,
 }
 

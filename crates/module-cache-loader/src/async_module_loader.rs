@@ -1,4 +1,4 @@
-//! Loading for callers on tokio: they wait without a thread, and the work is done on blocking threads.
+//! Loading for callers on tokio: callers wait without a thread, and the work is done on blocking threads.
 
 use std::error::Error;
 use std::fmt;
@@ -23,13 +23,13 @@ use crate::{LoadError, Loaded, ModuleLoader};
 /// - **Anything else** is done on the runtime's blocking threads, at most one for each module. Tasks wait without a
 ///   thread. While another process compiles a module, its load keeps its blocking thread.
 /// - **A thread that asks for the module directly** does not wait for a load that has no thread, because it waits for one
-///   or because a task fetches the wasm: it takes the load over, and the tasks get its outcome.
-/// - **Dropping a future cancels nobody's load**: not even that of the first, who started it. Work that nobody waits for
-///   any longer is finished and saved.
-/// - **Saving** comes after the answer. Dropping the runtime waits for it; `shutdown_background` and
+///   or because a task fetches the wasm: it leads the load from there, and the tasks get its outcome.
+/// - **Dropping a future cancels no load**, even if that future started it. Work that no caller waits for any more is
+///   finished and saved.
+/// - **A module is saved** after the futures are ready. Dropping the runtime waits for it; `shutdown_background` and
 ///   `std::process::exit` do not, and neither does `flush` of the cache.
 /// - **When the runtime is shut down**, what is being compiled is finished. A load that has no thread, as during a fetch,
-///   ends in [`LoadError::Abandoned`], and so does every later load that would need the runtime.
+///   ends in [`LoadError::Abandoned`], and so does every later load that needs the runtime.
 ///
 /// The futures can be polled by any executor; the runtime is where the work is done.
 ///
@@ -59,7 +59,7 @@ where
     E: Compile<Module: Send + Sync> + Send + Sync + 'static,
     C: ModuleCache<E> + Send + Sync + 'static,
 {
-    /// Loads through `loader` (one that is shared already, or a new one) on the runtime of `handle`.
+    /// Loads through `loader`, which other threads may share, on the runtime of `handle`.
     pub fn new(loader: impl Into<Arc<ModuleLoader<E, C>>>, handle: Handle) -> Self {
         Self {
             loader: loader.into(),
@@ -67,7 +67,7 @@ where
         }
     }
 
-    /// Loads a module whose wasm is at hand.
+    /// Loads a module whose wasm the caller has.
     ///
     /// # Errors
     ///
@@ -91,17 +91,17 @@ where
 
     /// Loads a module by its hash, and calls `fetch` for the wasm only on a miss.
     ///
-    /// The caller answers for `fetch` returning the wasm of that hash. What it returns is awaited by a task
-    /// of the runtime, so it may use whatever tasks may, the network and `tokio::fs` among them; on a
-    /// current-thread runtime, it needs somebody in `block_on`. It must not wait for a load of its own
-    /// module: a direct one is [`LoadError::Recursive`].
+    /// The caller is responsible for `fetch` returning the wasm of that hash. A task of the runtime awaits its future,
+    /// which may use the network, `tokio::fs` and whatever else tasks may use; a current-thread runtime must be in
+    /// `block_on` meanwhile. It must not wait for a load of the same module: a direct one is [`LoadError::Recursive`].
     ///
-    /// As with [`ModuleLoader::load_with`], of processes that miss at the same moment each fetches, and one compiles.
+    /// As with [`ModuleLoader::load_with`], if several processes miss at the same time, each of them fetches and one
+    /// compiles.
     ///
     /// # Errors
     ///
-    /// When the module is not cached and cannot be fetched or compiled, or the runtime is shut down. Who
-    /// waited gets the error of the load it waited for.
+    /// When the module is not cached and cannot be fetched or compiled, or the runtime is shut down. A caller that waited
+    /// for another load gets the error of that load.
     pub async fn load_with<Fetch, Wasm, W, F>(
         &self,
         hash: ModuleHash,
@@ -147,8 +147,7 @@ where
         .await
     }
 
-    /// The loader behind this one, for callers on threads of their own, and for its
-    /// [`stats`](ModuleLoader::stats).
+    /// The loader behind this one, for callers on other threads, and for its [`stats`](ModuleLoader::stats).
     pub fn loader(&self) -> &Arc<ModuleLoader<E, C>> {
         &self.loader
     }

@@ -7,14 +7,14 @@
 //! | `tokio` | `AsyncModuleLoader`: the same for async callers, who wait without a thread |
 //! | `metrics` | histograms and counters through the `metrics` crate: `describe_metrics`, `record_loader_stats`, `record_cache_stats` |
 //!
-//! Both are additive: a thread and a task that ask one loader for one module share one compilation. Without
-//! `metrics`, nothing of it is compiled in.
+//! Both are additive: a thread and a task that ask one loader for one module share one compilation. Without `metrics`, none
+//! of its code is compiled.
 //!
 //! # Following a load
 //!
-//! A load that is not resident is a `tracing` span `load_module` with the fields `hash`, `engine` and, in the
-//! end, `source`; below it are `look_up`, `permit`, `wait` (for another holder of the permit), `fetch`, `slot`,
-//! `compile` and `save`, each where it happens, on whatever thread. A resident hit makes no span and no event.
+//! A load that is not resident is a `tracing` span `load_module` with the fields `hash`, `engine` and, in the end,
+//! `source`; below it are `look_up`, `permit`, `wait` (for another holder of the permit), `fetch`, `slot`, `compile` and
+//! `save`, each on the thread where it happens. A resident hit has no span and no event.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,4 +1,4 @@
-//! Why there is no module. Errors of caches are not among the reasons: without a cache, it is compiled.
+//! Why a load failed. Errors of caches are not among the reasons: the module is then compiled.
 
 use std::any::Any;
 use std::error::Error;
@@ -8,14 +8,14 @@ use module_cache_core::{EngineError, ModuleHash, panic_message};
 
 use crate::Tier;
 
-/// A module could not be loaded. Cloneable, because everybody who waited for it gets it.
+/// A module could not be loaded. The error can be cloned, because all callers that waited for the module get it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The engine could not compile it.
     #[error(transparent)]
     Compile(#[from] EngineError),
-    /// The wasm could not be had.
+    /// The wasm could not be fetched.
     #[error("cannot fetch module {hash}")]
     Fetch {
         /// The module.
@@ -23,18 +23,17 @@ pub enum LoadError {
         /// What the caller's function returned.
         source: Arc<dyn Error + Send + Sync>,
     },
-    /// The caller's function could not make of the module what requests use.
+    /// The caller's `prepare` failed.
     #[error("cannot prepare module {hash} for the {tier} tier")]
     Prepare {
         /// The module.
         hash: ModuleHash,
-        /// Whose module it was.
+        /// The tier of the engine that the module is of.
         tier: Tier,
         /// What the caller's function returned.
         source: Arc<dyn Error + Send + Sync>,
     },
-    /// While a thread or task was loading a module, it asked for that same module, and would have waited
-    /// for itself.
+    /// A thread or task that was loading a module asked for the same module, and would have waited for itself.
     #[error("module {0} was requested by its own load")]
     Recursive(ModuleHash),
     /// Loading the module panicked. The next load tries again.
@@ -42,10 +41,10 @@ pub enum LoadError {
     Panicked {
         /// The module.
         hash: ModuleHash,
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
-    /// Whoever was loading the module never came to an end, as when an async runtime is shut down.
+    /// The load was not finished, for instance because its async runtime was shut down.
     #[error("loading module {0} was abandoned, as happens when an async runtime is shut down")]
     Abandoned(ModuleHash),
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use module_cache_core::{CacheError, EngineId, SaveOutcome};
 
-/// The answer to a load.
+/// The result of a load.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Loaded<M> {
@@ -15,14 +15,14 @@ pub struct Loaded<M> {
     /// Where it came from.
     pub source: Source,
     /// Which of the engine's [accepted ids](module_cache_core::Engine::accepted_ids) it was stored under; `None` if it is
-    /// code of the engine's own id, or was resident. In a box, so that a resident module brings a pointer and no more.
+    /// code of the engine's own id, or was resident. It is boxed to keep this struct small.
     pub accepted_id: Option<Box<EngineId>>,
-    /// From the miss in memory to the answer, waiting included. Zero for a resident module: reading the clock twice would take
-    /// longer than the load.
+    /// The time from the miss in memory to the result, including waits. Zero for a resident module: reading the clock twice
+    /// would take longer than the load.
     pub elapsed: Duration,
-    /// What became of the save, where this call compiled the module and saved it: on threads, not in tasks, which get
-    /// the module before it is saved. Of memory in front of a storage, it is the storage's answer. A save that failed was
-    /// counted and logged, too.
+    /// The outcome of the save, if this call compiled the module and saved it. Tasks get the module before it is saved, so
+    /// it is `None` for them. For memory in front of a storage, it is the outcome of the storage. A failed save was also
+    /// counted and logged.
     pub saved: Option<Result<SaveOutcome, CacheError>>,
 }
 
@@ -38,7 +38,7 @@ impl<M> Loaded<M> {
         }
     }
 
-    /// The answer with another module, made of this one.
+    /// The result with its module converted by `make`.
     ///
     /// ```
     /// use module_cache_loader::{Loaded, Source};
@@ -66,14 +66,14 @@ impl<M> Loaded<M> {
     }
 }
 
-/// Where a module came from. A load that joined another one, which it can until the module is saved, has that load's
-/// source.
+/// Where a module came from. A load that joined another one has that load's source; loads can join until the module is
+/// saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
     /// It was alive in this process.
     Resident,
-    /// The cache had it, from an earlier compilation, perhaps of another process.
+    /// The cache had it, from an earlier compilation, which may have been by another process.
     Stored,
     /// It was compiled now.
     Compiled,

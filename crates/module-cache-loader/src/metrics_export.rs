@@ -13,7 +13,7 @@ use crate::{LoaderStats, Source, TierStats};
 const LOAD_DURATION: &str = "module_cache_load_duration_seconds";
 const COMPILE_DURATION: &str = "module_cache_compile_duration_seconds";
 
-/// Tells the installed recorder what each metric of this crate means, and its unit.
+/// Registers the description and unit of each metric of this crate with the installed recorder.
 ///
 /// ```
 /// use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
@@ -68,10 +68,10 @@ pub fn describe_metrics() {
 
 /// Reports what a loader has counted, labelled `loader="<name>"`; an example is at [`describe_metrics`].
 ///
-/// The host calls this whenever metrics are collected: in front of a scrape, or every few seconds. A load reports
-/// nothing by itself, because a counter that all threads write would take longer than a resident hit.
+/// The host calls this whenever metrics are collected: before each scrape, or every few seconds. A load does not report by
+/// itself, because a counter that all threads write would take longer than a resident hit.
 ///
-/// The counts are totals: one loader, one name, or two loaders will overwrite each other's.
+/// The counts are totals, so give each loader its own name: two loaders of one name overwrite each other's counts.
 pub fn record_loader_stats(name: impl Into<SharedString>, stats: &LoaderStats) {
     let name = name.into();
     for (metric, _, source, count) in LOADER_METRICS {
@@ -84,8 +84,8 @@ pub fn record_loader_stats(name: impl Into<SharedString>, stats: &LoaderStats) {
     }
 }
 
-/// Reports what a loader of two tiers has counted: of each tier as [`record_loader_stats`] does, labelled
-/// `loader="<name>-fast"` and `loader="<name>-best"`, and of upgrades, labelled `loader="<name>"`.
+/// Reports what a loader of two tiers has counted: each tier as [`record_loader_stats`] does, labelled
+/// `loader="<name>-fast"` and `loader="<name>-best"`, and its upgrades, labelled `loader="<name>"`.
 ///
 /// ```
 /// # use module_cache_core::Tiers;
@@ -110,11 +110,10 @@ pub fn record_tier_stats(name: impl Into<SharedString>, stats: &TierStats) {
 
 /// Reports what a cache has counted, labelled `cache="<name>"`; an example is at [`describe_metrics`].
 ///
-/// A loader knows its cache as one thing, so a host that wants the numbers of each layer keeps a handle of
-/// it (caches are cheap to clone) and calls this for each, as [`record_loader_stats`]. It costs a look-up for each
-/// number.
+/// A loader has one cache, so a host that wants the numbers of each layer keeps a handle of each (caches are cheap to
+/// clone) and calls this for each of them, whenever metrics are collected. Each number costs a look-up in the recorder.
 ///
-/// The counts are totals: one cache, one name, or two caches will overwrite each other's.
+/// The counts are totals, so give each cache its own name: two caches of one name overwrite each other's counts.
 pub fn record_cache_stats(name: impl Into<SharedString>, stats: &CacheStats) {
     let name = name.into();
     for (metric, _, _, count) in CACHE_METRICS {

@@ -1,4 +1,4 @@
-//! The loader: what is asked of it, and who leads or waits.
+//! The loader: its calls, and which of them lead a load or wait for one.
 
 use std::error::Error;
 use std::fmt;
@@ -21,24 +21,25 @@ use crate::{LoadError, Loaded, Source};
 
 /// Loads modules from a cache and compiles what it does not have, each once.
 ///
-/// - **Once per process**: of those who ask for a module at a time, one leads the load and the others wait for its
-///   outcome, be it a module or an error. After an error, the next load tries again.
-/// - **Invalid wasm once**: where the engine says that the wasm is at fault ([`is_invalid_wasm`](module_cache_core::EngineError::is_invalid_wasm)), later loads get
-///   that error without compiling, for ten minutes, and of the last 1,024 such modules.
+/// - **Once per process**: if several callers ask for a module at the same time, one leads the load and the others wait for
+///   its outcome, a module or an error. After an error, the next load tries again.
+/// - **Invalid wasm once**: if the engine says that the wasm is invalid
+///   ([`is_invalid_wasm`](module_cache_core::EngineError::is_invalid_wasm)), later loads get that error without compiling.
+///   This is remembered for ten minutes, for the last 1,024 such modules.
 /// - **Once per storage**: the leader asks the cache for a [permit to compile](ModuleCache::compile_permit), which a
-///   storage shared by processes gives to one at a time. While another process compiles the module, this one compiles
+///   storage that processes share issues to one at a time. While another process compiles the module, this one compiles
 ///   others.
-/// - **First come, first served**: as many modules are compiled at a time as there are slots, in the order in which
-///   they come for one. A module that another process compiled meanwhile, and did not store, comes again.
-/// - **Module first, storage second**: waiters get the module as soon as it is compiled. Only the leader stays until it
-///   is saved.
+/// - **First come, first served**: as many modules are compiled at a time as there are slots, in the order of the requests.
+///   A module that another process compiled and did not store is put at the end of the queue again.
+/// - **Module first, storage second**: waiting callers get the module as soon as it is compiled. Only the leader waits
+///   until it is saved.
 /// - **A broken cache costs time, not the load**: its errors are counted, logged (the first as a warning) and never
 ///   returned.
-/// - **A panic costs one load.** Where engine, cache, module, `fetch` or a subscriber panics, the load ends in
-///   [`LoadError::Panicked`], or the panic reaches the caller whose clone of the module it was. The loader works on; an engine may not, such as
-///   one of wasmer that panicked under its lock.
+/// - **A panic costs one load.** If engine, cache, module, `fetch` or a subscriber panics, the load ends in
+///   [`LoadError::Panicked`]; a panic while a caller's module is cloned reaches that caller. The loader stays usable. The
+///   engine may not, such as one of wasmer that panicked under its lock.
 ///
-/// A resident hit takes no lock but the cache's own, and reads no clock.
+/// A resident hit takes only the cache's own lock, and reads no clock.
 pub struct ModuleLoader<E: Compile, C> {
     pub(crate) engine: E,
     pub(crate) cache: C,
@@ -70,7 +71,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         self
     }
 
-    /// Loads a module whose wasm is at hand.
+    /// Loads a module whose wasm the caller has.
     ///
     /// # Errors
     ///
@@ -91,14 +92,14 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
 
     /// Loads a module by its hash, and calls `fetch` for the wasm on a miss.
     ///
-    /// The caller answers for `fetch` returning the wasm of that hash. It holds nothing that others wait for, but
-    /// those who want this very module: of processes that miss at the same moment each fetches, and one compiles. It
-    /// is not called while another process compiles the module.
+    /// The caller is responsible for `fetch` returning the wasm of that hash. While it runs, only loads of the same module
+    /// wait for it. It is not called while another process compiles the module. If several processes miss at the same time,
+    /// each of them fetches and one compiles.
     ///
     /// # Errors
     ///
-    /// When the module is not cached and cannot be fetched or compiled. Who waited gets the error of the load it
-    /// waited for.
+    /// When the module is not cached and cannot be fetched or compiled. A caller that waited for another load gets the
+    /// error of that load.
     pub fn load_with<W, F>(
         &self,
         hash: ModuleHash,
@@ -136,7 +137,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         self.load_by(hash, work, finish)
     }
 
-    /// The engine that modules are compiled by and belong to.
+    /// The engine that compiles the modules, and that they belong to.
     pub fn engine(&self) -> &E {
         &self.engine
     }

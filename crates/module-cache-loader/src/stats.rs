@@ -1,4 +1,4 @@
-//! Counting where modules came from.
+//! Counters of where modules came from.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,10 +6,10 @@ use module_cache_core::{ThreadCounter, ThreadSlot};
 
 use crate::Source;
 
-/// What a loader has done since it was made.
+/// What a loader has done since it was created.
 ///
 /// Each load counts once: a resident one as `resident`, one that joined another as `coalesced`, and any other as `stored`,
-/// `compiled` or `failed`. One that joined another and got its error counts as `failed` too.
+/// `compiled` or `failed`. A load that joined another and got its error also counts as `failed`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoaderStats {
@@ -25,7 +25,7 @@ pub struct LoaderStats {
     pub failed: u64,
     /// Loads of wasm that the engine had refused before, and that were not compiled again; each counts as `failed`, too.
     pub known_invalid: u64,
-    /// Errors of the cache, which cost time and no load.
+    /// Errors of the cache, which cost time and do not fail a load.
     pub cache_errors: u64,
 }
 

@@ -1,10 +1,10 @@
-//! The two tiers, and what became of the way from one to the other.
+//! The two tiers, and the statistics of upgrades between them.
 
 use std::fmt;
 
 use crate::LoaderStats;
 
-/// Which of two engines made a module.
+/// Which of two engines a module is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tier {
     /// The one that compiles fast.
@@ -29,20 +29,21 @@ impl fmt::Display for Tier {
     }
 }
 
-/// What a [`TieredLoader`](crate::TieredLoader) has done since it was made.
+/// What a [`TieredLoader`](crate::TieredLoader) has done since it was created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TierStats {
     /// Loads of modules that compile fast.
     pub fast: LoaderStats,
-    /// Loads of modules whose code is fast: for callers, and behind them.
+    /// Loads of modules whose code is fast, for callers and in the background.
     pub best: LoaderStats,
-    /// Modules that were loaded behind those who use the fast one, and that at least one of them could prepare.
+    /// Modules whose best code was loaded in the background, and prepared for at least one handle.
     pub upgraded: u64,
-    /// Modules that stayed on fast, because best could not be fetched or compiled, or because each `prepare` failed.
+    /// Modules that stayed on the fast tier, because their wasm could not be fetched or compiled, or because each `prepare`
+    /// failed.
     pub failed_upgrades: u64,
-    /// Modules that are on their way, or wait for that.
+    /// Modules that are being upgraded, or wait for it.
     pub pending_upgrades: u64,
-    /// Loads of wasm that fast does not compile, and that waited for best.
+    /// Loads of wasm that the fast engine cannot compile, and that waited for the best one.
     pub without_fast: u64,
 }

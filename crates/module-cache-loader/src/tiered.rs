@@ -12,9 +12,10 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use crate::wakers::Wakers;
 use crate::{LoadError, Tier};
 
-/// What was prepared of a module: of the fast tier until it is there of the best. Clones are one handle.
+/// A handle of what was prepared of a module: of the fast tier at first, and of the best one when that is ready. Clones
+/// share one value.
 ///
-/// It keeps what it has alive, whatever the cache evicts. Made by [`TieredLoader`](crate::TieredLoader).
+/// The handle keeps its value alive, whatever the cache evicts. [`TieredLoader`](crate::TieredLoader) creates it.
 pub struct Tiered<T>(Arc<Cell<T>>);
 
 impl<T> Tiered<T> {
@@ -33,15 +34,15 @@ impl<T> Tiered<T> {
         &self.0
     }
 
-    /// The newest there is.
+    /// The newest value.
     ///
-    /// A request takes it once and keeps it until it ends. Of the fast tier, it is dropped when the last request has ended
-    /// that has it.
+    /// A request calls this once and keeps the value until it ends. The value of the fast tier is dropped after the
+    /// upgrade, when the last request that has it ends.
     pub fn get(&self) -> Arc<T> {
         self.0.get()
     }
 
-    /// Which tier [`get`](Self::get) answers with now.
+    /// The tier of what [`get`](Self::get) returns now.
     pub fn tier(&self) -> Tier {
         if self.0.is_on_best() {
             Tier::Best
@@ -50,11 +51,12 @@ impl<T> Tiered<T> {
         }
     }
 
-    /// Waits until it is on the best tier, or until it is known that it stays on fast.
+    /// Waits until the value is of the best tier, or it is known that the upgrade failed.
     ///
     /// # Errors
     ///
-    /// Why it stays on fast. [`LoadError::Abandoned`] if the loader was dropped before it came to this module.
+    /// The reason why the upgrade failed. [`LoadError::Abandoned`] if the loader was dropped before it upgraded this
+    /// module.
     pub fn wait_upgraded(&self) -> Result<(), LoadError> {
         let mut ending = self.0.ending.lock();
         loop {
@@ -65,7 +67,8 @@ impl<T> Tiered<T> {
         }
     }
 
-    /// As [`wait_upgraded`](Self::wait_upgraded), without a thread, on any executor. Polled once, it tells how things stand.
+    /// Like [`wait_upgraded`](Self::wait_upgraded) for async callers, on any executor. Poll it once to see the present
+    /// state.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The loader of two tiers: modules at once, and better ones behind them.
+//! The loader of two tiers: serves a fast compiler's code until the best compiler is done.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -37,31 +37,34 @@ const SAVES_BEHIND: usize = 8;
 /// So many modules are known to have left fast, at 32 bytes each.
 const MOST_LEFT: usize = 1 << 16;
 
-/// Loads modules of two engines over one cache: at first what compiles fast, and soon what is fast.
+/// Loads modules of two engines over one cache: serves code that compiles fast until fast code is ready.
 ///
-/// - **What is there first is served.** The best module if it is stored; then nothing is compiled. Else the fast one, stored or
-///   compiled, and best is compiled behind it. So a later start has the best module at once, as without tiers.
-/// - **A handle gets the newest.** [`Tiered::get`] takes what a memory hit takes. What requests use is made by the caller's
-///   `prepare`, once for each tier, because modules, linkers and stores belong to one engine.
-/// - **Best is compiled once**, of all processes that share the cache, by the rules of [`ModuleLoader`]; so is fast.
-/// - **What somebody waits for goes first.** Behind, one module is compiled at a time ([`Compile::compile_behind`]), and is begun
-///   when no other compilation waits or runs.
-///   After a minute on fast, its turn comes with all others. While [upgrades are paused](Self::pause_upgrades), as a host
-///   does that runs on battery, nothing is compiled behind.
-/// - **A best module that fails leaves fast in place**: if it does not compile, panics or cannot be prepared. That is counted,
-///   and tried again by the first load after ten minutes. If that succeeds, older handles get best, too.
-/// - **Wasm that fast does not compile waits for best.** That is remembered for ten minutes, so that fast is not asked each time.
-/// - **Fast leaves.** Once best is stored, the fast module is removed from the cache, also what an earlier process left there, and what was prepared of it is
-///   dropped when the last request has ended that has it.
+/// - **A load returns what is ready first**: the best module if it is stored, without compiling anything; or else the fast
+///   one, stored or compiled, while best is compiled in the background. So a later start loads the best module, as without
+///   tiers.
+/// - **A handle returns the newest value.** [`Tiered::get`] takes the time of a memory hit. The caller's `prepare` makes
+///   from a module what requests use, once for each tier, because modules, linkers and stores belong to one engine.
+/// - **Best is compiled once** by all processes that share the cache, as with [`ModuleLoader`]; so is fast.
+/// - **Compilations that callers wait for go first.** In the background, one module is compiled at a time
+///   ([`Compile::compile_behind`]), starting when no other compilation waits or runs. After a minute on fast, a module
+///   queues with all others. While [upgrades are paused](Self::pause_upgrades), for instance on battery, nothing is
+///   compiled in the background.
+/// - **If best fails, fast stays in use**: if it does not compile, panics or cannot be prepared. The failure is counted,
+///   and the first load after ten minutes tries again. If that succeeds, older handles get best, too.
+/// - **Wasm that fast does not compile waits for best.** This is remembered for ten minutes, so that fast is not tried each
+///   time.
+/// - **Fast is removed.** Once best is stored, the fast module is removed from the cache, even if an earlier process left
+///   it there, and its prepared value is dropped when the last request that has it ends.
 ///
-/// `prepare` must not wait for upgrades: nine that do so leave no thread to upgrade anything.
+/// `prepare` must not wait for upgrades: nine calls that do so leave no thread for upgrades.
 ///
-/// Keep the handle: each load prepares what it returns. A host that keeps none asks [`resident`](Self::resident) first. So does
-/// an async one, which loads on a blocking thread where that has nothing, and awaits [`Tiered::upgraded`] if it wants to know.
+/// Keep the handle, because each load prepares what it returns. A host that does not keep handles asks
+/// [`resident`](Self::resident) first. An async host does the same, loads on a blocking thread if that returns nothing, and
+/// can await [`Tiered::upgraded`].
 ///
-/// The pair of engines comes from an adapter, which makes both of one configuration. Two more things are the host's: clocks,
-/// such as epochs of wasmtime, are ticked for both engines; and guests are trusted to both compilers.
-/// `docs/tiers.md` says what that means for Winch.
+/// The pair of engines comes from an adapter, which creates both of one configuration. The host must tick clocks, such as
+/// epochs of wasmtime, for both engines, and must trust both compilers with its guests: `docs/tiers.md` says what that
+/// means for Winch.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -132,7 +135,7 @@ where
     Best: Compile<Module: Send + Sync> + Send + Sync + 'static,
     C: ModuleCache<Fast> + ModuleCache<Best> + Send + Sync + 'static,
 {
-    /// A loader that compiles as many modules at a time as there are cores, and one behind them.
+    /// A loader that compiles as many modules at a time as there are cores, and one in the background.
     pub fn new(tiers: Tiers<Fast, Best>, cache: C) -> Self {
         let (fast, best) = tiers.into_parts();
         let cache = Arc::new(cache);
@@ -155,7 +158,7 @@ where
         }))
     }
 
-    /// Limits how many modules are compiled at a time for those who wait for them, of both tiers together.
+    /// Limits how many modules of both tiers are compiled at a time for callers that wait.
     ///
     /// # Panics
     ///
@@ -165,7 +168,7 @@ where
         self.configured(|shared| shared.slots.set_count(count))
     }
 
-    /// Limits how many modules are compiled at a time behind those who use the fast one.
+    /// Limits how many modules are compiled at a time in the background.
     ///
     /// # Panics
     ///
@@ -175,8 +178,8 @@ where
         self.configured(|shared| shared.most_behind = count)
     }
 
-    /// Limits how long a module stays on fast because others are compiled that somebody waits for. From then on, it is
-    /// compiled like one of those, in its turn.
+    /// Limits how long a module stays on fast while modules are compiled that callers wait for. After that time, it queues
+    /// with those.
     ///
     /// # Panics
     ///
@@ -186,18 +189,18 @@ where
         self.configured(|shared| shared.longest_on_fast = time)
     }
 
-    /// Begins to compile nothing behind from now on. Modules whose best one is not stored are served on
-    /// fast for as long as this lasts.
+    /// Stops starting compilations in the background. Until they are resumed, modules whose best code is not stored are
+    /// served on fast.
     pub fn pause_upgrades(&self) {
         self.0.slots.pause_behind();
     }
 
-    /// Goes on with upgrades.
+    /// Starts compilations in the background again.
     pub fn resume_upgrades(&self) {
         self.0.slots.resume_behind();
     }
 
-    /// As [`load_with`](TieredLoader::load_with), for two engines of different types: each has its own way to `prepare` a module.
+    /// Like [`load_with`](TieredLoader::load_with), for two engines of different types, with a `prepare` function for each.
     ///
     /// # Errors
     ///
@@ -228,7 +231,7 @@ where
         self.0.best.engine()
     }
 
-    /// The cache that modules of both are looked up in.
+    /// The cache that modules of both engines are looked up in.
     pub fn cache(&self) -> &C {
         &self.0.cache
     }
@@ -334,15 +337,15 @@ where
     E: Compile<Module: Send + Sync> + Send + Sync + 'static,
     C: ModuleCache<E> + Send + Sync + 'static,
 {
-    /// Loads a module whose wasm is at hand, and has `prepare` make of it what requests use: now, and in a thread of this loader
-    /// when there is the best one.
+    /// Loads a module whose wasm the caller has, and calls `prepare` to make from it what requests use: now, and in a
+    /// thread of this loader when the best module is ready.
     ///
-    /// Blocks until there is a module of either tier. A fast one that was compiled is saved in a thread of this loader, so
-    /// [`saved`](Loaded::saved) does not tell what became of it.
+    /// Blocks until a module of either tier is ready. A thread of this loader saves the fast module, so
+    /// [`saved`](Loaded::saved) does not tell the outcome of that.
     ///
     /// # Errors
     ///
-    /// When the module is not cached and cannot be compiled by either engine, or cannot be prepared.
+    /// When the module is not cached and neither engine can compile it, or it cannot be prepared.
     pub fn load<T, X>(
         &self,
         module: &Arc<HashedModule<'static>>,
@@ -357,7 +360,8 @@ where
 
     /// Loads a module by its hash, and calls `fetch` for the wasm each time that it has to be compiled: at most once for each tier.
     ///
-    /// As [`ModuleLoader::load_with`] says of its `fetch`; for the best module, it is called in a thread of this loader.
+    /// The rules for `fetch` are those of [`ModuleLoader::load_with`]; for the best module, it is called in a thread of
+    /// this loader.
     ///
     /// # Errors
     ///
@@ -377,8 +381,8 @@ where
         self.load_either(Fetched { hash, fetch }, prepare)
     }
 
-    /// The newest module that is alive in this process, without input, output or waiting: for hosts that load at each
-    /// request and keep no handle. `None` where a load would do more.
+    /// The newest module that is alive in this process, without I/O or waiting: for hosts that load at each
+    /// request and keep no handle. `None` if a load has to do more.
     #[inline]
     pub fn resident(&self, hash: ModuleHash) -> Option<(Tier, E::Module)> {
         if !self.0.upgrades.stays(hash) {

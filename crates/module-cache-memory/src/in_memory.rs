@@ -16,8 +16,8 @@ cfg_if::cfg_if! {
 
 /// An empty cache of live modules that suits the target, with its default bound.
 ///
-/// Programs that run natively and in a browser use what both kinds have: that they are handles which
-/// clones share, [`ModuleCache`](module_cache_core::ModuleCache), `len`, `weight`, `clear` and `stats`.
+/// Programs that run natively and in a browser use what both kinds have in common: clones share the modules, and the
+/// methods are those of [`ModuleCache`](module_cache_core::ModuleCache), `len`, `weight`, `clear` and `stats`.
 pub fn in_memory<E: Engine>() -> InMemoryCache<E> {
     InMemoryCache::new()
 }

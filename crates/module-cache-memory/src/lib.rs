@@ -6,21 +6,21 @@
 //! |---|---|---|
 //! | a module saved by one thread is found by | all threads | that thread |
 //! | modules must be `Send + Sync` | yes | no |
-//! | a hit takes | no lock, unless somebody saves meanwhile | no lock |
+//! | a hit takes | no lock, unless a save is in progress | no lock |
 //! | a save takes | two locks and, on Linux, one system call (`membarrier`) | no lock |
 //! | the weight is bounded | in total | for each thread |
 //!
 //! # What is kept, and for how long
 //!
 //! A live module belongs to the engine object that made it, so modules are kept by
-//! [`ModuleHash`](module_cache_core::ModuleHash) *and* [`EngineInstance`](module_cache_core::EngineInstance):
-//! engines of equal id never see each other's. When the last handle of an engine is dropped, its modules leave.
+//! [`ModuleHash`](module_cache_core::ModuleHash) *and* [`EngineInstance`](module_cache_core::EngineInstance): engines of
+//! equal id never see each other's. When the last handle of an engine is dropped, the cache drops its modules.
 //!
 //! The bound is on the sum of [`Engine::weight`](module_cache_core::Engine::weight), in bytes, and on that of
 //! [`Engine::descriptors`](module_cache_core::Engine::descriptors), of which the modules of a cache hold at most half
-//! of what the process may have. Both hold at every moment. A module that its engine cannot weigh counts as nothing, so a cache of such modules grows
-//! without bound until they are removed; this is right for engines whose code lives as long as they do,
-//! where evicting a module frees nothing.
+//! of the process's limit. Both bounds hold after each call (`tests/model.rs`, `tests/ends_of_engines.rs`). A module
+//! that its engine cannot weigh counts as 0 bytes, so a cache of such modules grows without bound until they are
+//! removed. That suits engines whose code lives as long as they do, where evicting a module frees nothing.
 //!
 //! # What leaves when room is needed
 //!
@@ -34,8 +34,8 @@
 //! requested as often as each of many light ones leaves before them, although it takes longer to compile. Pin
 //! a heavy module that must stay.
 //!
-//! A hit only sets a bit and moves nothing, so hits are cheap. The bit is read when the module is about to be
-//! evicted. Nothing is remembered of modules that left.
+//! A hit only sets a bit and moves nothing, so hits are cheap. The bit is read when the module is about to be evicted.
+//! Evicted modules leave no record.
 
 #![deny(unsafe_code)]
 

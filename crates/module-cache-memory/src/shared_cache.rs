@@ -2,8 +2,8 @@
 //!
 //! # Locking
 //!
-//! Modules are read a million times for every time one is saved, so they lie behind a lock that costs
-//! readers next to nothing. All that two readers of one module share is the module's own reference count.
+//! Modules are read a million times for every time one is saved, so they are behind a lock that costs readers next to
+//! nothing. Two readers of one module share only the module's own reference count.
 //!
 //! What changes what is there (save, remove, pin, unpin, clear, the end of an engine) first takes the lock of the
 //! accounts, then that of the modules; so both agree whenever the lock of the accounts is free, and the weight is
@@ -27,11 +27,11 @@ use crate::key::{Key, KeyMap, give_back_memory};
 
 /// A cache of live modules for all threads, bounded by weight and by file descriptors.
 ///
-/// It is a handle: clones share the modules. A hit clones the module and allocates nothing. What leaves when room is
-/// needed is told in the [crate's documentation](crate). The modules of an engine leave when its last handle is
+/// It is a handle: clones share the modules. A hit clones the module and allocates nothing. The [crate's
+/// documentation](crate) describes which modules are evicted. The modules of an engine are dropped when its last handle is
 /// dropped.
 ///
-/// Saving a module that is there keeps the one that is there.
+/// Saving a module that the cache has already keeps the old one.
 ///
 /// # Contract
 ///
@@ -76,30 +76,29 @@ impl<E: Engine> SharedCache<E> {
         }
     }
 
-    /// Lets the modules hold at most `count` file descriptors together, as [`Engine::descriptors`] counts them. A
-    /// cache that has more already gets there with its next save, but for pinned modules.
+    /// Limits the modules to `count` file descriptors together, as [`Engine::descriptors`] counts them. A cache that has
+    /// more already gets to the limit with its next save, except for pinned modules.
     #[must_use]
     pub fn with_max_descriptors(self, count: u64) -> Self {
         self.state.accounting.lock().set_max_descriptors(count);
         self
     }
 
-    /// Keeps a module from being evicted, and says whether it is there to be kept.
+    /// Keeps a module from being evicted, and returns whether the cache has it.
     ///
-    /// It still counts toward the weight. Where pinned modules leave too little room, a save is skipped
-    /// for [`NoSpace`](module_cache_core::SkipReason::NoSpace). Pins are not counted: one
-    /// [`unpin`](Self::unpin) undoes many.
+    /// It still counts toward the weight. If pinned modules leave too little room, a save is skipped with
+    /// [`NoSpace`](module_cache_core::SkipReason::NoSpace). Pins are not counted: one [`unpin`](Self::unpin) undoes many.
     pub fn pin(&self, hash: ModuleHash, engine: &E) -> bool {
         self.state.accounting.lock().pin(&Key::new(hash, engine))
     }
 
-    /// Lets a pinned module be evicted again, as the newest of all, and says whether it was pinned.
+    /// Lets a pinned module be evicted again, as the most recently used one, and returns whether it was pinned.
     pub fn unpin(&self, hash: ModuleHash, engine: &E) -> bool {
         let key = Key::new(hash, engine);
         self.state.accounting.lock().unpin(&key)
     }
 
-    /// Forgets all modules, pinned ones too. Modules handed out before stay usable.
+    /// Drops all modules, pinned ones too. Modules that were loaded before stay usable.
     pub fn clear(&self) {
         let modules = self.state.take_all();
         drop(modules);
@@ -115,7 +114,7 @@ impl<E: Engine> SharedCache<E> {
         self.len() == 0
     }
 
-    /// What the modules weigh together, in bytes; never more than the cache was made for.
+    /// The total weight of the modules in bytes, within the bound of the cache.
     pub fn weight(&self) -> u64 {
         self.state.accounting.lock().total().weight
     }
@@ -125,7 +124,7 @@ impl<E: Engine> SharedCache<E> {
         self.state.accounting.lock().total().descriptors
     }
 
-    /// What was done since the cache was made, through all handles.
+    /// What the cache has done since it was created, through all handles.
     ///
     /// [`load_resident`](ModuleCache::load_resident) counts its hits and not its misses, because its
     /// callers go on to [`load`](ModuleCache::load).

@@ -25,26 +25,24 @@ use crate::accounting::{Accounting, Cost};
 use crate::descriptors;
 use crate::key::{Key, KeyMap, give_back_memory};
 
-/// A cache of live modules of which each thread sees its own, bounded by weight and by file descriptors in each.
+/// A cache of live modules in which each thread has its own, bounded by weight and by file descriptors in each thread.
 ///
-/// It is a handle, `Send`, `Sync` and `Clone` even where modules are neither `Send` nor `Sync`; what one
-/// thread saves is a miss in all others. Nothing is locked. Everything that a handle does and says is
-/// about the thread that calls it.
+/// It is a handle, `Send`, `Sync` and `Clone` even where modules are neither `Send` nor `Sync`; what one thread saves is a
+/// miss in all others. Nothing is locked. All methods of a handle work on the modules of the calling thread.
 ///
 /// Modules are freed when they are evicted, when their thread ends, and when the last clone of the handle or of their
-/// engine is dropped: in the thread that drops it at once, if that is not while a module is cloned, and in others when
-/// they next do anything with any `ThreadLocalCache` but to hit.
-/// Once a thread that ends has freed its modules, its loads are misses and its saves are skipped for
-/// [`SkipReason::NoSpace`].
+/// engine is dropped: in the thread that drops it at once, unless a module is being cloned there, and in another thread
+/// with its next call of any `ThreadLocalCache` that is not a hit. While a thread ends and has freed its modules, its loads
+/// are misses and its saves are skipped with [`SkipReason::NoSpace`].
 ///
-/// Saving a module that is there keeps the one that is there. What leaves when room is needed is told in
-/// the [crate's documentation](crate).
+/// Saving a module that the cache has already keeps the old one. The [crate's documentation](crate) describes which modules
+/// are evicted.
 ///
 /// # Contract
 ///
-/// A module's `Clone` may load from the cache, and must not change it: while a load clones, a save is skipped for
-/// [`SkipReason::Busy`], and a removal does nothing. A module's `Drop` may do anything but panic: then modules that
-/// were to be dropped with it may be leaked.
+/// A module's `Clone` may load from the cache, and must not change it: while a load clones a module, a save is skipped with
+/// [`SkipReason::Busy`], and a removal does nothing. A module's `Drop` must not panic: modules that were to be dropped with
+/// it may then be leaked.
 pub struct ThreadLocalCache<E: Engine> {
     handle: Arc<Handle>,
     /// Shared and sent like a function, as it holds none of the engine's values; and of this very type: a cache that
@@ -71,7 +69,7 @@ impl<E: Engine> ThreadLocalCache<E> {
         })
     }
 
-    /// An empty cache as this one, whose modules hold at most `count` file descriptors together in each thread, as
+    /// An empty cache like this one, whose modules hold at most `count` file descriptors together in each thread, as
     /// [`Engine::descriptors`] counts them.
     #[must_use]
     pub fn with_max_descriptors(self, count: u64) -> Self {
@@ -88,7 +86,7 @@ impl<E: Engine> ThreadLocalCache<E> {
         }
     }
 
-    /// Forgets this thread's modules. Modules handed out before stay usable.
+    /// Drops this thread's modules. Modules that were loaded before stay usable.
     pub fn clear(&self) {
         let modules = self.change(Modules::take_all);
         drop(modules);
@@ -104,7 +102,7 @@ impl<E: Engine> ThreadLocalCache<E> {
         self.len() == 0
     }
 
-    /// What this thread's modules weigh together, in bytes; never more than the cache was made for.
+    /// The total weight of this thread's modules in bytes, within the bound of the cache.
     pub fn weight(&self) -> u64 {
         self.look(|modules| modules.accounting.total().weight)
             .unwrap_or(0)
@@ -116,7 +114,7 @@ impl<E: Engine> ThreadLocalCache<E> {
             .unwrap_or(0)
     }
 
-    /// What this thread did since the cache was made, through all handles.
+    /// What this thread has done since the cache was created, through all handles.
     ///
     /// [`load_resident`](ModuleCache::load_resident) counts its hits and not its misses, because its
     /// callers go on to [`load`](ModuleCache::load). A miss in a thread's first load is not counted if a module's `Clone`

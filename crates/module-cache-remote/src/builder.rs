@@ -13,7 +13,8 @@ const LONGEST: Duration = Duration::from_hours(1);
 
 const MOST_REQUESTS: usize = 1024;
 
-/// Options for a [`RemoteCache`](crate::RemoteCache); made by [`RemoteCache::builder`](crate::RemoteCache::builder) or [`RemoteCache::from_uri`](crate::RemoteCache::from_uri).
+/// Options for a [`RemoteCache`](crate::RemoteCache); created by [`RemoteCache::builder`](crate::RemoteCache::builder) or
+/// [`RemoteCache::from_uri`](crate::RemoteCache::from_uri).
 ///
 /// ```
 /// use std::time::Duration;
@@ -79,74 +80,74 @@ impl RemoteCacheBuilder {
         }
     }
 
-    /// For how long nothing may come from the storage before a call ends; 5 seconds by default. It is no limit for a load as
-    /// a whole: a large entry takes its time on a slow network. A storage that says that it has too much to do is asked
-    /// again for as long.
+    /// The time without data from the storage after which a call fails; 5 seconds by default. It does not limit a whole
+    /// load: a large entry may take longer on a slow network. Requests that the storage refuses because of overload are
+    /// repeated for the same time.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit.min(LONGEST);
         self
     }
 
-    /// The largest entry that is fetched or stored, in bytes, compressed or not; 1 GiB by default.
+    /// The largest entry that is fetched or stored, in bytes, both compressed and uncompressed; 1 GiB by default.
     pub fn max_entry_size(mut self, bytes: u64) -> Self {
         self.max_entry_size = bytes;
         self
     }
 
-    /// How many uploads may wait, and how many bytes of uncompressed entries with them; 64 and 256 MiB by
-    /// default. What is saved beyond that is dropped, or [waits](Self::wait_for_room). One entry may always wait, however
-    /// large.
+    /// The number of uploads that may wait, and the total size of their uncompressed entries in bytes; 64 and 256 MiB by
+    /// default. Further saves are dropped, or [wait](Self::wait_for_room). If none is waiting, an entry of any size is
+    /// accepted.
     pub fn queue(mut self, count: usize, bytes: u64) -> Self {
         self.queue_count = count;
         self.queue_bytes = bytes;
         self
     }
 
-    /// A save waits while the queue is full, instead of being dropped: for whoever fills a storage. What did not work out
-    /// is the error of the next [`flush`](module_cache_core::ModuleCache::flush).
+    /// A save waits while the queue is full, instead of being dropped: for programs that fill a storage. The next
+    /// [`flush`](module_cache_core::ModuleCache::flush) returns errors of uploads.
     pub fn wait_for_room(mut self) -> Self {
         self.waits_for_room = true;
         self
     }
 
-    /// How many parts of entries are fetched at a time by all loads of this cache; 16 by default, 1 to 1024.
+    /// The number of parts of entries that all loads of this cache fetch at the same time: 1 to 1024, by default 16.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests.clamp(1, MOST_REQUESTS);
         self
     }
 
-    /// Neither writes to the storage nor removes anything there, and takes no leases.
+    /// Only reads the storage: writes and removes nothing there, and takes no leases.
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self
     }
 
-    /// How often, at most, an entry that a folder in front of this cache has is looked for in the storage, and uploaded if
-    /// it is not there any more; once a minute by default, not at all for `None`.
+    /// The shortest interval between checks whether an entry that a folder in front of this cache has is still in the
+    /// storage; if it is not, it is uploaded again. A minute by default; `None` turns the checks off.
     pub fn backfill(mut self, interval: Option<Duration>) -> Self {
         self.backfill = interval;
         self
     }
 
-    /// For how long a [lease](crate::RemoteCache#leases) is believed that its holder does not renew; 10 seconds
-    /// by default. All who share the storage should agree. A holder that died delays the others by this,
-    /// once; one that is cut off from the storage for longer loses its lease. Whoever has waited for three times as long as
-    /// compiling was expected to take, and two terms, compiles without, however alive the holder looks.
+    /// The time after which a [lease](crate::RemoteCache#leases) that its holder does not renew expires; 10 seconds by
+    /// default. All programs that share the storage should use the same. A holder that died delays the others by this time,
+    /// once; one that is cut off from the storage for longer loses its lease. A program that has waited for two terms and
+    /// three times the expected compilation time compiles without a lease, even if the holder still renews it.
     pub fn lease_term(mut self, term: Duration) -> Self {
         self.lease_term = term.min(LONGEST);
         self
     }
 
-    /// Takes no leases: each host compiles for itself.
+    /// Takes no leases: each host compiles on its own.
     ///
-    /// For services that offer conditional writes and do not keep them when two hosts write at once.
+    /// For services that offer conditional writes but break them when two hosts write at the same time.
     pub fn without_leases(mut self) -> Self {
         self.leases = LeaseChoice::Off;
         self
     }
 
-    /// Keeps leases in Redis, with names that begin with `prefix`, whatever entries are kept in.
-    /// [`RemoteCache::from_uri`](crate::RemoteCache::from_uri) does this for `redis://` by itself.
+    /// Keeps leases in Redis, with names that begin with `prefix`, independently of where entries are kept.
+    /// [`RemoteCache::from_uri`](crate::RemoteCache::from_uri) does this for `redis://`.
     #[cfg(feature = "redis")]
     pub fn redis_leases(mut self, client: redis::Client, prefix: impl Into<String>) -> Self {
         let (client, prefix) = (Box::new(client), prefix.into());
@@ -154,7 +155,7 @@ impl RemoteCacheBuilder {
         self
     }
 
-    /// How long dropping the last handle waits for uploads; 5 seconds by default.
+    /// The longest time that dropping the last handle waits for uploads; 5 seconds by default.
     pub fn flush_limit(mut self, limit: Duration) -> Self {
         self.flush_limit = limit;
         self

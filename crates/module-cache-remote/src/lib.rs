@@ -5,9 +5,9 @@
 //!
 //! # What is at stake
 //!
-//! A remote cache is for what takes seconds otherwise; it must never cost more than it saves. So a storage
-//! that is slow, broken or gone is a cache that has nothing, after one bounded delay; and nothing that was
-//! not proven to come from a holder of the key is decompressed or given to an engine.
+//! A remote cache saves compilations of seconds, and must not cost more than it saves. So a storage that is slow, broken or
+//! gone acts as an empty cache after one bounded delay. Only content that is proven to come from a holder of the key is
+//! decompressed or given to an engine.
 
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -89,7 +89,7 @@ const METRICS: [Metric; 13] = [
     ),
 ];
 
-/// Tells the installed recorder what each metric of [`record_remote_stats`] means, and its unit.
+/// Registers the description and unit of each metric of [`record_remote_stats`] with the installed recorder.
 pub fn describe_remote_metrics() {
     for (name, unit, meaning, _) in METRICS {
         describe_counter!(name, unit, meaning);

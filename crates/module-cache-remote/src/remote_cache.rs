@@ -1,4 +1,4 @@
-//! The cache as its users see it: a storage that works, or a miss.
+//! The cache as its users see it: a hit, or a miss if the storage does not work.
 
 use std::error::Error;
 use std::fmt;
@@ -19,35 +19,35 @@ use crate::shared::Shared;
 use crate::stats::RemoteStats;
 use crate::{backfill, index, io_thread, layout, list};
 
-/// A cache of modules on object storage, Redis, or whatever else [`OpenDAL`](opendal) reaches.
+/// A cache of modules on object storage, Redis, or any other service of [`OpenDAL`](opendal).
 ///
-/// Handles are cheap to clone. All calls can be made from any thread, inside of an async runtime or not;
-/// they block, and what they wait for is done by one thread that all remote caches of the process share.
+/// Handles are cheap to clone. All calls can be made from any thread, inside of an async runtime or not; they block while
+/// one thread, which all remote caches of the process share, does the I/O.
 ///
-/// - **Load**: the end of the entry is fetched first, and refused if it is not what is wanted or nobody vouches for it; then
-///   the rest, several pieces at a time. Each frame is verified when it comes, then decompressed, on all cores, and put
-///   where it belongs: in memory, or in the file of a folder in front of this cache. What the engine
-///   [accepts](module_cache_core::Engine::accepted_ids) beside its own is asked for at the same time.
+/// - **Load**: the end of the entry is fetched first, and refused if it is of another key or its signature is not accepted;
+///   then the rest, several pieces at a time. Each frame is verified when it arrives, then decompressed, on all cores, and
+///   written to its place: in memory, or in the file of a folder in front of this cache. Entries of other ids that the
+///   engine [accepts](module_cache_core::Engine::accepted_ids) are requested at the same time.
 /// - **Save**: the entry is put in a bounded queue and uploaded in the background.
 ///   [`flush`](ModuleCache::flush) waits for it, and so does dropping the last handle, up to a limit.
-/// - **Failures**: every call has a time limit, in which what is transient is tried again. A storage that
-///   does not work is left alone after the first failure, so that loads are misses at full speed, until a
-///   probe in the background succeeds. All of it is counted, and each outage is logged once.
+/// - **Failures**: every call has a time limit, and repeats requests that failed for a transient reason. After the first
+///   failure, the storage is not used, so that loads are misses without delay, until a probe in the background succeeds.
+///   All of this is counted, and each outage is logged once.
 ///
-/// To serve many loads, stand it behind a directory: `memory.with_fallback(disk).with_fallback(remote)`.
+/// To serve many loads, put it behind a folder: `memory.with_fallback(disk).with_fallback(remote)`.
 ///
 /// # Leases
 ///
-/// Hosts that share the storage compile a module once: [`compile_permit`](ModuleCache::compile_permit) takes
-/// a lease there, which lasts until the compiled module is uploaded, and for which others wait. A holder that
-/// dies delays them by one [term](RemoteCacheBuilder::lease_term). This takes a service with conditional
-/// writes (S3, GCS, Azure Blob), or Redis; on others each host compiles for itself.
+/// Hosts that share the storage compile a module once: [`compile_permit`](ModuleCache::compile_permit) takes a lease there,
+/// which lasts until the compiled module is uploaded, and for which others wait. A holder that dies delays them by one
+/// [term](RemoteCacheBuilder::lease_term). Leases need a service with conditional writes (S3, GCS, Azure Blob), or Redis;
+/// on others, each host compiles on its own.
 ///
 /// # Trust
 ///
-/// Whoever can write an unsigned entry runs code in every host that loads it, so entries are signed: by those who have the
-/// secret half of a pair of keys, of which all others have the public half (feature `ed25519`), or with one key that the
-/// hosts share. The alternative takes an `unsafe` call. Each key has a place of its own in the storage.
+/// Anybody who can write an unsigned entry can run code in every host that loads it, so entries are signed: with the secret
+/// half of a pair of keys, whose public half suffices to read (feature `ed25519`), or with one key that the hosts share.
+/// Unsigned entries need an `unsafe` call. Each key has its own folder in the storage.
 #[derive(Clone)]
 pub struct RemoteCache {
     handle: Arc<Handle>,
@@ -72,7 +72,7 @@ impl RemoteCache {
         Self::builder(operator, trust).build()
     }
 
-    /// Options for a cache on a storage of the caller's making.
+    /// Options for a cache on a storage that the caller created.
     pub fn builder(operator: Operator, trust: Trust) -> RemoteCacheBuilder {
         RemoteCacheBuilder::new(operator, trust)
     }
@@ -93,7 +93,7 @@ impl RemoteCache {
     ///
     /// # Errors
     ///
-    /// When the storage does not work, or did not lately.
+    /// When the storage does not work, or has failed recently.
     pub fn try_get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
         self.admitted("load the entry")?;
         self.shared()
@@ -101,19 +101,19 @@ impl RemoteCache {
             .map_err(|failure| failure.into_cache_error("load the entry"))
     }
 
-    /// Like [`EntryStore::put`], but waits for the upload, and says what came of it. An entry that is there
-    /// is not uploaded again.
+    /// Like [`EntryStore::put`], but waits for the upload and returns its outcome. An entry that is already there is not
+    /// uploaded again.
     ///
     /// # Errors
     ///
-    /// When the storage does not work, or the entry lies in a file that cannot be read.
+    /// When the storage does not work, or the entry is in a file that cannot be read.
     pub fn put_now(&self, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
         self.shared()
             .put_now(entry)
             .map_err(|failure| failure.into_cache_error("store the entry"))
     }
 
-    /// The engines of which the storage may have entries, as [`list`](Self::list) knows them.
+    /// The engines of which the storage may have entries, by the names that [`list`](Self::list) takes.
     ///
     /// # Errors
     ///
@@ -131,19 +131,19 @@ impl RemoteCache {
     ///
     /// # Errors
     ///
-    /// When the storage does not work or cannot be listed, when this cache does not write, or an index would take more than
-    /// 64 MiB.
+    /// When the storage does not work or cannot be listed, when this cache does not write, or the index would be larger
+    /// than 64 MiB.
     pub fn write_index(&self) -> Result<u64, CacheError> {
         self.admitted("write the index")?;
         index::write(self.shared()).map_err(|failure| failure.into_cache_error("write the index"))
     }
 
-    /// The entries of an engine, as their names say, in the order of their hashes and as they are taken. `behind` is the
-    /// last module of an earlier list, to go on from there.
+    /// The entries of an engine by their names, in the order of their hashes, listed as the iterator advances. `behind` is
+    /// the last module of an earlier list, to continue after it.
     ///
     /// # Errors
     ///
-    /// When the storage did not work lately. What goes wrong later is the last item.
+    /// When the storage has failed recently. A later error is the last item.
     pub fn list(
         &self,
         engine: &str,
@@ -154,13 +154,12 @@ impl RemoteCache {
         entries.map_err(|failure| failure.into_cache_error("list the entries"))
     }
 
-    /// Hands an entry that was listed to another store, as [`promote`](EntryStore::promote) does, but does not return an entry
-    /// that the other store did not keep. `None` if there is none
-    /// any more, or it is not acceptable.
+    /// Puts an entry that was listed into another store, as [`promote`](EntryStore::promote) does, but does not return an
+    /// entry that the other store did not keep. `None` if it was removed, or cannot be used.
     ///
     /// # Errors
     ///
-    /// When the storage does not work, or did not lately.
+    /// When the storage does not work, or has failed recently.
     pub fn promote_listed(
         &self,
         listed: &ListedEntry,
@@ -175,13 +174,13 @@ impl RemoteCache {
         promoted.map_err(|failure| failure.into_cache_error("load the entry"))
     }
 
-    /// What this handle and its clones did so far. Damaged entries are replaced, not deleted; `skipped` and
-    /// `errors` count what the storage's failures cost.
+    /// What this handle and its clones have done so far. Damaged entries are replaced, not deleted; `skipped` and `errors`
+    /// count the effects of the storage's failures.
     pub fn stats(&self) -> CacheStats {
         self.shared().counters.snapshot()
     }
 
-    /// The same of what only a remote cache does.
+    /// Statistics that only a remote cache has.
     pub fn remote_stats(&self) -> RemoteStats {
         self.shared().remote_stats()
     }

@@ -1,9 +1,9 @@
-//! What a remote cache does beyond what every cache counts.
+//! Statistics that only a remote cache has.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What a [`RemoteCache`](crate::RemoteCache) and its clones did, beside their
+/// What a [`RemoteCache`](crate::RemoteCache) and its clones have done, beside their
 /// [`CacheStats`](module_cache_core::CacheStats).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -14,27 +14,27 @@ pub struct RemoteStats {
     pub bytes_uploaded: u64,
     /// Uploads that failed.
     pub failed_uploads: u64,
-    /// Saves that found the queue full, and were dropped.
+    /// Saves that were dropped because the queue was full.
     pub dropped_uploads: u64,
-    /// How often the storage was found not to work.
+    /// Outages: how often the storage stopped working.
     pub outages: u64,
-    /// Calls that were answered without asking a storage that did not work lately.
+    /// Calls that did not ask the storage because it had failed recently.
     pub short_circuited: u64,
     /// Requests that were repeated because they failed for a transient reason.
     pub retries: u64,
-    /// Requests that the storage refused because it had too much to do.
+    /// Requests that the storage refused because of overload.
     pub throttled: u64,
     /// Leases of other hosts that had died, and were taken over.
     pub takeovers: u64,
-    /// How often another host that compiled the module was waited for.
+    /// Waits for another host that compiled the module.
     pub lease_waits: u64,
     /// Leases that could not be asked for or watched.
     pub failed_leases: u64,
     /// Loads that got a first answer from the storage.
     pub answers: u64,
-    /// How long they waited for it together, in microseconds.
+    /// The total time that they waited for it, in microseconds.
     pub answer_micros: u64,
-    /// Whether the storage is left alone at the moment, because it did not work.
+    /// Whether the storage is not used at the moment, because it has failed.
     pub is_out: bool,
 }
 

@@ -17,7 +17,7 @@ impl RemoteCache {
     ///
     /// | service | URI |
     /// |---|---|
-    /// | S3 and alike | `s3://bucket/prefix?region=eu-central-1&endpoint=https://…` |
+    /// | S3 and compatible services | `s3://bucket/prefix?region=eu-central-1&endpoint=https://…` |
     /// | Google Cloud Storage | `gcs://bucket/prefix` |
     /// | Azure Blob | `azblob://container/prefix?endpoint=https://…` |
     /// | Redis | `redis://host:6379/0/prefix`, `rediss://…` with TLS |
@@ -26,14 +26,14 @@ impl RemoteCache {
     /// | HTTP, read-only | `http://host/path`, `https://…` |
     /// | a directory | `fs:///path` |
     ///
-    /// Parameters are those of the service's builder in `OpenDAL`, and of this crate's: `read_only=true`, `leases=off`,
+    /// Parameters are those of the service's builder in `OpenDAL`, and of this crate: `read_only=true`, `leases=off`,
     /// `backfill=off`, `time_limit` in seconds, `concurrency`, and `max_entry_size` in bytes. Credentials are found where the
-    /// service's own tools look for them, such as `AWS_ACCESS_KEY_ID`, unless the URI has some. A registry is asked in plain
+    /// service's own tools look for them, such as `AWS_ACCESS_KEY_ID`, unless the URI has some. A registry is accessed in plain
     /// text on a loopback address, and elsewhere only with `plain_http=true`.
     ///
     /// # Errors
     ///
-    /// When the URI is wrong, or its service is a feature that this was built without.
+    /// When the URI is wrong, or its service is a feature that this crate was built without.
     pub fn from_uri(uri: &str, trust: Trust) -> Result<RemoteCacheBuilder, CacheError> {
         // So that services are known by their names.
         opendal::install_default();

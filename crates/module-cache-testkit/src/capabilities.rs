@@ -17,15 +17,15 @@
     reason = "each is a fact of its own, and every combination is possible"
 )]
 pub struct Capabilities {
-    /// What one engine saved is loaded by other engine objects of equal id, since it is stored as code and
-    /// not kept as a live object.
+    /// Other engine objects of equal id load what one engine saved, because it is stored as code and not kept as a live
+    /// object.
     pub shared_between_instances: bool,
-    /// [`load_resident`](module_cache_core::ModuleCache::load_resident) answers for what was saved.
+    /// [`load_resident`](module_cache_core::ModuleCache::load_resident) finds what was saved.
     pub resident: bool,
-    /// [`entries`](module_cache_core::ModuleCache::entries) is there, and holds what was saved.
+    /// [`entries`](module_cache_core::ModuleCache::entries) returns a store that holds what was saved.
     pub entries: bool,
-    /// [`compile_permit`](module_cache_core::ModuleCache::compile_permit) permits one at a time.
-    /// The only claim that counts for a bare store.
+    /// [`compile_permit`](module_cache_core::ModuleCache::compile_permit) gives a permit to one holder at a time. For a
+    /// store, this is the only claim that counts.
     pub permits: bool,
     /// Each thread sees only what it saved itself.
     pub thread_local: bool,

@@ -1,12 +1,11 @@
 //! The macros that turn the cases into tests.
 
-/// Emits a module of tests, one for each case of the contract of
-/// [`ModuleCache`](module_cache_core::ModuleCache).
+/// Generates a module of tests, one for each case of the contract of [`ModuleCache`](module_cache_core::ModuleCache).
 ///
-/// It takes the module's name and a function (or any expression to call) that returns a fresh
-/// [`Fixture`](crate::Fixture) of a `C: ModuleCache<TestEngine> + Send + Sync + 'static`. For a cache that
-/// threads cannot share, `single_threaded` as a third argument leaves out the cases that need it. An attribute
-/// in front of the name takes the place of `#[test]`: in a browser, `#[wasm_bindgen_test]`.
+/// It takes the module's name and a function (or any expression to call) that returns a fresh [`Fixture`](crate::Fixture)
+/// of a `C: ModuleCache<TestEngine> + Send + Sync + 'static`. For a cache that threads cannot share, `single_threaded` as a
+/// third argument omits the cases that use several threads. An attribute in front of the name replaces `#[test]`: in a
+/// browser, `#[wasm_bindgen_test]`.
 ///
 /// ```test_harness
 /// use module_cache_core::ModuleCache;
@@ -44,8 +43,7 @@ macro_rules! module_cache_conformance {
     };
 }
 
-/// Emits a module of tests, one for each case of the contract of
-/// [`EntryStore`](module_cache_core::EntryStore).
+/// Generates a module of tests, one for each case of the contract of [`EntryStore`](module_cache_core::EntryStore).
 ///
 /// It takes the module's name and a function (or any expression to call) that returns a fresh
 /// [`Fixture`](crate::Fixture) of an `S: EntryStore + Send + Sync + 'static`, and `single_threaded` and an

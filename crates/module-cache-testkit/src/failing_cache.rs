@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use module_cache_core::{CacheError, CompilePermit, Engine, ModuleCache, ModuleHash, SaveOutcome};
 
-/// A cache of which every call is an error, and counted. Nothing is resident.
+/// A cache whose calls all fail, and are counted. Nothing is resident.
 #[derive(Debug, Default)]
 pub struct FailingCache {
     calls: AtomicU64,

@@ -1,4 +1,4 @@
-//! One fresh cache or store under test, with what the suite needs to know about it.
+//! One fresh cache or store under test, with its capabilities and how to open it again.
 
 use std::any::Any;
 use std::fmt;
@@ -7,8 +7,8 @@ use crate::Capabilities;
 
 /// A cache (or store) for one case of the suite.
 ///
-/// It must be empty, writable, shared with no other fixture, and have room for 300 modules and 32 MiB.
-/// Cases run at the same time, so a fixture that lies on a disk has a directory of its own.
+/// It must be empty, writable, shared with no other fixture, and have room for 300 modules and 32 MiB. Cases run at the
+/// same time, so a fixture on a disk needs a directory of its own.
 pub struct Fixture<C> {
     // Dropped in this order: what is kept outlives what uses it.
     pub(crate) subject: C,
@@ -18,7 +18,7 @@ pub struct Fixture<C> {
 }
 
 impl<C> Fixture<C> {
-    /// The cache under test, and what it claims to do.
+    /// The cache under test, and its capabilities.
     pub fn new(subject: C, capabilities: Capabilities) -> Self {
         Self {
             subject,
@@ -28,9 +28,9 @@ impl<C> Fixture<C> {
         }
     }
 
-    /// How to open another handle of the same storage, as another process would. It is used while the
-    /// first handle is open, and after it is closed. A storage that cannot have two handles at a time leaves
-    /// this out, and tests by itself that what was stored is there when it is opened again.
+    /// How to open another handle of the same storage, as another process would. It is used while the first handle is open,
+    /// and after it is closed. A storage that cannot have two handles at a time omits this, and needs a test of its own
+    /// that entries are still there when it is opened again.
     #[must_use]
     pub fn reopened_by(mut self, open: impl Fn() -> C + 'static) -> Self {
         self.reopen = Some(Box::new(open));

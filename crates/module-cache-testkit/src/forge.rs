@@ -1,4 +1,4 @@
-//! What somebody writes who knows the format and has no key.
+//! Entries as an attacker writes them who knows the format and has no key.
 
 use module_cache_core::FOOTER_LEN;
 
@@ -6,8 +6,8 @@ use module_cache_core::FOOTER_LEN;
 const SIGNATURE: usize = 192;
 const CHECKSUM: usize = FOOTER_LEN - 32;
 
-/// Spoils the signature of a signed entry. It still says that the same key signed it, and its checksum is right: only whoever
-/// verifies signatures finds anything wrong.
+/// Breaks the signature of a signed entry. The entry still names the same key, and its checksum is right, so only the
+/// verification of the signature fails.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! Making a call wait until the test says go on.
+//! Makes calls wait until the test releases them.
 
 use std::sync::Arc;
 
@@ -6,18 +6,18 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::in_time::PATIENCE;
 
-/// Calls wait until this is dropped. Made by [`Observed::hold`](crate::Observed::hold) and
+/// Calls wait until this is dropped. Created by [`Observed::hold`](crate::Observed::hold) and
 /// [`TestEngine::hold_compiles`](crate::TestEngine::hold_compiles).
 #[derive(Debug)]
 #[must_use = "calls go on when it is dropped"]
 pub struct Hold(Arc<Gate>);
 
 impl Hold {
-    /// Blocks until so many calls wait here.
+    /// Blocks until this many calls wait here.
     ///
     /// # Panics
     ///
-    /// If they have not come after 20 seconds.
+    /// If they do not arrive within 20 seconds.
     #[track_caller]
     pub fn wait_for(&self, calls: usize) {
         let mut state = self.0.state.lock();

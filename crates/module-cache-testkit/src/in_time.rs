@@ -1,14 +1,14 @@
-//! Waiting that ends: a cache that hangs fails its case instead of stopping the test run.
+//! Waits with a time limit: a cache that hangs fails its case instead of stopping the test run.
 
 use std::panic;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-/// How long anything may take. Generous, because a loaded machine is not a broken cache.
+/// The time limit. It is generous, because the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Does `work` on a thread of its own and returns what it returns, or panics as it does.
+/// Runs `work` on a thread of its own and returns its result, or panics with its panic.
 ///
 /// # Panics
 ///

@@ -5,8 +5,8 @@
 //! [`module_cache_conformance!`] checks the contract for a [`ModuleCache`](module_cache_core::ModuleCache) and
 //! [`entry_store_conformance!`] for an [`EntryStore`](module_cache_core::EntryStore).
 //!
-//! Add this crate to the `dev-dependencies`, write a function that makes a fresh, empty cache and says
-//! what it can do, and name both in the macro:
+//! Add this crate to the `dev-dependencies`, write a function that makes a fresh, empty cache and states its capabilities,
+//! and pass a module name and the function to the macro:
 //!
 //! ```test_harness
 //! use std::collections::HashMap;
@@ -49,7 +49,7 @@
 //! module_cache_conformance!(my_cache, fixture);
 //! ```
 //!
-//! A storage adds how it is opened again, and what must outlive it:
+//! For a storage, add how it is opened again, and what must outlive it:
 //!
 //! ```test_harness
 //! use module_cache_testkit::{Capabilities, Fixture, ReferenceStore, entry_store_conformance};
@@ -67,17 +67,16 @@
 //!
 //! # What is in the suite
 //!
-//! All cases run with [`TestEngine`], whose `deserialize` checks what a real engine takes on trust: an
-//! artifact of another engine or with a damaged byte makes it panic, and the case fails. What a cache
-//! does not claim in its [`Capabilities`] is asserted to be absent.
+//! All cases run with [`TestEngine`], whose `deserialize` checks what a real engine cannot: it panics on an artifact of
+//! another engine or with a damaged byte, and the case fails. Capabilities that a cache does not claim in its
+//! [`Capabilities`] are asserted to be absent.
 //!
-//! The suite cannot damage your storage, kill your process or fill your disk. A backend has tests of its
-//! own for that.
+//! The suite cannot damage your storage, kill your process or fill your disk. A backend needs its own tests for that.
 //!
 //! # Doubles
 //!
-//! For tests of what stands on top of caches: [`ReferenceCache`] and [`ReferenceStore`] are correct and
-//! simple, [`Observed`] counts, holds and breaks the calls of what it wraps, [`FailingCache`] never works.
+//! For tests of code that uses caches: [`ReferenceCache`] and [`ReferenceStore`] are correct and simple, [`Observed`]
+//! counts, holds and breaks the calls of what it wraps, [`FailingCache`] never works.
 
 #[doc(hidden)]
 pub mod cases;

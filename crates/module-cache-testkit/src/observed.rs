@@ -14,9 +14,9 @@ use crate::hold::{Gate, Hold};
 
 /// A cache or store whose calls a test counts, holds and breaks, one method at a time.
 ///
-/// A call is counted, then held, then broken; otherwise it goes on to what is wrapped. What
-/// [`entries`](ModuleCache::entries) returns is the inner cache's, not observed: for that, observe the store
-/// inside of a [`StoreCache`](module_cache_core::StoreCache).
+/// A call is counted, then held, then broken; if it is not broken, it is passed on to the wrapped cache. The store that
+/// [`entries`](ModuleCache::entries) returns is the inner cache's and not observed: to observe it, wrap the store inside of
+/// a [`StoreCache`](module_cache_core::StoreCache).
 ///
 /// ```
 /// use module_cache_core::{Compile, ModuleCache, ModuleHash};
@@ -42,7 +42,7 @@ pub enum Method {
     /// [`ModuleCache::load`] and [`find`](ModuleCache::find), [`EntryStore::get`],
     /// [`get_first`](EntryStore::get_first) and [`promote`](EntryStore::promote).
     Load,
-    /// [`ModuleCache::load_resident`]. Broken by an error, it answers `None`.
+    /// [`ModuleCache::load_resident`]. Broken by an error, it returns `None`.
     LoadResident,
     /// [`ModuleCache::contains`] and [`EntryStore::exists`].
     Contains,
@@ -80,7 +80,7 @@ impl<C> Observed<C> {
         }
     }
 
-    /// What is wrapped.
+    /// The wrapped cache or store.
     pub fn inner(&self) -> &C {
         &self.inner
     }

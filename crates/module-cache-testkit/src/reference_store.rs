@@ -12,10 +12,9 @@ use module_cache_core::{
 };
 use parking_lot::{Condvar, Mutex};
 
-/// Sealed entries in a map, signed with a key of its own, with permits. Clones are further handles of the
-/// same storage.
+/// Sealed entries in a map, signed with a fixed key, with permits. Clones are further handles of the same storage.
 ///
-/// Tests can see and replace the stored bytes, as somebody with access to a real storage could.
+/// Tests can read and replace the stored bytes, as a user with access to a real storage could.
 #[derive(Clone, Default)]
 pub struct ReferenceStore(Arc<Storage>);
 
@@ -33,7 +32,7 @@ impl ReferenceStore {
         Self::default()
     }
 
-    /// How entries are sealed in every reference store.
+    /// The trust under which every reference store seals its entries.
     pub fn trust() -> Trust {
         Trust::shared(SharedKey::from_bytes(*b"a key of reference stores, known"))
     }
@@ -48,18 +47,17 @@ impl ReferenceStore {
         self.len() == 0
     }
 
-    /// The stored bytes of an entry, not verified.
+    /// The stored bytes of an entry, without verification.
     pub fn stored_bytes(&self, key: &EntryKey) -> Option<Vec<u8>> {
         self.0.entries.lock().get(key).cloned()
     }
 
-    /// Replaces the stored bytes of an entry, unchecked.
+    /// Replaces the stored bytes of an entry, without verification.
     pub fn set_stored_bytes(&self, key: &EntryKey, bytes: Vec<u8>) {
         self.0.entries.lock().insert(*key, bytes);
     }
 
-    /// How many entries were found not to be usable: rejected by an engine, or of another key, signer or
-    /// format.
+    /// How many entries could not be used: rejected by an engine, or of another key, signer or format.
     pub fn rejections(&self) -> u64 {
         self.0.rejections.load(Ordering::SeqCst)
     }

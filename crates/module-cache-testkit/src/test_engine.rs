@@ -1,4 +1,4 @@
-//! An engine that counts what it is asked to do, and proves what it is given to load.
+//! An engine that counts its calls, and verifies the artifacts that it loads.
 
 use std::borrow::Cow;
 use std::iter;
@@ -17,9 +17,8 @@ use crate::hold::{Gate, Hold};
 
 /// An engine for tests. Its modules hold the wasm they came from; nothing is ever executed.
 ///
-/// Where a real engine trusts an artifact, this one proves it: [`deserialize`](ArtifactEngine::deserialize)
-/// **panics** when it is handed code of another engine, or a damaged byte, because a real engine would have
-/// gone on to execute that.
+/// A real engine trusts an artifact; this one verifies it: [`deserialize`](ArtifactEngine::deserialize) **panics** on code
+/// of another engine or a damaged byte, because a real engine would execute it.
 ///
 /// Clones share the instance, the counters and the settings.
 ///
@@ -76,12 +75,12 @@ impl TestEngine {
         Self::with_ids(self.0.id, self.0.accepted_ids.clone())
     }
 
-    /// How often it was asked to compile, whatever came of it.
+    /// How often it was asked to compile, with or without success.
     pub fn compiles(&self) -> u64 {
         self.0.compiles.load(Ordering::SeqCst)
     }
 
-    /// How often that was for nobody who waits.
+    /// How often [`compile_behind`](Compile::compile_behind) was called.
     pub fn compiles_behind(&self) -> u64 {
         self.0.compiles_behind.load(Ordering::SeqCst)
     }
@@ -96,7 +95,7 @@ impl TestEngine {
         self.0.deserializes.load(Ordering::SeqCst)
     }
 
-    /// Makes every compilation take so long.
+    /// Sets how long every compilation takes.
     pub fn set_compile_time(&self, time: Duration) {
         *self.0.compile_time.lock() = time;
     }
@@ -121,12 +120,13 @@ impl TestEngine {
         self.0.refuses_to_serialize.store(refuses, Ordering::SeqCst);
     }
 
-    /// Whether it returns an error for every artifact, also a proven one.
+    /// Whether it returns an error for every artifact, even a valid one.
     pub fn reject_artifacts(&self, rejects: bool) {
         self.0.rejects_artifacts.store(rejects, Ordering::SeqCst);
     }
 
-    /// Returns an error for every artifact of the other one, as an engine does on a CPU that lacks what it takes.
+    /// Returns an error for every artifact of the other engine, as an engine does whose CPU lacks a feature that the code
+    /// uses.
     pub fn reject_artifacts_of(&self, other: &Self) {
         *self.0.rejects_of.lock() = Some(other.0.id);
     }

@@ -40,7 +40,7 @@ impl TestModule {
         &self.0.wasm
     }
 
-    /// What [`Engine::weight`](module_cache_core::Engine::weight) says: the length of the wasm.
+    /// The [`Engine::weight`](module_cache_core::Engine::weight) of the module: the length of the wasm.
     pub fn weight(&self) -> u64 {
         self.0.wasm.len() as u64
     }

@@ -1,7 +1,7 @@
-//! Bytes that pass for wasm.
+//! Bytes that look like wasm.
 
-/// Wasm as [`TestEngine`](crate::TestEngine) takes it: `size` bytes, at least 16, that differ for each
-/// `n` and are the same in every run. They do not compress.
+/// Wasm that [`TestEngine`](crate::TestEngine) accepts: `size` bytes, at least 16, that differ for each `n` and are the
+/// same in every run. They do not compress.
 ///
 /// ```
 /// use module_cache_testkit::wasm;

@@ -1,4 +1,4 @@
-//! Named sets of CPU features: what code is compiled for that more than one kind of CPU is to run.
+//! Named sets of CPU features, for code that several kinds of CPUs can run.
 //!
 //! Each is complete: it names all that code may use. "What this CPU has, but for some" changes with each version of
 //! wasmer that knows one feature more.
@@ -7,8 +7,8 @@ use std::fmt;
 
 use wasmer::sys::{Architecture, CpuFeature, Target, Triple};
 
-/// A set of CPU features that code is compiled for, as compilers for other languages name them. Of architectures other
-/// than x86-64, wasmer knows no features that CPUs differ in.
+/// A set of CPU features that code is compiled for, named as in compilers of other languages. There are none for other
+/// architectures than x86-64, because wasmer does not distinguish CPUs there.
 ///
 /// ```
 /// use module_cache_wasmer::{CpuLevel, WasmerEngine};
@@ -32,13 +32,13 @@ pub enum CpuLevel {
     X86_64V3,
     /// SSE4.2 and POPCNT beside the baseline: Intel since Nehalem, AMD since Bulldozer.
     X86_64V2,
-    /// What all 64-bit CPUs of Intel and AMD have. wasmer's Cranelift panics at instructions that shuffle the bytes of a
-    /// vector, which leaves an engine unusable.
+    /// The baseline: all 64-bit CPUs of Intel and AMD. For this level, wasmer's Cranelift panics at instructions that
+    /// shuffle the bytes of a vector, which leaves an engine unusable.
     X86_64,
 }
 
 impl CpuLevel {
-    /// All levels, the best first.
+    /// All levels, the one with the most features first.
     pub const ALL: &[Self] = &[Self::X86_64V3, Self::X86_64V2, Self::X86_64];
 
     /// Its name.

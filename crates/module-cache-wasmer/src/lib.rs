@@ -6,26 +6,26 @@
 //!
 //! # Keep the engine
 //!
-//! A live module belongs to one [`wasmer::Engine`], and wasmer frees its code with that engine, not before
-//! and not later. Three things follow:
+//! A live module belongs to one [`wasmer::Engine`], and wasmer frees its code when that engine is dropped. Three things
+//! follow:
 //!
-//! - Keep the engine for as long as a module of it is used. wasmer itself does not see to that.
-//! - Make one engine, make one [`WasmerEngine`] from it, and clone that: clones share what a cache keeps in
-//!   memory. An engine that is made anew for each request shares only what is stored on disk.
-//! - Put a memory cache in front of the disk and do not bound it tightly. Each load adds the module's code to
-//!   the engine once more, and evicting a module frees next to nothing, which is why modules have no
-//!   [`weight`](module_cache_core::Engine::weight) here. The disk space of an entry that was removed is free
-//!   when the engine is.
+//! - Keep the engine for as long as a module of it is used. wasmer itself does not ensure that.
+//! - Create one engine, create one [`WasmerEngine`] from it, and clone that: clones share the modules that a cache keeps in
+//!   memory. Engines that are created for each request share only what is stored on disk.
+//! - Put a memory cache in front of the disk and do not bound it tightly. Each load adds the module's code to the engine
+//!   once more, and evicting a module frees next to nothing, which is why modules have no
+//!   [`weight`](module_cache_core::Engine::weight) here. The disk space of an entry that was removed is freed when the
+//!   engine is dropped.
 //!
-//! While it compiles, wasmer holds a lock that loads with the same engine need too. A host that compiles all
-//! the time makes a second engine for that, of equal id: what one stores, the other loads.
+//! While it compiles, wasmer holds a lock that loads with the same engine need too. A host that compiles often should use a
+//! second engine of equal id for that: each loads what the other stores.
 //!
 //! # Middleware
 //!
-//! Middleware changes the code, unseen. So an engine says whether it has any: [`without_middleware`] refuses
-//! one that has, and [`with_middleware`] takes a name that tells its code from all other code. Middleware
-//! that serves one module only, such as wasmer's metering, panics at the second; make an engine for each
-//! module then. The stored code is shared by all of them under the one name.
+//! Middleware changes the code, and wasmer does not describe how. So the caller says whether an engine has any:
+//! [`without_middleware`] refuses an engine that has, and [`with_middleware`] takes a name that distinguishes its code from
+//! all other code. Middleware that serves one module only, such as wasmer's metering, panics at the second; create an
+//! engine for each module then. All of them share the stored code under the one name.
 //!
 //! [`without_middleware`]: WasmerEngine::without_middleware
 //! [`with_middleware`]: WasmerEngine::with_middleware
@@ -34,10 +34,10 @@
 //!
 //! - `cranelift` (default), `singlepass`, `llvm`: compile with it. Several may be enabled; the
 //!   [`wasmer::Engine`] decides. `tiers` needs the first two.
-//! - `compiler`: compile with whatever compiler the embedder brings along.
-//! - `sys`: load only, with ids that were computed elsewhere.
-//! - `js`: a browser compiles, and live modules are cached in memory. A browser gives no code away, so nothing
-//!   can be stored. Has no effect together with any of the others.
+//! - `compiler`: compile with a compiler that the embedder supplies.
+//! - `sys`: only load, with ids that were computed elsewhere.
+//! - `js`: a browser compiles, and live modules are cached in memory. A browser does not hand out compiled code, so nothing
+//!   can be stored. This has no effect together with any of the others.
 //! - `wasix`: any cache of this project as a module cache of wasmer-wasix.
 //!
 #![doc = include_str!("identity.md")]

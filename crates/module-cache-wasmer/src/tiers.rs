@@ -5,11 +5,11 @@ use wasmer::sys::{CompilerConfig, Cranelift, Singlepass};
 
 use crate::WasmerEngine;
 
-/// Two engines for tiers, made by one function, so that they differ in nothing but the compiler.
+/// Two engines for tiers, created by one function, so that they differ only in the compiler.
 ///
-/// A module does the same on both, but for what WebAssembly leaves open (Singlepass makes the bits of each NaN the same) and
-/// for how much stack its calls take. Wasm of proposals that Singlepass lacks does not compile on the fast engine. For engines with
-/// middleware, name it for both and pair them with [`Tiers::pair`].
+/// A module does the same on both, except for what WebAssembly leaves open (Singlepass makes the bits of each NaN the same)
+/// and for the stack that its calls use. Wasm with proposals that Singlepass lacks does not compile on the fast engine. For
+/// engines with middleware, name it for both and pair them with [`Tiers::pair`].
 ///
 /// Keep both engines for as long as a module of theirs is used.
 ///
@@ -26,7 +26,7 @@ use crate::WasmerEngine;
 ///
 /// # Errors
 ///
-/// When an engine has another compiler than the function was given, or as for [`WasmerEngine::without_middleware`].
+/// When an engine has another compiler than the one that the function got, or as for [`WasmerEngine::without_middleware`].
 pub fn tiers(
     make: impl Fn(Box<dyn CompilerConfig>) -> wasmer::Engine,
 ) -> Result<Tiers<WasmerEngine, WasmerEngine>, EngineError> {

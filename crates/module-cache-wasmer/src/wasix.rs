@@ -1,8 +1,8 @@
 //! A drop-in for wasmer-wasix: any cache of this project as the module cache of a WASIX runtime.
 //!
-//! [`WasixModuleCache`] stands in for wasmer-wasix's own caches, in one line of a program that has a
-//! runtime. [`WasixModuleLoader`] (with a compiler) also compiles a module once where wasmer-wasix compiles
-//! it once per caller, for a runtime of the program's own.
+//! [`WasixModuleCache`] replaces wasmer-wasix's own caches, in one line of a program that has a runtime.
+//! [`WasixModuleLoader`] (with a compiler) is for programs with a runtime of their own: it also compiles a module once,
+//! while wasmer-wasix compiles it once per caller.
 //!
 //! # In place of wasmer-wasix's caches
 //!
@@ -41,25 +41,24 @@
 //! ```
 //!
 //! **Give the runtime its engine**, the one that the cache was made with. The default of
-//! [`Runtime::engine`](wasmer_wasix::Runtime::engine) makes a new engine with each call, whose modules no
-//! memory cache can keep: a live module belongs to one engine. [`PluggableRuntime::set_engine`] and
-//! [`OverriddenRuntime::with_engine`] set it; a runtime of your own returns a clone from `engine`. Clones are
-//! the same engine.
+//! [`Runtime::engine`](wasmer_wasix::Runtime::engine) creates a new engine with each call, whose modules no memory cache
+//! can find again: a live module belongs to one engine. [`PluggableRuntime::set_engine`] and
+//! [`OverriddenRuntime::with_engine`] set it; a runtime of your own returns a clone from `engine`. Clones are the same
+//! engine.
 //!
 //! [`PluggableRuntime::set_engine`]: wasmer_wasix::runtime::PluggableRuntime::set_engine
 //! [`OverriddenRuntime::with_engine`]: wasmer_wasix::runtime::OverriddenRuntime::with_engine
 //!
-//! Compared with wasmer-wasix's `SharedCache` and `FileSystemCache`: what is stored is verified before it is
-//! loaded, bounded in size, safe to share between processes, told apart by everything that compiled code
-//! depends on (middleware, CPU features and tunables too), and never deleted because one engine refused it;
-//! memory caches never hand one engine's live module to another.
+//! Compared with wasmer-wasix's `SharedCache` and `FileSystemCache`: stored code is verified before it is loaded, bounded
+//! in size, safe to share between processes, and not deleted because one engine refused it. Its key covers everything that
+//! compiled code depends on (middleware, CPU features and tunables too). Memory caches keep the live modules of each engine
+//! apart.
 //!
 //! # One compilation for all
 //!
-//! wasmer-wasix asks the cache, compiles, and saves, each caller for itself, on the thread that polls. A
-//! runtime that overrides [`resolve_module`](wasmer_wasix::Runtime::resolve_module) with a
-//! [`WasixModuleLoader`] compiles a module once, on a blocking thread, and in one process of those that share
-//! a folder:
+//! In wasmer-wasix, each caller asks the cache, compiles, and saves on its own, on the thread that polls. A runtime that
+//! overrides [`resolve_module`](wasmer_wasix::Runtime::resolve_module) with a [`WasixModuleLoader`] compiles a module once,
+//! on a blocking thread, and in one process of those that share a folder:
 //!
 //! ```
 //! # #[cfg(feature = "cranelift")] {
@@ -115,15 +114,14 @@
 //! # }
 //! ```
 //!
-//! There is no ready-made runtime around another one here: which methods a `Runtime` has depends on the
-//! features that wasmer-wasix is built with, and a wrapper that did not forward one would silently turn it
-//! off.
+//! This crate has no wrapper for an existing runtime: the methods of `Runtime` depend on the features that wasmer-wasix is
+//! built with, and a wrapper that did not forward one would silently turn it off.
 //!
 //! # Keys
 //!
-//! wasmer-wasix names a module by the SHA-256 of its wasm, the rest of this project by BLAKE3. Both may lie in
-//! one folder, where they cannot be confused, but what was stored under the one is not found under the
-//! other. To fill a folder for wasmer-wasix beforehand:
+//! wasmer-wasix names a module by the SHA-256 of its wasm, the rest of this project by BLAKE3. Both can be in one folder,
+//! where they cannot be confused, but what was stored under one is not found under the other. To fill a folder for
+//! wasmer-wasix beforehand:
 //!
 //! ```console
 //! $ module-cache compile --hash sha256 --engine wasmer-cranelift program.wasm
@@ -131,11 +129,10 @@
 //!
 //! # Progress
 //!
-//! A hit is reported as [`ArtifactCacheHit`] once the module is loaded, whichever layer it came from: that it
-//! is compiled already is what a cache can say. The caches of a wasmer-wasix 0.704 runtime are behind an `Arc`,
-//! through which it does not pass the reporter on, so its hits are silent; [`WasixModuleLoader`] reports them.
-//! Who needs the steps of a compilation, or to abort it half-way, leaves compiling to wasmer-wasix (with its
-//! feature `sys`) and uses [`WasixModuleCache`] alone.
+//! A hit is reported as [`ArtifactCacheHit`] once the module is loaded, from whichever layer. The caches of a wasmer-wasix
+//! 0.704 runtime are behind an `Arc`, which does not pass the reporter on, so their hits are not reported;
+//! [`WasixModuleLoader`] reports them. A program that needs the steps of a compilation, or must abort it half-way, leaves
+//! compiling to wasmer-wasix (with its feature `sys`) and uses [`WasixModuleCache`] alone.
 //!
 //! [`ArtifactCacheHit`]: wasmer_wasix::runtime::module_cache::progress::ModuleLoadProgress::ArtifactCacheHit
 

@@ -13,10 +13,10 @@ use crate::{CpuLevel, engine_id::Identity};
 
 /// A [`wasmer::Engine`] whose [`Module`]s can be cached.
 ///
-/// Its clones are the same engine to a cache, as the clones of a `wasmer::Engine` are to wasmer.
+/// A cache treats its clones as one engine, as wasmer treats clones of a `wasmer::Engine`.
 ///
 /// Configure the engine first: `with_opts` of [`wasmer::Engine`] in wasmer 7.4 changes what all its clones compile, and an
-/// id that was computed before does not see it.
+/// id that was computed before does not change.
 #[derive(Clone)]
 pub struct WasmerEngine {
     engine: wasmer::Engine,
@@ -29,7 +29,7 @@ pub struct WasmerEngine {
 }
 
 impl WasmerEngine {
-    /// Takes an engine that compiles wasm as it is, and computes its id.
+    /// Wraps an engine without middleware, and computes its id.
     ///
     /// # Errors
     ///
@@ -39,11 +39,11 @@ impl WasmerEngine {
         Self::identified(engine, None)
     }
 
-    /// Takes an engine of a browser, where there is no middleware.
+    /// Wraps an engine of a browser, where there is no middleware.
     ///
     /// # Errors
     ///
-    /// None; elsewhere there are some.
+    /// There are none in a browser; other platforms have some.
     #[cfg(not(feature = "sys"))]
     pub fn without_middleware(engine: &wasmer::Engine) -> Result<Self, EngineError> {
         let label = format!("wasmer-{}-js", wasmer_types::VERSION);
@@ -51,14 +51,14 @@ impl WasmerEngine {
         Ok(unsafe { Self::with_id(engine, EngineId::builder(&label).build()) })
     }
 
-    /// Takes an engine with middleware and computes its id, of which `middleware` is a part.
+    /// Wraps an engine with middleware and computes its id, of which `middleware` is a part.
     ///
-    /// Middleware changes the code, and wasmer cannot say how. So name everything that matters about it:
-    /// which it is, its version, and its options, as in `"metering:v3,limit=100000"`. Engines that are
-    /// equal otherwise and have the same name run each other's code. Of several middlewares, name all in their order.
+    /// Middleware changes the code, and wasmer cannot say how. So the name must contain everything that matters about it:
+    /// which middleware it is, its version, and its options, as in `"metering:v3,limit=100000"`. Engines that are otherwise
+    /// equal and have the same name run each other's code. Name several middlewares in their order.
     ///
-    /// An engine without middleware may have a name too. It then sets that engine apart for whatever else the
-    /// id cannot see, such as a patched wasmer.
+    /// An engine without middleware may have a name too, to distinguish it by something that the id does not cover, such as
+    /// a patched wasmer.
     ///
     /// # Errors
     ///
@@ -83,19 +83,20 @@ impl WasmerEngine {
         Ok(this)
     }
 
-    /// Loads what an engine of the same configuration compiled for this [level](CpuLevel::target), too, where there is
-    /// nothing of the engine's own and of levels that were named before.
+    /// Also loads code that an engine of the same configuration compiled for this [level](CpuLevel::target), if there is
+    /// none of the engine's own id or of levels that were named before.
     ///
-    /// A level that this machine, or the target of the engine, cannot run is left out, which
-    /// [`accepted_ids`](module_cache_core::Engine::accepted_ids) shows. So one program names all levels, and each machine
-    /// loads what it can. Levels are accepted with Cranelift alone: Singlepass makes wrong code without AVX, and of other
-    /// compilers nothing is proven. None is accepted where the id was computed elsewhere ([`with_id`](Self::with_id)).
+    /// A level that this machine, or the target of the engine, cannot run is left out, as
+    /// [`accepted_ids`](module_cache_core::Engine::accepted_ids) shows. So one program can name all levels, and each
+    /// machine loads what it can run. Levels are accepted only with Cranelift: Singlepass generates wrong code without AVX,
+    /// and other compilers were not examined. None is accepted if the id was computed elsewhere
+    /// ([`with_id`](Self::with_id)).
     ///
-    /// Results are those of code for this CPU where WebAssembly says what they are. It does not for the bits of a NaN
-    /// ([`Cranelift::canonicalize_nans`](wasmer::sys::CompilerConfig::canonicalize_nans) does), and for instructions of
+    /// The code gives the same results as code for this CPU, where WebAssembly defines them. It does not define the bits of
+    /// a NaN (see [`Cranelift::canonicalize_nans`](wasmer::sys::CompilerConfig::canonicalize_nans)) and some results of
     /// relaxed SIMD.
     ///
-    /// To a cache, the engine that is returned is another one than this and its clones: clone what is returned.
+    /// For a cache, the returned engine is another one than this and its clones: clone the returned one.
     #[cfg(feature = "compiler")]
     #[must_use]
     pub fn accept(mut self, level: CpuLevel) -> Self {
@@ -107,8 +108,8 @@ impl WasmerEngine {
         self
     }
 
-    /// Takes an engine whose id is known, for hosts that load only: an id cannot be computed without a
-    /// compiler, as in wasmer's headless engine.
+    /// Wraps an engine whose id is known, for hosts that only load: an id cannot be computed without a compiler, as in
+    /// wasmer's headless engine.
     ///
     /// # Safety
     ///
@@ -120,7 +121,7 @@ impl WasmerEngine {
     ///
     /// Both programs are built with the same choice of rkyv's Cargo features `unaligned`, `big_endian` and
     /// `pointer_width_*`, which any crate of a program can turn on (`cargo tree -e features -i rkyv` shows them). wasmer
-    /// loads archives unchecked, so where they differ the program may crash, or worse.
+    /// does not check archives, so if the choices differ, the program may crash or execute wrong code.
     pub unsafe fn with_id(engine: &wasmer::Engine, id: EngineId) -> Self {
         Self {
             engine: engine.clone(),

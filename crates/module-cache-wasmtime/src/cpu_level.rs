@@ -1,4 +1,4 @@
-//! Named sets of CPU features: what code is compiled for that more than one kind of CPU is to run.
+//! Named sets of CPU features, for code that several kinds of CPUs can run.
 //!
 //! Each is complete: it names all that code may use. "What this CPU has, but for some" changes with each version of
 //! wasmtime that knows one feature more.
@@ -9,7 +9,7 @@ use std::str::FromStr;
 use module_cache_core::EngineError;
 use target_lexicon::{Aarch64Architecture, Architecture, Triple};
 
-/// A set of CPU features that code is compiled for, as compilers for other languages name them.
+/// A set of CPU features that code is compiled for, named as in compilers of other languages.
 ///
 /// ```
 /// use module_cache_wasmtime::CpuLevel;
@@ -26,17 +26,17 @@ pub enum CpuLevel {
     X86_64V3,
     /// SSE4.2, POPCNT and `cmpxchg16b` beside the baseline: Intel since Nehalem, AMD since Bulldozer.
     X86_64V2,
-    /// What all 64-bit CPUs of Intel and AMD have.
+    /// The baseline: all 64-bit CPUs of Intel and AMD.
     X86_64,
-    /// What all 64-bit CPUs of Arm have.
+    /// The baseline: all 64-bit CPUs of Arm.
     Aarch64,
 }
 
 impl CpuLevel {
-    /// All levels, of one architecture the best first.
+    /// All levels; those of one architecture with the most features first.
     pub const ALL: &[Self] = &[Self::X86_64V3, Self::X86_64V2, Self::X86_64, Self::Aarch64];
 
-    /// Its name, as `--cpu` of the command has it.
+    /// Its name, as the command's `--cpu` takes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::X86_64V3 => "x86-64-v3",

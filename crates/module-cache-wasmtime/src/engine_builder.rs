@@ -1,4 +1,4 @@
-//! From a function that makes the configuration to engines: for this machine, and for kinds of machines.
+//! Creates engines from a function that returns the configuration: for this machine, and for other kinds of machines.
 
 use std::fmt;
 
@@ -18,12 +18,11 @@ use crate::engine_id::{Identity, identify};
 use crate::wasmtime_component_engine;
 use crate::{CpuLevel, WasmtimeEngine, WasmtimePrecompiler, wasmtime_engine};
 
-/// Makes engines of one configuration: those that load code of other CPU levels than their own, and those that compile for
-/// them.
+/// Creates engines of one configuration: engines that also load code of CPU levels, and engines that compile for a level.
 ///
-/// It takes a function, as a [`Config`] cannot be copied and each level takes one of its own.
+/// It needs a function, because a [`Config`] cannot be copied and each level needs its own.
 ///
-/// A machine that compiles for all that have AVX2, and a host, there or elsewhere:
+/// A machine that compiles for all CPUs with AVX2, and a host, on the same machine or another one:
 ///
 /// ```
 /// use module_cache_core::{Compile, Engine, ModuleCache, ModuleHash, StoreCache};
@@ -63,8 +62,8 @@ pub struct EngineBuilder<F> {
 }
 
 impl<F: Fn() -> Config> EngineBuilder<F> {
-    /// Engines of the configuration that `make` returns, at every call the same. CPU features that it turns on by itself
-    /// are in the code of each level; those that it turns off by flags of Cranelift are not kept out of it: mask them with
+    /// Engines of the configuration that `make` returns, which must be the same at every call. Code of each level uses CPU
+    /// features that it turns on, and may use those that it turns off by flags of Cranelift: mask these with
     /// [`Config::detect_host_feature`].
     pub fn new(make: F) -> Self {
         Self {
@@ -83,25 +82,25 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         self
     }
 
-    /// As of [`WasmtimeEngine::salted`].
+    /// Adds a salt to the id, as [`WasmtimeEngine::salted`] does.
     #[must_use]
     pub fn salt(mut self, salt: &str) -> Self {
         salt.clone_into(&mut self.salt);
         self
     }
 
-    /// Loads what was compiled for this level, too, where there is nothing of the engine's own and of levels that were named
-    /// before.
+    /// Also loads code that was compiled for this level, if there is none of the engine's own id or of levels that were
+    /// named before.
     ///
-    /// A level that this machine cannot run is left out, which [`accepted_ids`](module_cache_core::Engine::accepted_ids)
-    /// shows: wasmtime is asked to load code that was compiled for it. So one program names all levels, and each machine
-    /// loads what it can.
+    /// A level that this machine cannot run is left out, as [`accepted_ids`](module_cache_core::Engine::accepted_ids)
+    /// shows; wasmtime decides that by loading code that was compiled for it. So one program can name all levels, and each
+    /// machine loads what it can run.
     ///
-    /// Results are those of code for this CPU where WebAssembly says what they are. It does not for the bits of a NaN
-    /// ([`Config::cranelift_nan_canonicalization`] does), and for instructions of relaxed SIMD
-    /// ([`Config::relaxed_simd_deterministic`] does).
+    /// The code gives the same results as code for this CPU, where WebAssembly defines them. It does not define the bits of
+    /// a NaN (see [`Config::cranelift_nan_canonicalization`]) and some results of relaxed SIMD (see
+    /// [`Config::relaxed_simd_deterministic`]).
     ///
-    /// While the engine is made, one more is made for each level, without a pool of instances.
+    /// While the engine is created, one more is created for each level, without a pool of instances.
     #[must_use]
     pub fn accept(mut self, level: CpuLevel) -> Self {
         self.accept.push(level);
@@ -112,8 +111,8 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
     ///
     /// # Errors
     ///
-    /// When wasmtime does not take the configuration, when this CPU cannot run code of the [level](Self::cpu) that was named,
-    /// or as for [`WasmtimeEngine::new`].
+    /// When wasmtime refuses the configuration, when this CPU cannot run code of the [level](Self::cpu) that was named, or
+    /// as for [`WasmtimeEngine::new`].
     pub fn module_engine(&self) -> Result<WasmtimeEngine, EngineError> {
         let (engine, id, accepted) = self.host("module")?;
         Ok(WasmtimeEngine::with_accepted(&engine, id, accepted))
@@ -132,20 +131,21 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         ))
     }
 
-    /// Two engines of modules for tiers: Winch compiles fast, and the code of Cranelift is fast. Both have the configuration of
-    /// this builder, and nothing else, so a module does the same on both, but for what WebAssembly leaves open (the bits of a NaN)
-    /// and for how much stack its calls take. Wasm of proposals that Winch lacks does not compile on the fast engine.
+    /// Two engines of modules for tiers: Winch compiles fast, and the code of Cranelift is fast. Both have the
+    /// configuration of this builder, so a module does the same on both, except for what WebAssembly leaves open (the bits
+    /// of a NaN) and for the stack that its calls use. Wasm with proposals that Winch lacks does not compile on the fast
+    /// engine.
     ///
-    /// A clock is ticked for both, as by [`increment_epoch`](wasmtime::Engine::increment_epoch). Code of other
-    /// [levels](Self::accept) is accepted by the best engine alone. That one compiles in threads of low priority.
+    /// Tick epochs for both ([`increment_epoch`](wasmtime::Engine::increment_epoch)). Only the best engine accepts code of
+    /// other [levels](Self::accept). It compiles upgrades in threads of low priority.
     ///
-    /// Winch had [advisories](https://rustsec.org/packages/wasmtime.html) of its own: what may run untrusted guests on Cranelift
-    /// is not by that good enough for Winch.
+    /// Winch has had [advisories](https://rustsec.org/packages/wasmtime.html) of its own: a decision to run untrusted
+    /// guests on Cranelift does not cover Winch.
     ///
     /// # Errors
     ///
-    /// When the configuration counts fuel, of which wasmtime does not say that Winch counts the same; when it demands what Winch
-    /// lacks; or as for [`module_engine`](Self::module_engine).
+    /// When the configuration counts fuel, because wasmtime does not promise that Winch counts the same; when it requires a
+    /// feature that Winch lacks; or as for [`module_engine`](Self::module_engine).
     #[cfg(feature = "winch")]
     pub fn module_tiers(&self) -> Result<Tiers<WasmtimeEngine, WasmtimeEngine>, EngineError> {
         let (engine, id, accepted) = self.tier("module", Strategy::Winch)?;
@@ -174,7 +174,7 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
     /// A compiler of modules for machines of a target, such as `aarch64-unknown-linux-gnu`; by default, for those of this
     /// machine's target.
     ///
-    /// Another architecture than this machine's takes wasmtime's feature `all-arch`.
+    /// Another architecture than this machine's needs wasmtime's feature `all-arch`.
     ///
     /// # Errors
     ///

@@ -4,21 +4,20 @@
     doc = "Engines of module-cache for a wasmtime that only loads."
 )]
 //!
-//! A live module belongs to one `wasmtime::Engine`. Make one engine of this crate from it, keep that, and
-//! clone it where another is needed: clones share what a cache keeps in memory.
+//! A live module belongs to one `wasmtime::Engine`. Create one engine of this crate from it and clone that one where
+//! another is needed: clones share the modules that a cache keeps in memory.
 //!
 //! # Features
 //!
-//! - `cranelift` (default): compiles, and computes ids. Hosts without it load only, with an id that was
-//!   computed elsewhere.
+//! - `cranelift` (default): compiles, and computes ids. Hosts without it only load, with an id that was computed elsewhere.
 //! - `component-model`: components, with `WasmtimeComponentEngine`.
 //! - `winch`: pairs of engines for two tiers.
 //!
 //! # What it takes to load
 //!
-//! wasmtime keeps a file open as long as the module lives: that of mapped code, or one in memory for the data of a
-//! module that is not mapped. A memory cache bounds how many there are. Code of less than 64 KiB (on aarch64, 320 KiB) is read into memory. So
-//! is code that cannot be mapped, as on a file system that is mounted `noexec`.
+//! wasmtime keeps a file open as long as the module lives: the file of mapped code, or one in memory for the data of a
+//! module that is not mapped. A memory cache bounds their number. Code of less than 64 KiB (on aarch64, 320 KiB) is read
+//! into memory, and so is code that cannot be mapped, for instance on a file system that is mounted `noexec`.
 //!
 #![doc = include_str!("identity.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,4 +1,4 @@
-//! Compiling for other machines than this one.
+//! Compiles for other machines than this one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,10 +10,10 @@ use module_cache_core::{
 
 use crate::compile_pool;
 
-/// Compiles modules or components for a kind of machine, be it this one or not, and runs none; made by
+/// Compiles modules or components for a kind of machine, which need not be this one, and cannot run them. Created by
 /// [`EngineBuilder`](crate::EngineBuilder).
 ///
-/// What it stores is loaded by engines of the same configuration that [accept](crate::EngineBuilder::accept) the level.
+/// Engines of the same configuration that [accept](crate::EngineBuilder::accept) the level load the code.
 #[derive(Clone)]
 pub struct WasmtimePrecompiler {
     engine: wasmtime::Engine,

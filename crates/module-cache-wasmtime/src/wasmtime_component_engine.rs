@@ -21,7 +21,7 @@ use crate::weight;
 
 /// A [`wasmtime::Engine`] whose [`Component`]s can be cached.
 ///
-/// Its clones are the same engine to a cache, as the clones of a `wasmtime::Engine` are to wasmtime.
+/// A cache treats its clones as one engine, as wasmtime treats clones of a `wasmtime::Engine`.
 #[derive(Clone)]
 pub struct WasmtimeComponentEngine {
     engine: wasmtime::Engine,
@@ -31,11 +31,10 @@ pub struct WasmtimeComponentEngine {
 }
 
 impl WasmtimeComponentEngine {
-    /// Takes an engine and computes its id.
+    /// Wraps an engine and computes its id.
     ///
-    /// The id covers wasmtime's version and all of the configuration that decides whether it can run code. It
-    /// cannot see changes in a wasmtime that was patched under the same version: use
-    /// [`salted`](Self::salted) for such.
+    /// The id covers wasmtime's version and all of the configuration that decides whether it can run code. It does not
+    /// cover changes in a wasmtime that was patched without a new version: use [`salted`](Self::salted) then.
     ///
     /// # Errors
     ///
@@ -46,8 +45,8 @@ impl WasmtimeComponentEngine {
         Self::salted(engine, "")
     }
 
-    /// As [`new`](Self::new), with a text that tells this engine's code from that of others, for what the
-    /// id cannot see.
+    /// Like [`new`](Self::new), with a text that becomes part of the id, for differences that the id does not cover
+    /// otherwise.
     ///
     /// # Errors
     ///
@@ -59,8 +58,7 @@ impl WasmtimeComponentEngine {
         Ok(Self::with_accepted(engine, own.id, accepted))
     }
 
-    /// Takes an engine whose id is known, for hosts that load only: an id cannot be computed without a
-    /// compiler.
+    /// Wraps an engine whose id is known, for hosts that only load: an id cannot be computed without a compiler.
     ///
     /// # Safety
     ///
@@ -112,13 +110,12 @@ impl Engine for WasmtimeComponentEngine {
         &self.instance
     }
 
-    /// What the component takes in memory: its image, which is code, data and metadata, mapped or not, and what wasmtime
-    /// keeps beside it.
+    /// The component's size in memory: its image of code, data and metadata, mapped or not, and wasmtime's own structures.
     fn weight(&self, component: &Component) -> Option<u64> {
         Some(weight::of_image(component.image_range()))
     }
 
-    /// One: wasmtime keeps a file open to map the initial memory of instances from, be it that of the code or one of
+    /// One: wasmtime keeps a file open to map the initial memory of instances from, either the file of the code or one of
     /// its own.
     fn descriptors(&self, _: &Component) -> u32 {
         1
@@ -127,12 +124,12 @@ impl Engine for WasmtimeComponentEngine {
 
 #[cfg(feature = "cranelift")]
 impl Compile for WasmtimeComponentEngine {
-    /// Compiles a binary component, in parallel, in a thread pool that all engines of this crate share.
+    /// Compiles a binary component in parallel, in a thread pool that all engines of this crate share.
     fn compile(&self, wasm: &[u8]) -> Result<Component, EngineError> {
         self.compile_with(Urgency::Awaited, wasm)
     }
 
-    /// In another such pool, of lower priority.
+    /// Compiles in another such pool, of lower priority.
     fn compile_behind(&self, wasm: &[u8]) -> Result<Component, EngineError> {
         self.compile_with(Urgency::Behind, wasm)
     }
@@ -180,8 +177,8 @@ unsafe impl ArtifactEngine for WasmtimeComponentEngine {
         Ok(bytes.into())
     }
 
-    /// On Linux, maps a file of 64 KiB or more (on aarch64, of 320 KiB): `openat`, `statx`, `mmap`, two `mprotect`s, and `close`.
-    /// Reads a smaller one, and elsewhere all: `lseek` and `read`, then `mmap` and the `mprotect`s of a
+    /// On Linux, maps a file of 64 KiB or more (on aarch64, of 320 KiB): `openat`, `statx`, `mmap`, two `mprotect`s, and
+    /// `close`. Reads a smaller one, and any on other systems: `lseek` and `read`, then `mmap` and the `mprotect`s of a
     /// copy, and `close`.
     unsafe fn deserialize(&self, artifact: Artifact) -> Result<Component, EngineError> {
         load_artifact(

@@ -18,7 +18,7 @@ use crate::weight;
 
 /// A [`wasmtime::Engine`] whose [`Module`]s can be cached.
 ///
-/// Its clones are the same engine to a cache, as the clones of a `wasmtime::Engine` are to wasmtime.
+/// A cache treats its clones as one engine, as wasmtime treats clones of a `wasmtime::Engine`.
 #[derive(Clone)]
 pub struct WasmtimeEngine {
     engine: wasmtime::Engine,
@@ -28,11 +28,10 @@ pub struct WasmtimeEngine {
 }
 
 impl WasmtimeEngine {
-    /// Takes an engine and computes its id.
+    /// Wraps an engine and computes its id.
     ///
-    /// The id covers wasmtime's version and all of the configuration that decides whether it can run code. It
-    /// cannot see changes in a wasmtime that was patched under the same version: use
-    /// [`salted`](Self::salted) for such.
+    /// The id covers wasmtime's version and all of the configuration that decides whether it can run code. It does not
+    /// cover changes in a wasmtime that was patched without a new version: use [`salted`](Self::salted) then.
     ///
     /// # Errors
     ///
@@ -43,8 +42,8 @@ impl WasmtimeEngine {
         Self::salted(engine, "")
     }
 
-    /// As [`new`](Self::new), with a text that tells this engine's code from that of others, for what the
-    /// id cannot see.
+    /// Like [`new`](Self::new), with a text that becomes part of the id, for differences that the id does not cover
+    /// otherwise.
     ///
     /// # Errors
     ///
@@ -56,8 +55,7 @@ impl WasmtimeEngine {
         Ok(Self::with_accepted(engine, own.id, accepted))
     }
 
-    /// Takes an engine whose id is known, for hosts that load only: an id cannot be computed without a
-    /// compiler.
+    /// Wraps an engine whose id is known, for hosts that only load: an id cannot be computed without a compiler.
     ///
     /// # Safety
     ///
@@ -109,13 +107,12 @@ impl Engine for WasmtimeEngine {
         &self.instance
     }
 
-    /// What the module takes in memory: its image, which is code, data and metadata, mapped or not, and what wasmtime
-    /// keeps beside it.
+    /// The module's size in memory: its image of code, data and metadata, mapped or not, and wasmtime's own structures.
     fn weight(&self, module: &Module) -> Option<u64> {
         Some(weight::of_image(module.image_range()))
     }
 
-    /// One: wasmtime keeps a file open to map the initial memory of instances from, be it that of the code or one of
+    /// One: wasmtime keeps a file open to map the initial memory of instances from, either the file of the code or one of
     /// its own.
     fn descriptors(&self, _: &Module) -> u32 {
         1
@@ -124,12 +121,12 @@ impl Engine for WasmtimeEngine {
 
 #[cfg(feature = "cranelift")]
 impl Compile for WasmtimeEngine {
-    /// Compiles binary wasm, in parallel, in a thread pool that all engines of this crate share.
+    /// Compiles binary wasm in parallel, in a thread pool that all engines of this crate share.
     fn compile(&self, wasm: &[u8]) -> Result<Module, EngineError> {
         self.compile_with(Urgency::Awaited, wasm)
     }
 
-    /// In another such pool, of lower priority.
+    /// Compiles in another such pool, of lower priority.
     fn compile_behind(&self, wasm: &[u8]) -> Result<Module, EngineError> {
         self.compile_with(Urgency::Behind, wasm)
     }
@@ -188,9 +185,9 @@ unsafe impl ArtifactEngine for WasmtimeEngine {
         ))
     }
 
-    /// Maps a file of 64 KiB or more (on aarch64, of 320 KiB): `fcntl` (wasmtime takes a descriptor for itself), `statx`, `mmap`,
-    /// two `mprotect`s and a `close`. Reads a smaller one: `lseek` and `read`, then `mmap` and the
-    /// `mprotect`s of a copy, and `close`.
+    /// Maps a file of 64 KiB or more (on aarch64, of 320 KiB): `fcntl` (wasmtime duplicates the descriptor), `statx`,
+    /// `mmap`, two `mprotect`s and a `close`. Reads a smaller one: `lseek` and `read`, then `mmap` and the `mprotect`s of a
+    /// copy, and `close`.
     unsafe fn deserialize(&self, artifact: Artifact) -> Result<Module, EngineError> {
         load_artifact(
             artifact,

@@ -1,4 +1,4 @@
-//! `fetch`, wherever this runs.
+//! `fetch`, in a page, worker or runtime.
 
 use std::error::Error;
 
@@ -9,14 +9,14 @@ use web_sys::Response;
 
 use crate::exception::text_of;
 
-/// Asks for `url` with the `fetch` of this page, worker or runtime.
+/// Requests `url` with the `fetch` of this page, worker or runtime.
 ///
-/// The answer can be given to [`WebModuleLoader::load_with`](crate::WebModuleLoader::load_with) or
-/// [`WebEngine::compile`](crate::WebEngine::compile), which compile it while it arrives.
+/// [`WebModuleLoader::load_with`](crate::WebModuleLoader::load_with) and [`WebEngine::compile`](crate::WebEngine::compile)
+/// compile the response while it arrives.
 ///
 /// # Errors
 ///
-/// When there is no answer, or it is an error such as 404.
+/// When there is no response, or it is an error such as 404.
 pub fn fetch_wasm(url: &str) -> impl Future<Output = Result<Response, FetchError>> + use<> {
     let url = url.to_owned();
     async move {

@@ -2,17 +2,17 @@
 //!
 //! # What a browser allows
 //!
-//! - **Memory only.** A script cannot see compiled code, and a module can no longer be kept in `IndexedDB`,
-//!   so [`WebEngine`] has modules that live and none that are stored. (Browsers have a code cache of their
-//!   own, which serves a [`Response`](web_sys::Response) that came from the network and is compiled as such.)
+//! - **Memory only.** A script cannot see compiled code, and a module can no longer be kept in `IndexedDB`, so
+//!   [`WebEngine`] has only live modules and stores none. (Browsers have their own code cache, which is used for a
+//!   [`Response`](web_sys::Response) from the network that is compiled directly.)
 //! - **Each worker has its own modules.** They are JavaScript objects and stay in their thread, so
 //!   `in_memory()` is `ThreadLocalCache` here, and a loader is not `Send`.
-//! - **Compilation is asynchronous.** On the main thread a browser refuses to compile a large module at once.
-//!   [`WebEngine`] therefore implements no [`Compile`](module_cache_core::Compile), and `ModuleLoader` does not
-//!   take it; [`WebModuleLoader`] does the same work without blocking.
+//! - **Compilation is asynchronous.** On the main thread a browser refuses to compile a large module synchronously.
+//!   [`WebEngine`] therefore does not implement [`Compile`](module_cache_core::Compile), so `ModuleLoader` cannot use it;
+//!   [`WebModuleLoader`] does the same work without blocking.
 //!
 //! The crate compiles everywhere, so that one program can name it for all its targets, and works on
-//! `wasm32-unknown-unknown` in a browser, in Node and in other runtimes of JavaScript.
+//! `wasm32-unknown-unknown` in a browser, in Node and in other JavaScript runtimes.
 
 #![forbid(unsafe_code)]
 

@@ -1,14 +1,14 @@
-//! What a module is compiled from.
+//! The sources that a module is compiled from.
 
 use js_sys::Uint8Array;
 use web_sys::Response;
 
-/// Wasm that JavaScript has, or is about to get.
+/// Wasm in JavaScript's memory, or a response that is arriving.
 #[derive(Debug, Clone)]
 pub enum Wasm {
-    /// All of it.
+    /// The whole wasm.
     Bytes(Uint8Array),
-    /// An answer from a server or a cache, of type `application/wasm`. It is compiled while it arrives.
+    /// A response of a server or a cache, of type `application/wasm`. It is compiled while it arrives.
     Response(Response),
 }
 

@@ -14,10 +14,10 @@ use crate::exception::text_of;
 
 /// The engine behind the `WebAssembly` object of JavaScript.
 ///
-/// There is one in a thread, so this has no fields, and all values are the same engine.
+/// Each thread has one, so this has no fields, and all values are the same engine.
 ///
-/// Its modules cannot leave the thread, much less the browser: the [id](Engine::id) names no code that could
-/// be stored, and there is no [`ArtifactEngine`](module_cache_core::ArtifactEngine).
+/// Its modules cannot leave the thread: the [id](Engine::id) names no code that could be stored, and there is no
+/// [`ArtifactEngine`](module_cache_core::ArtifactEngine).
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), module_cache_core::EngineError> {
@@ -72,8 +72,8 @@ impl Engine for WebEngine {
     /// The length of the wasm in bytes: of a module that this type compiled, from bytes or from a response
     /// with a `Content-Length`.
     ///
-    /// What the code takes cannot be seen from here; it is some multiple of that. The length of a compressed
-    /// response is that of the compressed wasm.
+    /// The size of the code is unknown; it is a multiple of that. For a compressed response, it is the length of the
+    /// compressed wasm.
     fn weight(&self, module: &Module) -> Option<u64> {
         let len = LENGTHS.with(|lengths| lengths.get(module));
         u64::try_from(len).ok()

@@ -1,4 +1,4 @@
-//! Load-or-compile without blocking: who compiles, who waits, and what happens in which order.
+//! Load-or-compile without blocking: which task compiles, which ones wait, and in which order.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,23 +22,23 @@ use crate::{Wasm, WebEngine};
 
 /// Loads modules from a cache and compiles what it does not have, each once.
 ///
-/// What `ModuleLoader` does for threads, this does for the tasks of one page or worker:
+/// This is the `ModuleLoader` for the tasks of one page or worker:
 ///
-/// - **Once per worker**: of the tasks that ask for a module, the first starts to fetch and compile it, and all
-///   get its outcome, be it a module or an error. Errors are not kept: the next load tries again.
-/// - **What was begun is finished**: compilation goes on when those who asked have dropped their futures, and
-///   the cache has the module afterwards.
+/// - **Once per worker**: if several tasks ask for a module, the first starts to fetch and compile it, and all get its
+///   outcome, a module or an error. Errors are not kept: the next load tries again.
+/// - **A compilation that was begun is finished** even if all futures that wait for it are dropped. The cache has the
+///   module afterwards.
 /// - **A broken cache costs time, not the load**: its errors are counted, logged (the first as a warning)
 ///   and never returned.
 ///
-/// It is a handle: clones share the cache, the loads under way and the statistics.
+/// It is a handle: clones share the cache, the loads in flight and the statistics.
 ///
 /// Caches here are of live modules, so it asks none of them for
 /// [a permit to compile](ModuleCache::compile_permit), which would have to block.
 pub struct WebModuleLoader<C>(Rc<State<C>>);
 
 impl<C: ModuleCache<WebEngine> + 'static> WebModuleLoader<C> {
-    /// A loader in front of this cache, which is `in_memory()` of `module-cache-memory` for most.
+    /// A loader for this cache, which is usually `in_memory()` of `module-cache-memory`.
     pub fn new(cache: C) -> Self {
         Self(Rc::new(State {
             cache,
@@ -48,7 +48,7 @@ impl<C: ModuleCache<WebEngine> + 'static> WebModuleLoader<C> {
         }))
     }
 
-    /// Loads a module whose wasm is at hand. It is copied out of this program's memory only if it must be
+    /// Loads a module whose wasm the caller has. The wasm is copied out of this program's memory only if it must be
     /// compiled.
     ///
     /// # Errors
@@ -61,13 +61,13 @@ impl<C: ModuleCache<WebEngine> + 'static> WebModuleLoader<C> {
 
     /// Loads a module by its hash, and calls `fetch` for the wasm only if it must be compiled.
     ///
-    /// The caller answers for `fetch` bringing the wasm of that hash; [`fetch_wasm`](crate::fetch_wasm) and
-    /// the URL are enough where a URL names its contents.
+    /// The caller is responsible for `fetch` returning the wasm of that hash; [`fetch_wasm`](crate::fetch_wasm) suffices if
+    /// the URL identifies the contents.
     ///
     /// # Errors
     ///
-    /// When the module is not cached and cannot be fetched or compiled. One that waited gets the error of the
-    /// one it waited for. [`LoadError::Recursive`] when `fetch` itself asks for the module that it is to bring.
+    /// When the module is not cached and cannot be fetched or compiled. A load that waited for another gets the error of
+    /// that one. [`LoadError::Recursive`] when `fetch` itself asks for the module that it is to return.
     pub async fn load_with<Fetch, W, F>(
         &self,
         hash: ModuleHash,

@@ -1,7 +1,7 @@
-//! A cache for precompiled WebAssembly modules, put together from the crates that are enabled.
+//! A cache for precompiled WebAssembly modules, assembled from the crates that are enabled.
 //!
-//! Compiling a module takes seconds; loading what was compiled before takes microseconds. This crate
-//! re-exports the parts of module-cache behind one feature each, and adds one alias:
+//! Compiling a module takes seconds; loading stored code takes microseconds. This crate re-exports the parts of
+//! module-cache, each behind a feature, and adds one alias:
 //!
 //! | feature | brings |
 //! |---|---|
@@ -19,12 +19,12 @@
 //! | `wasix` | the module `wasix`: any cache as a module cache of wasmer-wasix |
 //! | `web` | `web::WebEngine`, `web::WebModuleLoader`, in a browser: `WebAssembly.Module`s |
 //!
-//! The engines for wasmtime are in `module-cache-wasmtime`, which a host names beside this crate: it has a release line for
-//! each major version of wasmtime.
+//! The engines for wasmtime are in `module-cache-wasmtime`, which a host depends on besides this crate: it has a release
+//! line for each major version of wasmtime.
 //!
-//! A host begins at `ModuleLoader` and `in_memory()`, and finds in [`backend`] what it has to name besides: `Engine` for
-//! an engine's id, `SaveOutcome`, `Trust` and `SharedKey`, `ListedEntry`, `EngineError`. Who writes a backend begins at
-//! [`backend::EntryStore`], or at [`ModuleCache`] for live modules, and tests it with `module-cache-testkit`.
+//! A host starts with `ModuleLoader` and `in_memory()`. Other types that it may need are in [`backend`]: `Engine` for an
+//! engine's id, `SaveOutcome`, `Trust` and `SharedKey`, `ListedEntry`, `EngineError`. To write a backend, start with
+//! [`backend::EntryStore`], or with [`ModuleCache`] for live modules, and test it with `module-cache-testkit`.
 //!
 #![cfg_attr(
     all(
@@ -76,7 +76,7 @@ pub use module_cache_loader::ModuleLoader;
 pub use module_cache_memory::{SharedCache, ThreadLocalCache, in_memory};
 #[cfg(feature = "wasmer")]
 pub use module_cache_wasmer::WasmerEngine;
-/// What an engine of wasmer compiles for, and accepts.
+/// CPU levels that an engine of wasmer compiles for, and accepts.
 #[cfg(feature = "wasmer")]
 pub mod wasmer {
     pub use module_cache_wasmer::CpuLevel;
@@ -84,7 +84,7 @@ pub mod wasmer {
 #[cfg(feature = "wasix")]
 pub use module_cache_wasmer::wasix;
 
-/// The usual chain: modules that are alive, in front of a folder. `in_memory().with_fallback(folder)` is one.
+/// The usual chain: live modules in memory in front of a folder, as made by `in_memory().with_fallback(folder)`.
 ///
 #[cfg_attr(
     feature = "loader",
@@ -107,12 +107,12 @@ let host = Host {
 ```
 "#
 )]
-/// A chain that is to go on without its folder has an `Option<FileSystemCache>` in the place of the folder:
+/// A host that goes on without a folder that it cannot open uses an `Option<FileSystemCache>` instead of the folder:
 /// `FallbackCache<SharedCache<E>, Option<FileSystemCache>>`.
 #[cfg(all(feature = "memory", feature = "fallback", feature = "filesystem"))]
 pub type LayeredCache<E> = FallbackCache<module_cache_memory::InMemoryCache<E>, FileSystemCache>;
 
-/// What a new backend or engine is made of, and what entries are sealed with.
+/// What backends and engines implement and use, and the keys that entries are signed with.
 pub mod backend {
     pub use module_cache_core::{
         AcceptedKey, Artifact, ArtifactEngine, CacheStats, CodeFields, Compile, CompilePermit,
@@ -128,7 +128,7 @@ pub mod backend {
     pub use module_cache_core::{SigningKey, VerifyingKey};
 }
 
-/// What a folder is opened with, and what an operator learns of it.
+/// Options of a folder, and the reports of its maintenance.
 #[cfg(feature = "filesystem")]
 pub mod filesystem {
     pub use module_cache_filesystem::{
@@ -139,7 +139,7 @@ pub mod filesystem {
     pub use module_cache_filesystem::{ExportReport, ImportReport, Refused};
 }
 
-/// What a loader answers, and what it counts.
+/// Results, errors and statistics of loaders.
 #[cfg(feature = "loader")]
 pub mod loader {
     #[cfg(feature = "tokio")]

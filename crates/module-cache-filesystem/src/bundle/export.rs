@@ -23,9 +23,9 @@ const END: [u8; 1024] = [0; 1024];
 pub struct ExportReport {
     /// Entries in the bundle.
     pub entries: u64,
-    /// The bytes that they hold, without what the archive adds.
+    /// The size of these entries in bytes, without the headers of the archive.
     pub bytes: u64,
-    /// Entries that were chosen and cannot be used, and why.
+    /// Entries that were selected and cannot be used, and the reasons.
     pub skipped: Vec<(PathBuf, String)>,
 }
 

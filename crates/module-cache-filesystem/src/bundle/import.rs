@@ -33,11 +33,11 @@ pub struct ImportReport {
     pub stored: u64,
     /// Entries that were there already.
     pub present: u64,
-    /// The bytes that were stored.
+    /// The size in bytes of what was stored.
     pub bytes: u64,
-    /// What was not imported, the first thousand of it.
+    /// The first thousand members that were not imported.
     pub refused: Vec<Refused>,
-    /// How much more was not imported.
+    /// The number of further members that were not imported.
     pub unlisted: u64,
 }
 
@@ -45,10 +45,9 @@ pub struct ImportReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refused {
-    /// Its name in the archive, fit for printing; or its number in parentheses, where the archive itself is
-    /// damaged.
+    /// Its name in the archive, made printable; or its number in parentheses, if the archive itself is damaged.
     pub member: String,
-    /// Why, in a few words.
+    /// The reason.
     pub reason: String,
 }
 

@@ -1,5 +1,5 @@
-//! A cache of this project behind the trait that wasmer-wasix asks: what leaves the executor and what
-//! does not, and which engines are served.
+//! A cache of this project behind the trait of wasmer-wasix: what runs outside of the executor, and which engines are
+//! served.
 
 use std::ptr;
 use std::sync::Arc;
@@ -21,22 +21,21 @@ use crate::WasmerEngine;
 
 /// Any cache of this project as the module cache of a wasmer-wasix runtime.
 ///
-/// It is a handle: clones share the cache. See the [module's documentation](super) for how it is set up.
+/// It is a handle: clones share the cache. The [module's documentation](super) shows how to set it up.
 ///
 /// # What runs where
 ///
-/// A module that is alive in this process is returned at the first poll, by the thread that polls.
-/// Everything else runs on the blocking threads of the tokio runtime that was given, so it may be polled in
-/// any executor, also where no tokio runtime is. When that runtime is shut down, calls return an error,
-/// which wasmer-wasix logs before it compiles.
+/// A module that is alive in this process is returned at the first poll, by the thread that polls. Everything else runs on
+/// the blocking threads of the given tokio runtime, so any executor can poll it, also one without a tokio runtime. When
+/// that runtime is shut down, calls return an error, which wasmer-wasix logs before it compiles.
 ///
 /// # Engines
 ///
-/// A runtime's engine is known by its [`Engine::id`](wasmer::Engine::id), which clones share and nothing
-/// else in the process has. A clone that was given [tunables](wasmer::sys::NativeEngineExt::set_tunables) of
-/// its own is another engine. For an engine that this cache was not made with, every load is a miss and
-/// every save does nothing: nobody has said what its code depends on, and a live module must not outlive
-/// its engine. That is not an error, which would be logged anew with each load; it is logged once.
+/// A runtime's engine is recognized by its [`Engine::id`](wasmer::Engine::id), which only its clones share. A clone that
+/// was given [tunables](wasmer::sys::NativeEngineExt::set_tunables) of its own is another engine. For an engine that this
+/// cache was not made with, every load is a miss and every save does nothing: it is unknown what its code depends on, and a
+/// live module must not outlive its engine. This is not an error, which wasmer-wasix would log with each load; it is logged
+/// once.
 #[derive(Debug)]
 pub struct WasixModuleCache<C> {
     pub(super) engines: Arc<[WasmerEngine]>,
@@ -56,7 +55,7 @@ impl<C: Cache<WasmerEngine> + Send + Sync + 'static> WasixModuleCache<C> {
         }
     }
 
-    /// The cache behind it, as for its statistics.
+    /// The cache behind it, for instance for its statistics.
     pub fn cache(&self) -> &Arc<C> {
         &self.cache
     }

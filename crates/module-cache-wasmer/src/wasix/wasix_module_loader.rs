@@ -1,4 +1,4 @@
-//! Single-flight for wasmer-wasix: one compilation for all who resolve a module at the same time.
+//! Single-flight for wasmer-wasix: one compilation for all callers that resolve a module at the same time.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,12 +20,11 @@ use super::WasixModuleCache;
 use super::wasix_module_cache::{is_of, module_hash};
 use crate::WasmerEngine;
 
-/// What resolves a module, once for all who ask for it, here and in other processes.
+/// Resolves a module once for all callers that ask for it, in this process and in others.
 ///
-/// wasmer-wasix's own [`resolve_module`] looks into the cache, compiles on the thread that polls it, and
-/// saves; of ten tasks that ask for one cold module, ten compile it. Call
-/// [`resolve_module`](Self::resolve_module) from a runtime's override of that method instead: see the
-/// [module's documentation](super).
+/// wasmer-wasix's own [`resolve_module`] looks into the cache, compiles on the thread that polls it, and saves; if ten
+/// tasks ask for one cold module, all ten compile it. Call [`resolve_module`](Self::resolve_module) from a runtime's
+/// override of that method instead: see the [module's documentation](super).
 ///
 /// [`resolve_module`]: wasmer_wasix::Runtime::resolve_module
 #[derive(Debug)]
@@ -49,23 +48,22 @@ impl<C: Cache<WasmerEngine> + Send + Sync + 'static> WasixModuleLoader<C> {
     /// Resolves a module as [`Runtime::resolve_module`](wasmer_wasix::Runtime::resolve_module) does, and
     /// compiles it once.
     ///
-    /// A module that is alive in this process is there at the first poll. Dropping the future cancels
-    /// nothing: others may wait for the same module. For an engine that the cache does not know, this is
-    /// wasmer-wasix's own way, without a cache.
+    /// A module that is alive in this process is ready at the first poll. Dropping the future cancels nothing: others may
+    /// wait for the same module. For an engine that the cache does not know, wasmer-wasix resolves the module itself,
+    /// without a cache.
     ///
     /// # Progress
     ///
-    /// The reporter hears of a hit ([`ArtifactCacheHit`](ModuleLoadProgress::ArtifactCacheHit)), or that
-    /// its call begins to compile ([`CompilingModule`](ModuleLoadProgress::CompilingModule), without
-    /// steps). It may abort its own call there, and nobody else's. A compilation under way belongs to all
-    /// who wait for it and cannot be aborted by one of them. A call that waits for another's hears
-    /// nothing.
+    /// The reporter is told of a hit ([`ArtifactCacheHit`](ModuleLoadProgress::ArtifactCacheHit)), or that its call begins
+    /// to compile ([`CompilingModule`](ModuleLoadProgress::CompilingModule), without steps). It may abort its own call
+    /// there, and no other. A compilation that has begun cannot be aborted, because other callers may wait for it. Nothing
+    /// is reported to a call that waits for another.
     ///
     /// # Errors
     ///
-    /// [`SpawnError::CompileError`] when the module cannot be compiled, or the reporter aborted;
-    /// [`SpawnError::Other`] when the tokio runtime is shut down or a cache panicked. Other troubles of
-    /// the cache are counted and logged, and the module is compiled.
+    /// [`SpawnError::CompileError`] when the module cannot be compiled, or the reporter aborted; [`SpawnError::Other`] when
+    /// the tokio runtime is shut down or a cache panicked. Other failures of the cache are counted and logged, and the
+    /// module is compiled.
     pub fn resolve_module<'a>(
         &'a self,
         input: ModuleInput<'a>,
@@ -80,7 +78,7 @@ impl<C: Cache<WasmerEngine> + Send + Sync + 'static> WasixModuleLoader<C> {
         }
     }
 
-    /// The loader of one engine, as for its statistics; `None` if the cache does not serve that engine.
+    /// The loader of one engine, for instance for its statistics; `None` if the cache does not serve that engine.
     pub fn loader(
         &self,
         engine: &wasmer::Engine,
