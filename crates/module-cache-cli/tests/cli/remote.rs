@@ -300,7 +300,11 @@ fn what_is_wrong_with_the_storage_or_the_key_is_one_error() {
     let key = ["--key", "key"];
     for (options, code, says) in [
         (&["--remote", "nonsense"][..], 2, "as in s3://bucket/prefix"),
-        (&["--remote", "ftp://host/x"], 2, "supported are azblob, fs, "),
+        (
+            &["--remote", "ftp://host/x"],
+            2,
+            "supported are azblob, fs, ",
+        ),
         (&["--remote", "s3://"], 1, "the s3 storage: "),
         (&[], 2, "name it with --remote"),
     ] {
