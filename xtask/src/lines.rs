@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use toml::{Table, Value};
 
+use crate::manifest::{dependency, read, workspace_version};
 use crate::workspace::Workspace;
 use crate::{process, workspace_copy};
 
@@ -100,25 +101,6 @@ fn with_version(mut manifest: Table, version: &str) -> Result<Table> {
         .context("no [package]")?
         .insert("version".to_owned(), version.into());
     Ok(manifest)
-}
-
-/// The version of `[workspace.package]`.
-pub(crate) fn workspace_version(manifest: &Table) -> Result<&str> {
-    manifest
-        .get("workspace")
-        .and_then(|workspace| workspace.get("package")?.get("version")?.as_str())
-        .context("the root manifest has no version")
-}
-
-pub(crate) fn dependency<'m>(manifest: &'m Table, name: &str) -> Option<&'m str> {
-    let dependencies = manifest.get("workspace")?.get("dependencies")?;
-    dependencies.get(name)?.get("version")?.as_str()
-}
-
-pub(crate) fn read(manifest: &Path) -> Result<Table> {
-    let text = fs::read_to_string(manifest)
-        .with_context(|| format!("cannot read {}", manifest.display()))?;
-    Ok(text.parse()?)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::workspace::Workspace;
-use crate::{lines, process, toolchain, wasmtimes};
+use crate::{lines, manifest, process, toolchain, wasmtimes};
 
 const FACADE: &str = "module-cache";
 const CORE: &str = "module-cache-core";
@@ -55,8 +55,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<()> {
-    let manifest = lines::read(&workspace.root.join("Cargo.toml"))?;
-    let own = lines::workspace_version(&manifest)?;
+    let manifest = manifest::read(&workspace.root.join("Cargo.toml"))?;
+    let own = manifest::workspace_version(&manifest)?;
     let home = workspace.target.join("one-wasmtime");
     let patches = packed(workspace, own, &home.join("packed"))?;
     let resolve = |major: u64, rust| {

@@ -8,7 +8,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 
 use crate::workspace::Workspace;
-use crate::{lines, process, toolchain, wasmtimes};
+use crate::{lines, manifest, process, toolchain, wasmtimes};
 
 const CHANGELOG: &str = "CHANGELOG.md";
 
@@ -21,8 +21,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<()> {
-    let manifest = lines::read(&workspace.root.join("Cargo.toml"))?;
-    let version = lines::workspace_version(&manifest)?;
+    let manifest = manifest::read(&workspace.root.join("Cargo.toml"))?;
+    let version = manifest::workspace_version(&manifest)?;
     let changelog = fs::read_to_string(workspace.root.join(CHANGELOG))
         .with_context(|| format!("cannot read {CHANGELOG}"))?;
     ensure!(

@@ -1,10 +1,11 @@
 //! Building for other systems than this one, with or without their standard library in the toolchain.
 
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
 
-use crate::library_folder::library_folder;
 use crate::workspace::Workspace;
 use crate::{debian_rust, process};
 
@@ -27,4 +28,16 @@ pub(crate) fn cargo_for(workspace: &Workspace, command: &str, targets: &[&str]) 
         cargo.args(["--target", target]);
     }
     Ok(cargo)
+}
+
+/// The folder in which the toolchain of `folder` keeps the libraries of `target` (by default, of this machine), whether it has
+/// that target or not.
+pub(crate) fn library_folder(folder: &Path, target: Option<&str>) -> Result<PathBuf> {
+    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.current_dir(folder).args(["--print", "target-libdir"]);
+    if let Some(target) = target {
+        rustc.args(["--target", target]);
+    }
+    let answer = String::from_utf8(process::capture(&mut rustc)?)?;
+    Ok(answer.trim_end().into())
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use toml::Table;
 
 use crate::workspace::Workspace;
-use crate::{lines, wasmers, wasmtimes};
+use crate::{lines, manifest, wasmers, wasmtimes};
 
 /// What the command takes.
 #[derive(clap::Args)]
@@ -75,10 +75,10 @@ pub(crate) fn compare(workspace: &Workspace) -> Result<()> {
 }
 
 fn page(workspace: &Workspace) -> Result<String> {
-    let manifest = lines::read(&workspace.root.join("Cargo.toml"))?;
-    let own = lines::workspace_version(&manifest)?;
+    let manifest = manifest::read(&workspace.root.join("Cargo.toml"))?;
+    let own = manifest::workspace_version(&manifest)?;
     let rust = &workspace.packages["xtask"].rust_version;
-    let locked = lines::read(&workspace.root.join("Cargo.lock"))?;
+    let locked = manifest::read(&workspace.root.join("Cargo.lock"))?;
     let mut page = INTRODUCTION.to_owned();
     page.push_str("| engine | adapter | Rust in the tests | tests |\n|---|---|---|---|\n");
     for (wasmtime, rust, how) in rows(&locked, rust)? {

@@ -51,18 +51,18 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lines;
+    use crate::manifest;
 
     #[test]
     fn the_requirement_ends_with_the_newest_that_is_tested() {
         let root = Workspace::load().unwrap().root;
-        let manifest = lines::read(&root.join("Cargo.toml")).unwrap();
+        let manifest = manifest::read(&root.join("Cargo.toml")).unwrap();
         let [.., (wasmer, wasix, _)] = TESTED;
         for (name, newest) in [("wasmer", wasmer), ("wasmer-wasix", wasix)] {
             let mut parts = newest.split('.');
             let (major, minor) = (parts.next().unwrap(), parts.next().unwrap());
             let next: u64 = minor.parse::<u64>().unwrap() + 1;
-            let requirement = lines::dependency(&manifest, name).unwrap();
+            let requirement = manifest::dependency(&manifest, name).unwrap();
             let end = format!("<{major}.{next}");
             assert!(requirement.ends_with(&end), "{name} {requirement}");
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use toml::{Table, Value};
 
-use crate::lines;
+use crate::manifest;
 use crate::workspace::Workspace;
 
 /// Copies `name` and what it and its tests need to the folder `copy`, without a lock file, and asks for these versions of
@@ -20,7 +20,7 @@ pub(crate) fn write(
     versions: &[(&str, &str)],
 ) -> Result<()> {
     let members = workspace.closure(name, |package| &package.path_dependencies)?;
-    let manifest = lines::read(&workspace.root.join("Cargo.toml"))?;
+    let manifest = manifest::read(&workspace.root.join("Cargo.toml"))?;
     let old = copy.join("crates");
     if old.exists() {
         fs::remove_dir_all(old)?;
@@ -94,7 +94,8 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lines::{ADAPTER, dependency};
+    use crate::lines::ADAPTER;
+    use crate::manifest::dependency;
 
     #[test]
     fn the_reduced_manifest_has_only_what_was_copied_and_the_versions_that_were_asked_for() {

@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use super::TARGET;
-use crate::library_folder::library_folder;
+use crate::target::library_folder;
 use crate::workspace::Workspace;
 use crate::{debian_rust, process};
 
