@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::Debug;
 
-use crate::{CacheError, CompilePermit, EngineId, EntryKey, Promotion, SaveOutcome, SealedEntry};
+use crate::{CacheError, CompilePermit, EngineId, EntryKey, SaveOutcome, SealedEntry};
 
 /// A storage of [`SealedEntry`]s, which does not depend on engines.
 ///
@@ -124,4 +124,15 @@ pub trait EntryStore: Debug {
     fn sync(&self) -> Result<(), CacheError> {
         Ok(())
     }
+}
+
+/// What [`EntryStore::promote`] found and put into another store.
+#[derive(Debug)]
+pub struct Promotion {
+    /// What was found: the key that was asked for, or that of an accepted id.
+    pub key: EntryKey,
+    /// What the other store did with it.
+    pub outcome: Result<SaveOutcome, CacheError>,
+    /// The entry, if the other store did not keep it.
+    pub entry: Option<SealedEntry<'static>>,
 }

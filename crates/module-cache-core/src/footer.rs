@@ -1,6 +1,6 @@
 //! The footer in which a stored entry ends. Its layout is specified in `docs/format.md`.
 
-use crate::manifest::Manifest;
+use crate::manifest::{self, Manifest};
 use crate::{EngineId, EntryKey, InvalidEntry, KeyId, ModuleHash};
 
 /// Length of the footer in bytes.
@@ -25,7 +25,7 @@ pub struct Footer {
     key: EntryKey,
     content_len: u64,
     stored_len: u64,
-    pub(crate) manifest_hash: [u8; 32],
+    manifest_hash: [u8; 32],
     pub(crate) signature: Signature,
 }
 
@@ -192,6 +192,19 @@ impl Footer {
     /// Length in bytes of the manifest, which is between artifact and footer.
     pub fn manifest_len(&self) -> u64 {
         Manifest::len_for(self.content_len)
+    }
+
+    /// Reads the manifest that this footer vouches for.
+    ///
+    /// # Errors
+    ///
+    /// When these are other bytes, or the lengths in it contradict each other.
+    pub(crate) fn manifest(&self, bytes: &[u8]) -> Result<Manifest, InvalidEntry> {
+        if bytes.len() as u64 != self.manifest_len() || manifest::hash(bytes) != self.manifest_hash
+        {
+            return Err(InvalidEntry::Corrupt("its manifest is damaged"));
+        }
+        Manifest::parse(bytes, self.content_len, self.stored_len)
     }
 
     /// The key that the entry says it was signed with, if any.

@@ -1,6 +1,5 @@
 //! The description of an entry's content, frame by frame. The layout is specified in `docs/format.md`.
 
-use crate::footer::Footer;
 use crate::{InvalidEntry, parallel};
 
 /// How many bytes of content a frame holds; the last one of an entry may hold fewer.
@@ -155,33 +154,34 @@ impl Manifest {
             .saturating_mul(DESCRIPTION as u64)
     }
 
-    /// Reads the manifest that `footer` vouches for.
+    /// Reads the manifest of content of these lengths, whose bytes are known to be right.
     ///
     /// # Errors
     ///
-    /// When these are other bytes, or its lengths contradict each other.
-    pub(crate) fn parse(bytes: &[u8], footer: &Footer) -> Result<Self, InvalidEntry> {
-        if bytes.len() as u64 != footer.manifest_len() || hash(bytes) != footer.manifest_hash {
-            return Err(InvalidEntry::Corrupt("its manifest is damaged"));
-        }
+    /// When the lengths of its frames contradict each other, or do not add up to these.
+    pub(crate) fn parse(
+        bytes: &[u8],
+        content_len: u64,
+        stored_len: u64,
+    ) -> Result<Self, InvalidEntry> {
         let frames = bytes.chunks_exact(DESCRIPTION);
         let frames: Vec<_> = frames
             .filter_map(<[u8]>::first_chunk)
             .map(Frame::decode)
             .collect();
         let contradiction = Err(InvalidEntry::Corrupt("its lengths contradict each other"));
-        let mut left = footer.artifact_len();
+        let mut left = content_len;
         for frame in &frames {
-            let content_len = left.min(FRAME_LEN as u64);
+            let frame_len = left.min(FRAME_LEN as u64);
             let is_raw = frame.is_raw() && frame.stored_hash == frame.content_hash;
             let is_shorter = (1..frame.content_len).contains(&frame.stored_len);
-            if u64::from(frame.content_len) != content_len || !(is_raw || is_shorter) {
+            if u64::from(frame.content_len) != frame_len || !(is_raw || is_shorter) {
                 return contradiction;
             }
-            left -= content_len;
+            left -= frame_len;
         }
         let manifest = Self { frames };
-        if left != 0 || manifest.stored_len() != footer.stored_len() {
+        if left != 0 || manifest.stored_len() != stored_len {
             return contradiction;
         }
         Ok(manifest)
@@ -218,14 +218,14 @@ impl Manifest {
     }
 }
 
-fn hash(manifest: &[u8]) -> [u8; 32] {
+pub(crate) fn hash(manifest: &[u8]) -> [u8; 32] {
     blake3::derive_key("module-cache 2026 manifest v1", manifest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EngineId, EntryKey, FOOTER_LEN, ModuleHash};
+    use crate::{EngineId, EntryKey, FOOTER_LEN, Footer, ModuleHash};
 
     /// Two frames, of which the first is compressed.
     fn frames() -> [Frame; 2] {
@@ -252,7 +252,7 @@ mod tests {
         let manifest = Manifest::new(frames.to_vec());
         let bytes = manifest.encode();
         let (content_len, stored_len) = (manifest.content_len(), manifest.stored_len());
-        Manifest::parse(&bytes, &footer(&bytes, content_len, stored_len))
+        footer(&bytes, content_len, stored_len).manifest(&bytes)
     }
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(Manifest::parse(&flipped, &footer).is_err(), "bit {bit}");
+            assert!(footer.manifest(&flipped).is_err(), "bit {bit}");
         }
     }
 
@@ -324,16 +324,15 @@ mod tests {
         let long = [stored_as((1 << 20) + 1), last];
         let bytes = Manifest::new(long.to_vec()).encode();
         let footer = footer(&bytes, (1 << 20) + 4, (1 << 20) + 4);
-        assert!(Manifest::parse(&bytes, &footer).unwrap_err().is_corrupt());
+        assert!(footer.manifest(&bytes).unwrap_err().is_corrupt());
     }
 
     #[test]
     fn a_manifest_that_does_not_add_up_to_its_footer_is_refused() {
         let bytes = Manifest::new(frames().to_vec()).encode();
         let (content_len, stored_len) = ((1 << 20) + 4, 10);
-        let parse = |content_len, stored_len| {
-            Manifest::parse(&bytes, &footer(&bytes, content_len, stored_len))
-        };
+        let parse =
+            |content_len, stored_len| footer(&bytes, content_len, stored_len).manifest(&bytes);
         assert!(parse(content_len, stored_len).is_ok());
         for (content_len, stored_len) in [
             (content_len, stored_len - 1),

@@ -31,7 +31,7 @@ impl Seal {
     /// When `trust` does not accept them, or they are damaged.
     pub fn open(footer: Footer, manifest: &[u8], trust: &Trust) -> Result<Self, InvalidEntry> {
         trust.check(&footer)?;
-        let manifest = Manifest::parse(manifest, &footer)?;
+        let manifest = footer.manifest(manifest)?;
         Ok(Self { footer, manifest })
     }
 

@@ -409,7 +409,7 @@ impl<'a> SealedEntry<'a> {
 fn copy(file: &File, footer: &Footer, threads: usize, place: &Place<'_>) -> io::Result<Seal> {
     let mut manifest = vec![0; to_index(footer.manifest_len())];
     read_exact_at(file, &mut manifest, footer.artifact_len())?;
-    let manifest = Manifest::parse(&manifest, footer).map_err(|_| changed())?;
+    let manifest = footer.manifest(&manifest).map_err(|_| changed())?;
     let next = std::sync::atomic::AtomicUsize::new(0);
     let frames = manifest.frames();
     parallel::on_all_cores(threads.min(frames.len()), &|| {

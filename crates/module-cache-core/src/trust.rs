@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::footer::{Encoding, Footer, Signature};
-use crate::manifest::{FRAME_LEN, Manifest};
+use crate::manifest::FRAME_LEN;
 use crate::{InvalidEntry, KeyId, Seal, SharedKey, parallel};
 #[cfg(feature = "ed25519")]
 use crate::{SigningKey, VerifyingKey};
@@ -289,7 +289,7 @@ fn verify_content(
     manifest.try_reserve_exact(manifest_len)?;
     manifest.resize(manifest_len, 0);
     read(&mut manifest, footer.artifact_len())?;
-    let manifest = match Manifest::parse(&manifest, footer) {
+    let manifest = match footer.manifest(&manifest) {
         Ok(manifest) => manifest,
         Err(reason) => return Ok(Err(reason)),
     };
