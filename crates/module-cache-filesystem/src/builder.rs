@@ -12,10 +12,11 @@ use parking_lot::Mutex;
 use crate::directory::Directory;
 use crate::engine_folder::EngineFolders;
 use crate::file_system_cache::FileSystemCache;
-use crate::folder::{Folder, Policy, Verify};
+use crate::folder::Folder;
 use crate::heartbeat::Silent;
 use crate::hints::Hints;
 use crate::ledger::Ledger;
+use crate::policy::{Policy, Verify};
 use crate::storage::Storage;
 use crate::{Verification, interrupted, layout, platform, storage, trust_check};
 

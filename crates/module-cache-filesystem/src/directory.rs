@@ -49,3 +49,10 @@ pub(crate) enum Kind {
     Directory,
     Other,
 }
+
+/// Space is given out in blocks, so that is how it is counted; an empty file still takes its name.
+pub(crate) fn blocks(len: u64) -> u64 {
+    len.max(1)
+        .checked_next_multiple_of(4096)
+        .unwrap_or(u64::MAX)
+}

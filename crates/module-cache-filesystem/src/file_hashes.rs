@@ -17,7 +17,7 @@ use std::path::Path;
 use module_cache_core::ModuleHash;
 
 use crate::directory::{Attributes, Directory, Kind};
-use crate::folder::Map;
+use crate::policy::Map;
 use crate::positional::{read_exact_at, write_all_at};
 use crate::storage::{self, Storage};
 use crate::{FileSystemCache, clock, layout, platform, table};

@@ -5,11 +5,8 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use module_cache_core::{
-    CacheError, Counters, EngineId, EntryKey, KeyId, ModuleHash, SealedEntry, Trust,
-};
+use module_cache_core::{CacheError, Counters, EngineId, EntryKey, ModuleHash, SealedEntry};
 use parking_lot::Mutex;
 
 use crate::directory::{Attributes, Directory};
@@ -18,9 +15,9 @@ use crate::heartbeat::Silent;
 use crate::hints::{Hints, Known};
 use crate::ledger::{Ledger, LedgerGuard};
 use crate::open_entry::{self, OpenEntry, Refusal};
+use crate::policy::{Map, Policy, Verify};
 use crate::scan::{self, Listing};
-use crate::storage::Storage;
-use crate::{Verification, layout, limit, platform};
+use crate::{Verification, layout, limit, temporary};
 
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -38,66 +35,6 @@ pub(crate) struct Folder {
     pub(crate) limit: Mutex<Option<(Attributes, u64)>>,
     /// Names of entries that could not be removed when they should leave.
     pub(crate) stuck: Mutex<BTreeSet<String>>,
-}
-
-/// What was settled when the folder was opened.
-#[derive(Debug)]
-pub(crate) struct Policy {
-    pub(crate) trust: Trust,
-    /// Whose entries are used of those that were fetched from elsewhere; `None` for everybody's.
-    pub(crate) origins: Option<Trust>,
-    /// `None` for what is fit for the disk.
-    pub(crate) min_free: Option<u64>,
-    pub(crate) max_age: Option<Duration>,
-    pub(crate) verify: Verify,
-    /// Whether entries are mapped where they are otherwise not.
-    pub(crate) experimental_mapping: bool,
-    /// The user whose entries are accepted beside root's; `None` for everybody's.
-    pub(crate) owner_check: Option<u32>,
-}
-
-/// Which entries are mapped, or else copied into private memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Map {
-    All,
-    /// Those that were written here since the file system was mounted.
-    Own,
-    None,
-}
-
-impl Policy {
-    /// Under which trust an entry is verified that says that it was signed so.
-    pub(crate) fn trust_in(&self, key: Option<KeyId>) -> &Trust {
-        match &self.origins {
-            // The folder's own key is for all that is in it.
-            Some(origins) if key.is_some() && !self.trust.is_signed() => origins,
-            _ => &self.trust,
-        }
-    }
-
-    /// Whether anything is mapped on this system.
-    pub(crate) fn maps(&self) -> bool {
-        platform::MAPS || self.experimental_mapping
-    }
-
-    pub(crate) fn map_on(&self, storage: Storage) -> Map {
-        match storage {
-            _ if !self.maps() => Map::None,
-            // Who has a key says that others can write here.
-            _ if self.trust.is_signed() => Map::None,
-            // Nobody but root writes to an entry without changing its permissions first.
-            Storage::Local | Storage::Memory => Map::All,
-            Storage::Layered => Map::Own,
-            Storage::Remote => Map::None,
-        }
-    }
-}
-
-/// [`Verification`], and what it takes an unsafe call to choose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verify {
-    When(Verification),
-    Never,
 }
 
 impl Folder {
@@ -288,7 +225,11 @@ impl Folder {
     /// file with other attributes stays.
     pub(crate) fn remove(&self, name: &str, only: Option<&Attributes>) -> io::Result<Option<u64>> {
         self.with_ledger(|guard| match guard.remove(name, only) {
-            Err(error) if Directory::is_in_use(&error) => guard.put_aside(name, only),
+            Err(error) if Directory::is_in_use(&error) => {
+                guard.take_away(name, only, |folder, leaf| {
+                    temporary::put_aside(&self.directory, folder, leaf)
+                })
+            }
             outcome => outcome,
         })
     }

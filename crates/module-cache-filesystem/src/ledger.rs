@@ -36,12 +36,12 @@ use std::time::{Duration, Instant};
 
 use module_cache_core::ModuleHash;
 
-use crate::directory::{Attributes, Directory, Kind};
+use crate::directory::{Attributes, Directory, Kind, blocks};
 use crate::lock::{self, Attempt};
 use crate::positional::{read_exact_at, write_all_at};
 use crate::scan::{self, Listing};
 use crate::storage::Storage;
-use crate::{clock, layout, temporary};
+use crate::{clock, layout};
 
 const RECORD: usize = 512;
 const NAME_AT: usize = 72;
@@ -56,13 +56,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long after a record was made its file may have changed. A writer that took longer costs a scan.
 const WRITING: Duration = Duration::from_millis(100);
-
-/// Space is given out in blocks, so that is how it is counted; an empty file still takes its name.
-pub(crate) fn blocks(len: u64) -> u64 {
-    len.max(1)
-        .checked_next_multiple_of(4096)
-        .unwrap_or(u64::MAX)
-}
 
 /// How the ledger of a folder that this process may write to is used.
 #[derive(Debug)]
@@ -264,20 +257,8 @@ impl LedgerGuard<'_> {
         self.take_away(name, only, Directory::remove_file)
     }
 
-    /// The same for a file that cannot be removed, because somebody maps it: it goes to `tmp/`.
-    pub(crate) fn put_aside(
-        &mut self,
-        name: &str,
-        only: Option<&Attributes>,
-    ) -> io::Result<Option<u64>> {
-        let directory = self.directory;
-        self.take_away(name, only, |folder, leaf| {
-            temporary::put_aside(directory, folder, leaf)
-        })
-    }
-
-    /// Does what takes a file from its name, with the ledger before and after it.
-    fn take_away(
+    /// The same by `act`, which removes the file from its name in its folder.
+    pub(crate) fn take_away(
         &mut self,
         name: &str,
         only: Option<&Attributes>,
@@ -524,7 +505,7 @@ fn put(record: &mut [u8], at: usize, value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage;
+    use crate::{storage, temporary};
 
     const NAME: &str =
         "engine-0123456789abcdef/0000000000000000000000000000000000000000000000000000000000000001";
@@ -624,7 +605,9 @@ mod tests {
         let fixture = fixture();
         fixture.file(NAME, 5000);
         let mut guard = fixture.lock();
-        assert_eq!(guard.put_aside(NAME, None).unwrap(), Some(8192));
+        let directory = &fixture.directory;
+        let aside = |folder: &Directory, leaf: &str| temporary::put_aside(directory, folder, leaf);
+        assert_eq!(guard.take_away(NAME, None, aside).unwrap(), Some(8192));
         assert_eq!(
             (guard.total(), guard.attributes_of(NAME).unwrap()),
             (0, None)

@@ -64,6 +64,7 @@ mod maintenance;
 mod open_entry;
 mod permit;
 mod platform;
+mod policy;
 mod positional;
 mod prune;
 mod publish;
@@ -73,14 +74,13 @@ mod table;
 mod temporary;
 mod trust_check;
 mod usage;
-mod verification;
 mod verify;
 
 pub use builder::FileSystemCacheBuilder;
 #[cfg(feature = "bundle")]
 pub use bundle::{ExportReport, ImportReport, Refused};
 pub use file_system_cache::FileSystemCache;
+pub use policy::Verification;
 pub use prune::{PruneOptions, PruneReport};
 pub use usage::{EngineUsage, Usage};
-pub use verification::Verification;
 pub use verify::{Fault, VerifyReport};

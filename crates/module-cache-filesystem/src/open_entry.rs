@@ -7,8 +7,8 @@ use std::time::Duration;
 use module_cache_core::{EntryKey, FOOTER_LEN, Footer, InvalidEntry, KeyId, SealedEntry, Trust};
 
 use crate::directory::{Attributes, Directory, Kind};
-use crate::folder::Policy;
 use crate::hints::Sight;
+use crate::policy::Policy;
 use crate::positional::read_exact_at;
 use crate::{clock, trust_check};
 

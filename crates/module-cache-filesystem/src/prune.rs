@@ -9,10 +9,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::directory::{Directory, Kind, Space};
+use crate::directory::{Directory, Kind, Space, blocks};
 use crate::folder::Folder;
 use crate::hints::Hints;
-use crate::ledger::{LedgerGuard, blocks};
+use crate::ledger::LedgerGuard;
+
 use crate::lock::{self, Attempt};
 use crate::scan::{Listed, Listing};
 use crate::{clock, layout, permit, temporary};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use module_cache_core::{CacheError, EntryKey, SaveOutcome, SealedEntry, SkipReason};
 
-use crate::directory::{Directory, Kind};
+use crate::directory::{Directory, Kind, blocks};
 use crate::engine_folder::EngineFolder;
 use crate::folder::Folder;
 use crate::hints::{Known, Sight};
-use crate::ledger::{Ledger, LedgerGuard, blocks};
+use crate::ledger::{Ledger, LedgerGuard};
 use crate::open_entry::Refusal;
 use crate::positional::write_all_at;
 use crate::prune;

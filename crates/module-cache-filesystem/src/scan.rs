@@ -4,8 +4,7 @@ use std::io;
 
 use module_cache_core::ModuleHash;
 
-use crate::directory::{Attributes, Directory, Kind};
-use crate::ledger::blocks;
+use crate::directory::{Attributes, Directory, Kind, blocks};
 use crate::open_entry::Refusal;
 use crate::{engine_folder, layout, trust_check};
 

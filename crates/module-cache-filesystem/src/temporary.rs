@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use fs4::FileExt;
 
-use crate::directory::{Directory, Kind};
-use crate::ledger::{LedgerGuard, blocks};
+use crate::directory::{Directory, Kind, blocks};
+use crate::ledger::LedgerGuard;
+
 use crate::lock::{self, Attempt};
 use crate::open_entry::SMALL;
 use crate::{clock, interrupted, layout};

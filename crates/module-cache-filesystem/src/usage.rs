@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::ledger::blocks;
+use crate::directory::blocks;
 use crate::scan::Listing;
 
 /// The contents of a cache folder, as counted by [`FileSystemCache::usage`](crate::FileSystemCache::usage).

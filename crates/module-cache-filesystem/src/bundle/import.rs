@@ -14,7 +14,7 @@ use tar::{Archive, EntryType, Header};
 
 use super::{MAX_ENTRY, MAX_MEMBERS};
 use crate::FileSystemCache;
-use crate::ledger::blocks;
+use crate::directory::blocks;
 
 /// The refusals that a report lists one by one.
 const MAX_REFUSALS: usize = 1000;
