@@ -7,17 +7,12 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
-use module_cache_core::{ListedEntry, ModuleHash, SkipReason};
+use module_cache_core::{ListedEntry, ModuleHash};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::failure::Failure;
-use crate::shared::Shared;
-use crate::{layout, list};
-
 /// The largest that is written or read: some 600,000 entries.
-const LARGEST: u64 = 64 << 20;
+pub(crate) const LARGEST: u64 = 64 << 20;
 
 const FIRST_LINE: &str = "module-cache index 1";
 const LAST_LINE: &str = "entries: ";
@@ -29,82 +24,50 @@ const FRESH: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub(crate) struct Index(Mutex<Option<(Instant, Arc<Vec<ListedEntry>>)>>);
 
-/// Lists what the key that signs first has signed, writes that down, and says how many entries it is.
-pub(crate) fn write(shared: &Arc<Shared>) -> Result<u64, Failure> {
-    if shared.read_only() {
-        return Err(Failure::Skipped(SkipReason::ReadOnly));
+impl Index {
+    pub(crate) fn fresh(&self) -> Option<Arc<Vec<ListedEntry>>> {
+        let known = self.0.lock();
+        let (at, entries) = known.as_ref()?;
+        (at.elapsed() < FRESH).then(|| Arc::clone(entries))
     }
-    if !list::can_list(shared) {
-        return Err(Failure::Unlistable);
+
+    pub(crate) fn set(&self, entries: Arc<Vec<ListedEntry>>) {
+        *self.0.lock() = Some((Instant::now(), entries));
     }
-    let signer = layout::signers(&shared.demands.trust).swap_remove(0);
-    let (mut text, mut count) = (format!("{FIRST_LINE}\n"), 0);
-    for engine in list::engines(shared, vec![signer.clone()])? {
-        let mut entries = list::list(shared, vec![signer.clone()], &engine, None)?;
-        while let Some(entry) = entries.next_or_failure() {
-            let entry = entry?;
-            let _ = writeln!(text, "{}/{} {}", entry.engine, entry.hash, entry.bytes);
-            count += 1;
-            if text.len() as u64 > LARGEST {
-                return Err(Failure::LargeIndex(LARGEST));
-            }
-        }
-    }
-    let _ = writeln!(text, "{LAST_LINE}{count}");
-    shared.ask("write the index", async move |shared| {
-        shared.write(&layout::index(&signer), text.into()).await
-    })?;
-    Ok(count)
 }
 
-/// The entries that the indexes of these signers name.
-pub(crate) async fn read(
-    shared: &Shared,
-    signers: &[String],
-) -> Result<Arc<Vec<ListedEntry>>, Failure> {
-    if let Some((at, entries)) = &*shared.index.0.lock()
-        && at.elapsed() < FRESH
-    {
-        return Ok(Arc::clone(entries));
-    }
-    let (mut entries, mut is_there) = (Vec::new(), false);
-    for signer in signers {
-        match read_text(shared, &layout::index(signer)).await {
-            Ok(text) => {
-                is_there = true;
-                entries.extend(parse(&text).ok_or(Failure::BadIndex)?);
-            }
-            Err(failure) if failure.is_not_found() => {}
-            Err(failure) => return Err(failure),
-        }
-    }
-    if !is_there {
-        return Err(Failure::NoIndex);
-    }
-    let entries = Arc::new(entries);
-    *shared.index.0.lock() = Some((Instant::now(), Arc::clone(&entries)));
-    Ok(entries)
+/// The text of an index, as it is written.
+#[derive(Debug)]
+pub(crate) struct Text {
+    text: String,
+    pub(crate) count: u64,
 }
 
-/// As long as something comes.
-async fn read_text(shared: &Shared, path: &str) -> Result<Vec<u8>, Failure> {
-    let open = async || Ok(shared.operator.reader(path).await?.into_stream(..).await?);
-    let mut stream = shared.request(open).await?;
-    let mut text = Vec::new();
-    loop {
-        let next = async { Ok(stream.try_next().await?) };
-        let Some(bytes) = shared.flow.within_limit(next).await? else {
-            return Ok(text);
-        };
-        text.extend(bytes.into_iter().flatten());
-        if text.len() as u64 > LARGEST {
-            return Err(Failure::LargeIndex(LARGEST));
+impl Text {
+    pub(crate) fn new() -> Self {
+        Self {
+            text: format!("{FIRST_LINE}\n"),
+            count: 0,
         }
+    }
+
+    pub(crate) fn push(&mut self, entry: &ListedEntry) {
+        let _ = writeln!(self.text, "{}/{} {}", entry.engine, entry.hash, entry.bytes);
+        self.count += 1;
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.text.len() as u64
+    }
+
+    pub(crate) fn end(mut self) -> String {
+        let _ = writeln!(self.text, "{LAST_LINE}{}", self.count);
+        self.text
     }
 }
 
 /// The lines that name an entry; `None` for what is no index, or not all of one.
-fn parse(text: &[u8]) -> Option<Vec<ListedEntry>> {
+pub(crate) fn parse(text: &[u8]) -> Option<Vec<ListedEntry>> {
     let text = String::from_utf8_lossy(text);
     let mut lines = text.trim_end().lines();
     let count = lines.next_back()?.strip_prefix(LAST_LINE)?.parse();

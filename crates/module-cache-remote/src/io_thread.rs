@@ -59,7 +59,7 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
 /// Starts `work` on the shared thread.
 pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
     #[cfg(feature = "simulation")]
-    if crate::simulation::is_simulated() {
+    if SIMULATED.get() {
         tokio::spawn(work);
         return Ok(());
     }
@@ -78,7 +78,7 @@ pub(crate) async fn compute<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
     #[cfg(feature = "simulation")]
-    if crate::simulation::is_simulated() {
+    if SIMULATED.get() {
         return Ok(work());
     }
     let done = tokio::task::spawn_blocking(work).await;
@@ -93,6 +93,17 @@ pub(crate) async fn in_time<T>(
     tokio::time::timeout(limit, work)
         .await
         .unwrap_or(Err(Failure::TimedOut(limit)))
+}
+
+#[cfg(feature = "simulation")]
+thread_local! {
+    static SIMULATED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// From now on, what this thread's caches would do on the shared thread is a task of its own runtime.
+#[cfg(feature = "simulation")]
+pub fn simulate_on_this_thread() {
+    SIMULATED.set(true);
 }
 
 static THREAD: LazyLock<io::Result<IoThread>> = LazyLock::new(IoThread::start);

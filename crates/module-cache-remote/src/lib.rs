@@ -44,12 +44,14 @@ mod oci_service;
 mod permit;
 mod pieces;
 mod random;
+mod read_index;
 mod redact;
 #[cfg(feature = "redis")]
 mod redis_connection;
 #[cfg(feature = "redis")]
 mod redis_service;
 mod remote_cache;
+mod sample;
 mod shared;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
@@ -59,6 +61,7 @@ mod stats;
 mod unsupported;
 mod uploads;
 mod uri;
+mod write_index;
 
 pub use builder::RemoteCacheBuilder;
 pub use list::RemoteEntries;

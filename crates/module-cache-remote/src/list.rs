@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::failure::Failure;
 use crate::shared::Shared;
-use crate::{fetch, index, io_thread, layout};
+use crate::{fetch, io_thread, layout, read_index};
 
 /// How many entries wait to be taken.
 const PAGE: usize = 1000;
@@ -41,7 +41,7 @@ pub(crate) fn engines(shared: &Arc<Shared>, signers: Vec<String>) -> Result<Vec<
     shared.ask("list the engines", async move |shared| {
         let mut engines = BTreeSet::new();
         if !can_list(&shared) {
-            let entries = index::read(&shared, &signers).await?;
+            let entries = read_index::read(&shared, &signers).await?;
             engines.extend(entries.iter().map(|entry| entry.engine.clone()));
             return Ok(engines.into_iter().collect());
         }
@@ -92,7 +92,7 @@ async fn send_all(
     // What comes in no order, or from several keys, of which one is enough for an entry.
     let mut sorted = BTreeMap::new();
     if !can_list(shared) {
-        for entry in index::read(shared, &signers).await?.iter() {
+        for entry in read_index::read(shared, &signers).await?.iter() {
             if entry.engine == engine && is_behind(entry.hash) {
                 let entry = entry.clone();
                 sorted.entry(*entry.hash.as_bytes()).or_insert(entry);

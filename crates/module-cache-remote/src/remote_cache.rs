@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::list::RemoteEntries;
 use crate::shared::Shared;
 use crate::stats::RemoteStats;
-use crate::{backfill, index, io_thread, layout, list};
+use crate::{backfill, io_thread, layout, list, write_index};
 
 /// A cache of modules on object storage, Redis, or any other service of [`OpenDAL`](opendal).
 ///
@@ -135,7 +135,8 @@ impl RemoteCache {
     /// than 64 MiB.
     pub fn write_index(&self) -> Result<u64, CacheError> {
         self.admitted("write the index")?;
-        index::write(self.shared()).map_err(|failure| failure.into_cache_error("write the index"))
+        write_index::write(self.shared())
+            .map_err(|failure| failure.into_cache_error("write the index"))
     }
 
     /// The entries of an engine by their names, in the order of their hashes, listed as the iterator advances. `behind` is

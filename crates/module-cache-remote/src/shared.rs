@@ -22,7 +22,6 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::attempts::Attempts;
-use crate::backfill::Backfill;
 use crate::breaker::{Admission, Breaker};
 use crate::builder::{LeaseChoice, RemoteCacheBuilder};
 use crate::failure::Failure;
@@ -35,6 +34,7 @@ use crate::lease::{Leases, ObjectRecords, Records};
 use crate::local_locks::LocalLocks;
 use crate::pieces::{Pieces, Source};
 use crate::random::Random;
+use crate::sample::Sample;
 use crate::stats::{RemoteCounters, RemoteStats};
 use crate::uploads::{Admitted, Ticket, Uploads};
 use crate::{codec, error_bodies, io_thread, layout};
@@ -60,7 +60,9 @@ pub(crate) struct Shared {
     pub(crate) leases: Option<Leases>,
     pub(crate) local_locks: LocalLocks,
     pub(crate) uploads: Uploads,
-    pub(crate) backfill: Backfill,
+    /// How often an entry of [`sample`](Self::sample) is looked for here.
+    pub(crate) backfill: Option<Duration>,
+    pub(crate) sample: Mutex<Sample>,
     pub(crate) index: Index,
     pub(crate) breaker: Breaker,
     pub(crate) counters: Counters,
@@ -109,7 +111,8 @@ impl Shared {
             }),
             local_locks: LocalLocks::default(),
             uploads: Uploads::new(options.queue_count, options.queue_bytes),
-            backfill: Backfill::new(options.backfill),
+            backfill: options.backfill,
+            sample: Mutex::default(),
             index: Index::default(),
             breaker: Breaker::new(),
             counters: Counters::default(),

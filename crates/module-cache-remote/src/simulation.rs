@@ -1,7 +1,6 @@
 //! A host of a simulated fleet: what a remote cache does, on the caller's runtime, whose time may be virtual, and with random
 //! numbers that can be repeated.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,18 +13,7 @@ use crate::pieces::deliver;
 use crate::shared::Shared;
 use crate::{RemoteCacheBuilder, RemoteStats};
 
-thread_local! {
-    static SIMULATED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// From now on, what this thread's caches would do on the shared thread is a task of its own runtime.
-pub fn simulate_on_this_thread() {
-    SIMULATED.set(true);
-}
-
-pub(crate) fn is_simulated() -> bool {
-    SIMULATED.get()
-}
+pub use crate::io_thread::simulate_on_this_thread;
 
 pub struct Host(Arc<Shared>);
 
