@@ -24,7 +24,7 @@ use crate::hash_function::HashFunction;
 use crate::precompiler::Precompiler;
 use crate::remote::{self, Layers};
 use crate::wasm_file::OpenFile;
-use crate::{cache_folder, kept, messages, output, progress, units};
+use crate::{cache_folder, messages, output, progress, saved, units};
 
 /// Runs the command and returns its exit code: 0 if everything is in the cache now.
 ///
@@ -153,7 +153,7 @@ impl Work<'_> {
 
         let code = self.precompiler.precompile(&file)?;
         let key = EntryKey::new(file.hash(), code.engine);
-        if let Some(problem) = kept::problem(self.cache, &key, &code.saved) {
+        if let Some(problem) = saved::problem(self.cache, &key, &code.saved) {
             bail!("its code cannot be stored: {problem}");
         }
         let entry = self.folder.get(&key)?;

@@ -20,8 +20,8 @@ use {
 use crate::args::{CompileArgs, EngineName};
 use crate::engine::{self, Engine};
 use crate::engine_config::EngineConfig;
-use crate::kept::Saved;
 use crate::remote::Layers;
+use crate::saved::Saved;
 use crate::wasm_file::WasmFile;
 
 /// Brings the code of files into a cache.

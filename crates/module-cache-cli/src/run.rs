@@ -21,7 +21,7 @@ use crate::program::{self, End};
 use crate::remote::{self, Layers};
 use crate::tiered::{self, Behind};
 use crate::wasm_file::{OpenFile, WasmFile};
-use crate::{cache_folder, kept, messages, output};
+use crate::{cache_folder, messages, output, saved};
 
 /// What programs are known by in the cache.
 const HASH: HashFunction = HashFunction::Blake3;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
     let hash = file.hash();
     let (id, loaded, behind) = load(args, &cache, file).with_context(|| name.clone())?;
     let key = EntryKey::new(hash, id);
-    if let Some(problem) = kept::problem(&cache, &key, &loaded.saved) {
+    if let Some(problem) = saved::problem(&cache, &key, &loaded.saved) {
         let again = if cache.fallback().is_none() {
             "compiles"
         } else {

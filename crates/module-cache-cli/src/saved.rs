@@ -1,4 +1,4 @@
-//! Why a module is not in the cache folder after it was loaded.
+//! The outcome of a save, and why a module is not in the cache folder after it.
 
 use module_cache::{
     CacheError,
@@ -8,10 +8,10 @@ use module_cache::{
 use crate::messages;
 use crate::remote::Layers;
 
-/// What became of a save, if there was one.
+/// The outcome of a save, if there was one.
 pub(crate) type Saved = Option<Result<SaveOutcome, CacheError>>;
 
-/// What kept the module out of the cache folder; `None` if it is there, or no folder is in use.
+/// Why the module is not in the cache folder; `None` if it is there, or no folder is in use.
 pub(crate) fn problem(cache: &Layers, key: &EntryKey, saved: &Saved) -> Option<String> {
     let folder = cache.primary().as_ref()?;
     match saved {
