@@ -38,6 +38,7 @@ mod stats;
 mod tier;
 mod tiered;
 mod tiered_loader;
+mod two_loaders;
 mod upgrades;
 mod wakers;
 

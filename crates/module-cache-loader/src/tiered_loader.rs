@@ -1,41 +1,31 @@
 //! The loader of two tiers: serves a fast compiler's code until the best compiler is done.
 
-use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
-use std::mem;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
-use module_cache_core::{
-    Compile, Engine, FoundModule, HashedModule, ModuleCache, ModuleHash, SaveOutcome, SkipReason,
-    Tiers,
-};
+use module_cache_core::{Compile, HashedModule, ModuleCache, ModuleHash, Tiers};
 use parking_lot::Mutex;
 use tracing::debug;
 use web_time::Instant;
 
-use crate::compile_slots::{Behind, CompileSlots, Place};
-use crate::leader::{Completed, Saved, in_span, panic_as_error};
+use crate::compile_slots::Behind;
+use crate::leader::panic_as_error;
 use crate::remembered_errors::RememberedErrors;
 use crate::single_flight::SingleFlight;
-use crate::upgrades::{Job, Upgrades, Waiter, Waiting};
-use crate::{LoadError, Loaded, ModuleLoader, Source, Tier, TierStats, Tiered};
+use crate::two_loaders::{AtHand, Fetched, First, Origin, TwoLoaders, Upgrade, work};
+use crate::upgrades::{Upgrades, Waiter, Waiting};
+use crate::{LoadError, Loaded, ModuleLoader, Tier, TierStats, Tiered};
 
 /// How long a module stays on fast behind compilations that somebody waits for.
 const LONGEST_ON_FAST: Duration = Duration::new(60, 0);
 
 /// Threads beside those that compile: they wait for other processes that compile a module.
 const WAITING_WORKERS: usize = 8;
-
-/// Fast modules that are saved at a time while they are in use. Those who compile more save them first.
-const SAVES_BEHIND: usize = 8;
-
-/// So many modules are known to have left fast, at 32 bytes each.
-const MOST_LEFT: usize = 1 << 16;
 
 /// Loads modules of two engines over one cache: serves code that compiles fast until fast code is ready.
 ///
@@ -85,46 +75,7 @@ const MOST_LEFT: usize = 1 << 16;
 /// assert_eq!(app.tier(), Tier::Best);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct TieredLoader<Fast: Compile, Best: Compile, C>(Arc<Shared<Fast, Best, C>>);
-
-struct Shared<Fast: Compile, Best: Compile, C> {
-    fast: ModuleLoader<Fast, Arc<C>>,
-    best: ModuleLoader<Best, Arc<C>>,
-    cache: Arc<C>,
-    slots: Arc<CompileSlots>,
-    /// Those who look whether best is stored.
-    looking: Arc<SingleFlight<Option<Best::Module>>>,
-    /// What fast does not compile.
-    refused: RememberedErrors<()>,
-    /// Modules whose fast one has left the cache, or is left there because best could not be stored.
-    left: Mutex<HashSet<ModuleHash>>,
-    without_fast: AtomicU64,
-    upgrades: Upgrades<Best, Upgrade<Best, C>>,
-    most_behind: NonZeroUsize,
-    longest_on_fast: Duration,
-    /// Those who save fast modules.
-    saves: Mutex<Vec<JoinHandle<()>>>,
-}
-
-/// A best module to be loaded.
-struct Upgrade<Best: Compile, C> {
-    behind: Behind,
-    load: Box<LoadBest<Best, C>>,
-}
-
-type LoadBest<Best, C> = dyn FnOnce(
-        &ModuleLoader<Best, Arc<C>>,
-        Place<'_>,
-    ) -> Result<Loaded<<Best as Engine>::Module>, LoadError>
-    + Send;
-
-enum First<FastModule, BestModule> {
-    Fast(Loaded<FastModule>),
-    Best(Loaded<BestModule>),
-}
-
-type LoadedFirst<Fast, Best> =
-    Result<First<<Fast as Engine>::Module, <Best as Engine>::Module>, LoadError>;
+pub struct TieredLoader<Fast: Compile, Best: Compile, C>(Arc<TwoLoaders<Fast, Best, C>>);
 
 /// What a load returns.
 type LoadedTiers<T> = Result<Loaded<Tiered<T>>, LoadError>;
@@ -142,7 +93,7 @@ where
         let fast = ModuleLoader::new(fast, Arc::clone(&cache));
         let mut best = ModuleLoader::new(best, Arc::clone(&cache));
         best.slots = Arc::clone(&fast.slots);
-        Self(Arc::new(Shared {
+        Self(Arc::new(TwoLoaders {
             slots: Arc::clone(&fast.slots),
             fast,
             best,
@@ -249,7 +200,7 @@ where
         }
     }
 
-    fn configured(mut self, change: impl FnOnce(&mut Shared<Fast, Best, C>)) -> Self {
+    fn configured(mut self, change: impl FnOnce(&mut TwoLoaders<Fast, Best, C>)) -> Self {
         let shared = Arc::get_mut(&mut self.0);
         change(shared.expect("a loader is configured before it is used"));
         self
@@ -411,308 +362,12 @@ where
     }
 }
 
-impl<Fast, Best, C> Shared<Fast, Best, C>
-where
-    Fast: Compile<Module: Send + Sync> + Send + Sync + 'static,
-    Best: Compile<Module: Send + Sync> + Send + Sync + 'static,
-    C: ModuleCache<Fast> + ModuleCache<Best> + Send + Sync + 'static,
-{
-    /// A module of either tier, whichever is there first.
-    fn first(self: &Arc<Self>, origin: &impl Origin) -> LoadedFirst<Fast, Best> {
-        let hash = origin.hash();
-        let stays = self.upgrades.stays(hash);
-        if !stays {
-            if let Some(loaded) = self.best.resident(hash) {
-                return Ok(First::Best(loaded));
-            }
-        }
-        if let Some(loaded) = self.fast_on_its_way(hash) {
-            return Ok(First::Fast(loaded));
-        }
-        if !stays {
-            if let Some(loaded) = self.stored_best(hash) {
-                return Ok(First::Best(loaded));
-            }
-        }
-        if let Some(loaded) = self.load_fast(origin, stays) {
-            return loaded;
-        }
-        self.without_fast.fetch_add(1, Ordering::Relaxed);
-        let loaded = origin.load(&self.best, Place::Front, ModuleLoader::finish);
-        loaded.map(First::Best)
-    }
-
-    /// The fast module, if it is alive and nobody need look for the best one.
-    fn fast_on_its_way(&self, hash: ModuleHash) -> Option<Loaded<Fast::Module>> {
-        if !self.upgrades.knows(hash) {
-            return None;
-        }
-        let resident = self.fast.resident(hash);
-        resident.or_else(|| self.fast.being_saved(hash))
-    }
-
-    /// The best module, if it is stored. Threads that ask at the same time look once.
-    fn stored_best(&self, hash: ModuleHash) -> Option<Loaded<Best::Module>> {
-        let started = Instant::now();
-        let joined = self.looking.join(hash);
-        let outcome = match joined.lead_or_wait() {
-            Ok(lead) => {
-                let outcome = panic_as_error(hash, || {
-                    let found = in_span(self.best.span(hash), || self.best.look_up(hash));
-                    let found = found.map_or(FoundModule::own(None), |found| {
-                        self.best.counters.loaded(Source::Stored);
-                        FoundModule {
-                            module: Some(found.module),
-                            accepted_id: found.accepted_id,
-                        }
-                    });
-                    Ok((found, Source::Stored))
-                });
-                let for_others = panic_as_error(hash, || outcome.clone());
-                lead.complete(for_others);
-                outcome
-            }
-            Err(outcome) => outcome,
-        };
-        let (found, source) = outcome.ok()?;
-        let mut loaded = Loaded::new(found.module?, source, started.elapsed());
-        loaded.accepted_id = found.accepted_id.map(Box::new);
-        Some(loaded)
-    }
-
-    /// The fast module, or best if it was stored meanwhile and the module does not stay on fast; `None` for wasm that fast does
-    /// not compile.
-    fn load_fast(
-        self: &Arc<Self>,
-        origin: &impl Origin,
-        stays: bool,
-    ) -> Option<LoadedFirst<Fast, Best>> {
-        let hash = origin.hash();
-        if self.refused.get(hash).is_some() {
-            return None;
-        }
-        let load = |is_needless: &dyn Fn() -> bool| {
-            let place = Place::FrontUnless(is_needless);
-            origin.load(&self.fast, place, |_, completed| {
-                self.save_behind(completed)
-            })
-        };
-        let mut loaded = load(&|| !stays && self.has_best(hash));
-        // Whoever led had no need of it, and others may lead whom this one joins.
-        while let Err(LoadError::Abandoned(_)) = loaded {
-            if !stays {
-                if let Some(best) = self.stored_best(hash) {
-                    return Some(Ok(First::Best(best)));
-                }
-            }
-            loaded = load(&|| false);
-        }
-        if let Err(error @ LoadError::Compile(_)) = &loaded {
-            debug!(%hash, %error, "the fast tier cannot compile the module");
-            self.refused.add(hash, ());
-            return None;
-        }
-        Some(loaded.map(First::Fast))
-    }
-
-    /// Saves the fast module while it is in use.
-    fn save_behind(self: &Arc<Self>, completed: Completed<Fast::Module>) -> Option<Saved> {
-        if !completed.is_compiled() || self.saves_behind() >= SAVES_BEHIND {
-            return self.save_fast(completed);
-        }
-        let shared = Arc::clone(self);
-        let thread = thread::Builder::new().name("module-cache save".to_owned());
-        match thread.spawn(move || drop(shared.save_fast(completed))) {
-            Ok(save) => self.saves.lock().push(save),
-            Err(error) => debug!(%error, "no thread to save the fast module"),
-        }
-        None
-    }
-
-    fn saves_behind(&self) -> usize {
-        let mut saves = self.saves.lock();
-        saves.retain(|save| !save.is_finished());
-        saves.len()
-    }
-
-    fn save_fast(&self, completed: Completed<Fast::Module>) -> Option<Saved> {
-        let hash = completed.hash();
-        let saved = self.fast.finish(completed);
-        // It may have left the cache before it came there.
-        if saved.is_some() && self.left.lock().contains(&hash) {
-            self.leave_fast(hash);
-        }
-        saved
-    }
-
-    /// The fast module in place of a best one that cannot be prepared.
-    fn fast_instead(
-        self: &Arc<Self>,
-        origin: &impl Origin,
-        error: LoadError,
-    ) -> Result<Loaded<Fast::Module>, LoadError> {
-        let hash = origin.hash();
-        self.left.lock().remove(&hash);
-        match self.load_fast(origin, true) {
-            Some(Ok(First::Fast(loaded))) => {
-                self.upgrades.failed(hash, &error);
-                Ok(loaded)
-            }
-            _ => Err(error),
-        }
-    }
-
-    /// Loads a best module for those who wait for it, and lets go of the fast one.
-    fn upgrade(&self, hash: ModuleHash, upgrade: Upgrade<Best, C>) {
-        match panic_as_error(hash, || {
-            (upgrade.load)(&self.best, Place::Behind(upgrade.behind))
-        }) {
-            Ok(loaded) => {
-                let engine = self.best.engine();
-                let upgraded = self.upgrades.succeed(hash, engine, &loaded.module);
-                if let Some(upgraded) = upgraded {
-                    self.note_left(hash);
-                    if may_be_stored(&loaded) {
-                        self.leave_fast(hash);
-                    }
-                    for waiter in upgraded {
-                        waiter.end(Ok(()));
-                    }
-                }
-            }
-            Err(error) => self.upgrades.fail(hash, &error),
-        }
-    }
-
-    /// Notes that the fast module leaves the cache. `false` if that is known.
-    fn note_left(&self, hash: ModuleHash) -> bool {
-        let mut left = self.left.lock();
-        if left.len() >= MOST_LEFT {
-            // Each is looked for once more.
-            left.clear();
-        }
-        left.insert(hash)
-    }
-
-    fn has_best(&self, hash: ModuleHash) -> bool {
-        let has = panic_as_error(hash, || Ok(self.cache.contains(hash, self.best.engine())));
-        matches!(has, Ok(Ok(true)))
-    }
-
-    /// Nobody looks for the fast module from now on, if best is stored.
-    fn leave_fast(&self, hash: ModuleHash) {
-        if !self.has_best(hash) {
-            return;
-        }
-        let removed = panic_as_error(hash, || Ok(self.cache.remove(hash, self.fast.engine())));
-        if !matches!(removed, Ok(Ok(_))) {
-            debug!(%hash, ?removed, "the fast module stays in the cache");
-        }
-    }
-}
-
-/// What a thread does that compiles behind, until there is nothing to do or the loader is dropped.
-fn work<Fast, Best, C>(shared: &Weak<Shared<Fast, Best, C>>)
-where
-    Fast: Compile<Module: Send + Sync> + Send + Sync + 'static,
-    Best: Compile<Module: Send + Sync> + Send + Sync + 'static,
-    C: ModuleCache<Fast> + ModuleCache<Best> + Send + Sync + 'static,
-{
-    while let Some(shared) = shared.upgrade() {
-        let (hash, upgrade) = match shared.upgrades.next() {
-            Some(Job::Upgrade(hash, upgrade)) => (hash, upgrade),
-            Some(Job::LeaveFast(hash)) => {
-                shared.leave_fast(hash);
-                continue;
-            }
-            None => return,
-        };
-        let done = panic_as_error(hash, || {
-            shared.upgrade(hash, upgrade);
-            Ok(())
-        });
-        if let Err(error) = done {
-            shared.upgrades.fail(hash, &error);
-        }
-    }
-}
-
-/// Not so if it was saved now, and that failed.
-fn may_be_stored<M>(loaded: &Loaded<M>) -> bool {
-    match &loaded.saved {
-        Some(Ok(SaveOutcome::Stored { .. } | SaveOutcome::Skipped(SkipReason::AlreadyStored))) => {
-            true
-        }
-        Some(_) => false,
-        None => loaded.source != Source::Compiled,
-    }
-}
-
-/// Where the wasm of a module comes from, for either tier.
-trait Origin: Send + Sync + 'static {
-    fn hash(&self) -> ModuleHash;
-    fn load<E: Compile, C: ModuleCache<E>>(
-        &self,
-        loader: &ModuleLoader<E, C>,
-        place: Place<'_>,
-        finish: impl FnOnce(&ModuleLoader<E, C>, Completed<E::Module>) -> Option<Saved>,
-    ) -> Result<Loaded<E::Module>, LoadError>;
-}
-
-struct AtHand(Arc<HashedModule<'static>>);
-
-impl Origin for AtHand {
-    fn hash(&self) -> ModuleHash {
-        self.0.hash()
-    }
-
-    fn load<E: Compile, C: ModuleCache<E>>(
-        &self,
-        loader: &ModuleLoader<E, C>,
-        place: Place<'_>,
-        finish: impl FnOnce(&ModuleLoader<E, C>, Completed<E::Module>) -> Option<Saved>,
-    ) -> Result<Loaded<E::Module>, LoadError> {
-        loader.load_in(place, &self.0, finish)
-    }
-}
-
-struct Fetched<F> {
-    hash: ModuleHash,
-    fetch: F,
-}
-
-impl<W, X, F> Origin for Fetched<F>
-where
-    W: AsRef<[u8]> + 'static,
-    X: Into<Box<dyn Error + Send + Sync>> + 'static,
-    F: Fn() -> Result<W, X> + Send + Sync + 'static,
-{
-    fn hash(&self) -> ModuleHash {
-        self.hash
-    }
-
-    fn load<E: Compile, C: ModuleCache<E>>(
-        &self,
-        loader: &ModuleLoader<E, C>,
-        place: Place<'_>,
-        finish: impl FnOnce(&ModuleLoader<E, C>, Completed<E::Module>) -> Option<Saved>,
-    ) -> Result<Loaded<E::Module>, LoadError> {
-        loader.load_with_in(place, self.hash, &self.fetch, finish)
-    }
-}
-
 /// What nobody has begun is given up; what is being compiled behind is finished and saved. Waits until fast modules are saved.
 impl<Fast: Compile, Best: Compile, C> Drop for TieredLoader<Fast, Best, C> {
     fn drop(&mut self) {
         self.0.slots.close_behind();
         self.0.upgrades.close();
-        let saves = mem::take(&mut *self.0.saves.lock());
-        for save in saves {
-            // None would wait for itself.
-            if save.thread().id() != thread::current().id() {
-                let _ = save.join();
-            }
-        }
+        self.0.finish_saves();
     }
 }
 
