@@ -51,7 +51,41 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
     let hash = file.hash();
     let (id, loaded, behind) = load(args, &cache, file).with_context(|| name.clone())?;
     let key = EntryKey::new(hash, id);
-    if let Some(problem) = saved::problem(&cache, &key, &loaded.saved) {
+    if !args.tiered {
+        warn_of(saved::problem(&cache, &key, &loaded.saved), &name, &cache);
+    }
+
+    let end = program::run(&loaded.module, wasi);
+    let flushed = output::flush();
+    if args.timing {
+        print_timing(&loaded, hash, started.elapsed());
+    }
+    if args.tiered {
+        let key = match behind.map(Behind::finish) {
+            Some(Ok(best)) => EntryKey::new(hash, best),
+            Some(Err(error)) => {
+                let error = messages::with_causes(&error);
+                messages::warning(format_args!(
+                    "{name} was not compiled by the optimizing compiler: {error}"
+                ));
+                key
+            }
+            None => key,
+        };
+        warn_of(saved::missing(&cache, &key), &name, &cache);
+    }
+    match end.with_context(|| name.clone())? {
+        End::Exit(code) => flushed.map(|()| code),
+        End::Trap(what) => {
+            messages::error(format_args!("{name}: {what}"));
+            Ok(CODE_OF_TRAP)
+        }
+    }
+}
+
+/// Warns of a module that is not in the cache folder.
+fn warn_of(problem: Option<String>, name: &str, cache: &Layers) {
+    if let Some(problem) = problem {
         let again = if cache.fallback().is_none() {
             "compiles"
         } else {
@@ -60,25 +94,6 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
         messages::warning(format_args!(
             "{name} could not be stored, and its next run {again} it again: {problem}"
         ));
-    }
-
-    let end = program::run(&loaded.module, wasi);
-    let flushed = output::flush();
-    if args.timing {
-        print_timing(&loaded, hash, started.elapsed());
-    }
-    if let Some(Err(error)) = behind.map(Behind::finish) {
-        let error = messages::with_causes(&error);
-        messages::warning(format_args!(
-            "{name} was not compiled by the optimizing compiler: {error}"
-        ));
-    }
-    match end.with_context(|| name.clone())? {
-        End::Exit(code) => flushed.map(|()| code),
-        End::Trap(what) => {
-            messages::error(format_args!("{name}: {what}"));
-            Ok(CODE_OF_TRAP)
-        }
     }
 }
 

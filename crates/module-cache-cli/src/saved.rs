@@ -21,11 +21,17 @@ pub(crate) fn problem(cache: &Layers, key: &EntryKey, saved: &Saved) -> Option<S
         }
         // It came from the folder, or was stored there.
         _ if cache.fallback().is_none() => None,
-        _ => match folder.exists(key) {
-            Ok(true) => None,
-            Ok(false) if !folder.is_writable() => Some(SkipReason::ReadOnly.to_string()),
-            Ok(false) => Some("the folder did not keep it".into()),
-            Err(error) => Some(messages::with_causes(&error)),
-        },
+        _ => missing(cache, key),
+    }
+}
+
+/// The same, of a module that may have been saved elsewhere in this program.
+pub(crate) fn missing(cache: &Layers, key: &EntryKey) -> Option<String> {
+    let folder = cache.primary().as_ref()?;
+    match folder.exists(key) {
+        Ok(true) => None,
+        Ok(false) if !folder.is_writable() => Some(SkipReason::ReadOnly.to_string()),
+        Ok(false) => Some("the folder did not keep it".into()),
+        Err(error) => Some(messages::with_causes(&error)),
     }
 }

@@ -18,18 +18,20 @@ use crate::wasm_file::{Kind, WasmFile};
 /// What is compiled while the program runs.
 pub(crate) struct Behind {
     handle: Tiered<Code>,
+    /// Whose code is stored in the end.
+    best: EngineId,
     /// Dropped, it would give up.
     _loader: Box<dyn Any>,
 }
 
 impl Behind {
-    /// Waits until it is stored.
+    /// Waits until it is stored, and names the engine whose code it is.
     ///
     /// # Errors
     ///
     /// When it does not compile.
-    pub(crate) fn finish(self) -> Result<(), LoadError> {
-        self.handle.wait_upgraded()
+    pub(crate) fn finish(self) -> Result<EngineId, LoadError> {
+        self.handle.wait_upgraded().map(|()| self.best)
     }
 }
 
@@ -86,12 +88,18 @@ where
     let prepare = move |_, _: &E, module| Ok::<_, Infallible>(code(module));
     let loaded = loader.load_with(hash, fetch, prepare)?;
     let handle = loaded.module.clone();
+    let best = *loader.best_engine().id();
     let own = match handle.tier() {
-        Tier::Fast => loader.fast_engine().id(),
-        Tier::Best => loader.best_engine().id(),
+        Tier::Fast => *loader.fast_engine().id(),
+        Tier::Best => best,
     };
-    let id = *loaded.accepted_id.as_deref().unwrap_or(own);
+    let id = loaded.accepted_id.as_deref().copied().unwrap_or(own);
     let behind = Behind {
+        best: if handle.tier() == Tier::Best {
+            id
+        } else {
+            best
+        },
         handle,
         _loader: Box::new(loader),
     };

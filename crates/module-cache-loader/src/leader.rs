@@ -296,6 +296,11 @@ impl<'a, E: Compile, C: ModuleCache<E>> Steps for Load<'a, E, C> {
     }
 
     async fn compile(&self) -> Result<FoundModule<E::Module>, LoadError> {
+        // The load before this one may have found that since it was asked for.
+        if let Some(error) = self.loader.invalid.get(self.hash) {
+            self.loader.counters.known_invalid();
+            return Err(error.into());
+        }
         let compile = || self.loader.compile(self.wasm, self.is_behind.get());
         let compiled = match self.place {
             Place::FrontUnless(is_needless) if is_needless() => {

@@ -19,7 +19,7 @@ use crate::remembered_errors::RememberedErrors;
 use crate::single_flight::SingleFlight;
 use crate::two_loaders::{AtHand, Fetched, First, Origin, TwoLoaders, Upgrade, work};
 use crate::upgrades::{Upgrades, Waiter, Waiting};
-use crate::{LoadError, Loaded, ModuleLoader, Tier, TierStats, Tiered};
+use crate::{LoadError, Loaded, ModuleLoader, Source, Tier, TierStats, Tiered};
 
 /// How long a module stays on fast behind compilations that somebody waits for.
 const LONGEST_ON_FAST: Duration = Duration::new(60, 0);
@@ -31,16 +31,17 @@ const WAITING_WORKERS: usize = 8;
 ///
 /// - **A load returns what is ready first**: the best module if it is stored, without compiling anything; or else the fast
 ///   one, stored or compiled, while best is compiled in the background. So a later start loads the best module, as without
-///   tiers.
+///   tiers. While an upgrade is pending, loads return fast without looking for best.
 /// - **A handle returns the newest value.** [`Tiered::get`] takes the time of a memory hit. The caller's `prepare` makes
 ///   from a module what requests use, once for each tier, because modules, linkers and stores belong to one engine.
 /// - **Best is compiled once** by all processes that share the cache, as with [`ModuleLoader`]; so is fast.
 /// - **Compilations that callers wait for go first.** In the background, one module is compiled at a time
 ///   ([`Compile::compile_behind`]), starting when no other compilation waits or runs. After a minute on fast, a module
-///   queues with all others. While [upgrades are paused](Self::pause_upgrades), for instance on battery, nothing is
-///   compiled in the background.
-/// - **If best fails, fast stays in use**: if it does not compile, panics or cannot be prepared. The failure is counted,
-///   and the first load after ten minutes tries again. If that succeeds, older handles get best, too.
+///   queues with all others. While [upgrades are paused](Self::pause_upgrades), for instance on battery, no
+///   background compilation begins, and the loader keeps the wasm of each module that waits.
+/// - **If best fails, fast stays in use**: if it does not compile, panics or cannot be prepared. The failure is counted
+///   and remembered for ten minutes, for the last 1,024 such modules; the first load after that tries again. If that succeeds,
+///   older handles get best, too. A caller that cannot prepare best keeps no other from it.
 /// - **Wasm that fast does not compile waits for best.** This is remembered for ten minutes, so that fast is not tried each
 ///   time.
 /// - **Fast is removed.** Once best is stored, the fast module is removed from the cache, even if an earlier process left
@@ -113,7 +114,7 @@ where
     ///
     /// # Panics
     ///
-    /// While the loader upgrades modules: configure it before it is used.
+    /// While the loader upgrades or saves modules: configure it before it is used.
     #[must_use]
     pub fn with_max_compiles(self, count: NonZeroUsize) -> Self {
         self.configured(|shared| shared.slots.set_count(count))
@@ -123,7 +124,7 @@ where
     ///
     /// # Panics
     ///
-    /// While the loader upgrades modules: configure it before it is used.
+    /// While the loader upgrades or saves modules: configure it before it is used.
     #[must_use]
     pub fn with_max_compiles_behind(self, count: NonZeroUsize) -> Self {
         self.configured(|shared| shared.most_behind = count)
@@ -134,7 +135,7 @@ where
     ///
     /// # Panics
     ///
-    /// While the loader upgrades modules: configure it before it is used.
+    /// While the loader upgrades or saves modules: configure it before it is used.
     #[must_use]
     pub fn with_max_time_on_fast(self, time: Duration) -> Self {
         self.configured(|shared| shared.longest_on_fast = time)
@@ -228,7 +229,8 @@ where
                 });
                 match prepared {
                     Ok(loaded) => {
-                        self.served_on_best(origin);
+                        shared.upgrades.prepared(hash);
+                        self.served_on_best(origin, loaded.source);
                         return Ok(loaded.map(Tiered::on_best));
                     }
                     Err(error) => shared.fast_instead(&origin, error)?,
@@ -243,11 +245,12 @@ where
     }
 
     /// Sees to it that handles that stayed on fast before get best, and that fast leaves the cache.
-    fn served_on_best(&self, origin: impl Origin) {
+    fn served_on_best(&self, origin: impl Origin, source: Source) {
         let (shared, hash) = (&*self.0, origin.hash());
         if shared.upgrades.has_stayed(hash) {
             self.upgrade(origin, None);
-        } else if shared.note_left(hash) {
+        } else if source == Source::Stored && !shared.upgrades.knows(hash) && shared.note_left(hash)
+        {
             self.start_worker(shared.upgrades.leave_fast(hash, self.most_workers()));
         }
     }
@@ -309,7 +312,8 @@ where
         self.load_either(AtHand(Arc::clone(module)), prepare)
     }
 
-    /// Loads a module by its hash, and calls `fetch` for the wasm each time that it has to be compiled: at most once for each tier.
+    /// Loads a module by its hash, and calls `fetch` for the wasm each time that it has to be compiled: once for each tier, if the cache
+    /// works.
     ///
     /// The rules for `fetch` are those of [`ModuleLoader::load_with`]; for the best module, it is called in a thread of
     /// this loader.
@@ -362,7 +366,8 @@ where
     }
 }
 
-/// What nobody has begun is given up; what is being compiled behind is finished and saved. Waits until fast modules are saved.
+/// Gives up what nobody has begun, and waits until fast modules are saved. A background compilation goes on, and its module is
+/// saved if the process lives long enough.
 impl<Fast: Compile, Best: Compile, C> Drop for TieredLoader<Fast, Best, C> {
     fn drop(&mut self) {
         self.0.slots.close_behind();

@@ -6,12 +6,14 @@ use std::error::Error;
 use std::mem;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, SendError};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use module_cache_core::{
-    Compile, Engine, FoundModule, HashedModule, ModuleCache, ModuleHash, SaveOutcome, SkipReason,
+    CacheError, Compile, Engine, EntryKey, FoundModule, HashedModule, ModuleCache, ModuleHash,
+    SaveOutcome, SkipReason,
 };
 use parking_lot::Mutex;
 use tracing::debug;
@@ -39,7 +41,7 @@ pub(crate) struct TwoLoaders<Fast: Compile, Best: Compile, C> {
     pub(crate) looking: Arc<SingleFlight<Option<Best::Module>>>,
     /// What fast does not compile.
     pub(crate) refused: RememberedErrors<()>,
-    /// Modules whose fast one has left the cache, or is left there because best could not be stored.
+    /// Modules whose best one is stored, and whose fast one has left the cache or does so.
     pub(crate) left: Mutex<HashSet<ModuleHash>>,
     pub(crate) without_fast: AtomicU64,
     pub(crate) upgrades: Upgrades<Best, Upgrade<Best, C>>,
@@ -113,6 +115,7 @@ where
     fn stored_best(&self, hash: ModuleHash) -> Option<Loaded<Best::Module>> {
         let started = Instant::now();
         let joined = self.looking.join(hash);
+        let is_first = joined.first;
         let outcome = match joined.lead_or_wait() {
             Ok(lead) => {
                 let outcome = panic_as_error(hash, || {
@@ -134,6 +137,9 @@ where
         };
         let (found, source) = outcome.ok()?;
         let mut loaded = Loaded::new(found.module?, source, started.elapsed());
+        if !is_first {
+            self.best.counters.coalesced();
+        }
         loaded.accepted_id = found.accepted_id.map(Box::new);
         Some(loaded)
     }
@@ -173,24 +179,34 @@ where
         Some(loaded.map(First::Fast))
     }
 
-    /// Saves the fast module while it is in use.
+    /// Saves the fast module while it is in use, or first if there is no thread for it.
     fn save_behind(self: &Arc<Self>, completed: Completed<Fast::Module>) -> Option<Saved> {
-        if !completed.is_compiled() || self.saves_behind() >= SAVES_BEHIND {
+        if !completed.is_compiled() {
             return self.save_fast(completed);
         }
-        let shared = Arc::clone(self);
-        let thread = thread::Builder::new().name("module-cache save".to_owned());
-        match thread.spawn(move || drop(shared.save_fast(completed))) {
-            Ok(save) => self.saves.lock().push(save),
-            Err(error) => debug!(%error, "no thread to save the fast module"),
-        }
-        None
-    }
-
-    fn saves_behind(&self) -> usize {
+        let (send, receive) = mpsc::channel();
         let mut saves = self.saves.lock();
         saves.retain(|save| !save.is_finished());
-        saves.len()
+        if saves.len() < SAVES_BEHIND {
+            let shared = Arc::clone(self);
+            let thread = thread::Builder::new().name("module-cache save".to_owned());
+            let save = thread.spawn(move || {
+                if let Ok(completed) = receive.recv() {
+                    shared.save_fast(completed);
+                }
+            });
+            if let Ok(save) = save {
+                saves.push(save);
+                drop(saves);
+                // It waits for nothing else.
+                return match send.send(completed) {
+                    Ok(()) => None,
+                    Err(SendError(completed)) => self.save_fast(completed),
+                };
+            }
+        }
+        drop(saves);
+        self.save_fast(completed)
     }
 
     fn save_fast(&self, completed: Completed<Fast::Module>) -> Option<Saved> {
@@ -213,7 +229,7 @@ where
         self.left.lock().remove(&hash);
         match self.load_fast(origin, true) {
             Some(Ok(First::Fast(loaded))) => {
-                self.upgrades.failed(hash, &error);
+                self.upgrades.not_prepared(hash, &error);
                 Ok(loaded)
             }
             _ => Err(error),
@@ -229,8 +245,8 @@ where
                 let engine = self.best.engine();
                 let upgraded = self.upgrades.succeed(hash, engine, &loaded.module);
                 if let Some(upgraded) = upgraded {
-                    self.note_left(hash);
-                    if may_be_stored(&loaded) {
+                    if is_stored(&loaded) {
+                        self.note_left(hash);
                         self.leave_fast(hash);
                     }
                     for waiter in upgraded {
@@ -259,12 +275,23 @@ where
 
     /// Nobody looks for the fast module from now on, if best is stored.
     fn leave_fast(&self, hash: ModuleHash) {
-        if !self.has_best(hash) {
-            return;
-        }
-        let removed = panic_as_error(hash, || Ok(self.cache.remove(hash, self.fast.engine())));
-        if !matches!(removed, Ok(Ok(_))) {
-            debug!(%hash, ?removed, "the fast module stays in the cache");
+        let _ = panic_as_error(hash, || {
+            let left = self
+                .stores_best(hash)
+                .and_then(|stored| Ok(stored && self.cache.remove(hash, self.fast.engine())?));
+            if let Err(error) = left {
+                debug!(%hash, %error, "the fast module stays in the cache");
+            }
+            Ok(())
+        });
+    }
+
+    /// Whether best is where later starts find it: memory has it before the storage.
+    fn stores_best(&self, hash: ModuleHash) -> Result<bool, CacheError> {
+        let engine = self.best.engine();
+        match <C as ModuleCache<Best>>::entries(&self.cache) {
+            Some(storage) => storage.exists(&EntryKey::new(hash, *engine.id())),
+            None => self.cache.contains(hash, engine),
         }
     }
 }
@@ -296,13 +323,13 @@ where
 }
 
 /// Not so if it was saved now, and that failed.
-fn may_be_stored<M>(loaded: &Loaded<M>) -> bool {
+fn is_stored<M>(loaded: &Loaded<M>) -> bool {
     match &loaded.saved {
         Some(Ok(SaveOutcome::Stored { .. } | SaveOutcome::Skipped(SkipReason::AlreadyStored))) => {
             true
         }
         Some(_) => false,
-        None => loaded.source != Source::Compiled,
+        None => loaded.source == Source::Stored,
     }
 }
 
@@ -363,9 +390,10 @@ impl<Fast: Compile, Best: Compile, C> TwoLoaders<Fast, Best, C> {
     /// Waits for the threads that save fast modules.
     pub(crate) fn finish_saves(&self) {
         let saves = mem::take(&mut *self.saves.lock());
-        for save in saves {
-            // None would wait for itself.
-            if save.thread().id() != thread::current().id() {
+        let is_here = |save: &JoinHandle<()>| save.thread().id() == thread::current().id();
+        // One that dropped the loader would wait for itself, and may hold what others wait for.
+        if !saves.iter().any(is_here) {
+            for save in saves {
                 let _ = save.join();
             }
         }

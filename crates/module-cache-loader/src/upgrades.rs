@@ -20,6 +20,10 @@ pub(crate) struct Upgrades<E: Engine, J> {
     state: Mutex<State<E, J>>,
     /// Of modules that stay on fast, so that not every load tries again.
     failed: RememberedErrors<LoadError>,
+    /// Of modules that somebody prepared: one who cannot keeps nobody else from best.
+    prepared: RememberedErrors<()>,
+    /// Of those whose handles that stayed cannot prepare what others can, so that not every load tries them again.
+    tried: RememberedErrors<()>,
     pub(crate) done: AtomicU64,
     pub(crate) failures: AtomicU64,
 }
@@ -63,6 +67,8 @@ impl<E: Engine, J> Upgrades<E, J> {
                 workers: 0,
             }),
             failed: RememberedErrors::default(),
+            prepared: RememberedErrors::default(),
+            tried: RememberedErrors::default(),
             done: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         }
@@ -78,9 +84,9 @@ impl<E: Engine, J> Upgrades<E, J> {
         self.failed.get(hash).is_some()
     }
 
-    /// Whether there are handles whose upgrade failed.
+    /// Whether there are handles whose upgrade failed, and which may be tried again.
     pub(crate) fn has_stayed(&self, hash: ModuleHash) -> bool {
-        self.state.lock().stayed.contains_key(&hash)
+        self.state.lock().stayed.contains_key(&hash) && self.tried.get(hash).is_none()
     }
 
     /// Adds a handle to those that wait for the module, or none but those that stayed, and the job if there is none. Says
@@ -170,12 +176,15 @@ impl<E: Engine, J> Upgrades<E, J> {
         }
         if let Some(error) = failure {
             if upgraded.is_empty() {
-                self.failed(hash, &error);
+                self.not_prepared(hash, &error);
                 self.stay(hash, failed, &error);
                 return None;
             }
             self.stay(hash, failed, &error);
             log(hash, &error);
+        }
+        if !upgraded.is_empty() {
+            self.prepared(hash);
         }
         Some(upgraded)
     }
@@ -200,8 +209,25 @@ impl<E: Engine, J> Upgrades<E, J> {
         self.stay(hash, self.take(hash), error);
     }
 
+    /// Somebody prepared the best module.
+    pub(crate) fn prepared(&self, hash: ModuleHash) {
+        if self.prepared.get(hash).is_none() {
+            self.prepared.add(hash, ());
+        }
+    }
+
+    /// Somebody could not prepare the best module. Unless others could, it stays on fast for all.
+    pub(crate) fn not_prepared(&self, hash: ModuleHash, error: &LoadError) {
+        if self.prepared.get(hash).is_none() {
+            return self.failed(hash, error);
+        }
+        self.tried.add(hash, ());
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        log(hash, error);
+    }
+
     /// Counts a module that stays on fast, and remembers that.
-    pub(crate) fn failed(&self, hash: ModuleHash, error: &LoadError) {
+    fn failed(&self, hash: ModuleHash, error: &LoadError) {
         if !self.stays(hash) {
             self.failures.fetch_add(1, Ordering::Relaxed);
             self.failed.add(hash, error.clone());

@@ -191,6 +191,27 @@ fn a_best_module_that_cannot_be_prepared_leaves_fast_to_later_loads_and_starts()
 }
 
 #[test]
+fn one_who_cannot_prepare_best_keeps_nobody_else_from_it() {
+    let (store, engines) = (ReferenceStore::new(), Engines::new());
+    let loader = engines.loader(&store);
+    let hold = engines.best.hold_compiles();
+    let bad = loader.load(&module(1), fast_only).unwrap().module;
+    let good = load(&loader, &module(1)).unwrap().module;
+    drop(hold);
+    good.wait_upgraded().unwrap();
+    assert!(bad.wait_upgraded().is_err());
+    for _ in 0..4 {
+        let handle = load(&loader, &module(1)).unwrap().module;
+        assert_eq!(handle.tier(), Tier::Best);
+        settle(&loader);
+        let late = loader.load(&module(1), fast_only).unwrap().module;
+        assert_eq!(*late.get(), Tier::Fast);
+        settle(&loader);
+    }
+    assert_eq!(*bad.get(), Tier::Fast);
+}
+
+#[test]
 fn a_module_that_only_best_compiles_and_nobody_can_prepare_is_an_error() {
     let engines = Engines::new();
     engines.fast.fail_to_compile(true);

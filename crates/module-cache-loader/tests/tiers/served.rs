@@ -1,7 +1,8 @@
 //! What is served, and what is compiled for it.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Wake, Waker};
 use std::thread;
@@ -233,11 +234,12 @@ fn two_engines_of_one_id_are_no_pair() {
     );
 }
 
-/// A cache whose saves of fast take until `held` is unlocked.
+/// A cache whose saves of fast take until `held` is unlocked, and whose saves of best may fail.
 #[derive(Debug, Default)]
 struct SlowFast {
     cache: ReferenceCache<TestEngine>,
     held: Mutex<()>,
+    refuses_best: AtomicBool,
 }
 
 impl ModuleCache<TestEngine> for SlowFast {
@@ -265,6 +267,8 @@ impl ModuleCache<TestEngine> for SlowFast {
     ) -> Result<SaveOutcome, CacheError> {
         if engine.id().label().starts_with("fast") {
             drop(self.held.lock());
+        } else if self.refuses_best.load(Ordering::Relaxed) {
+            return Err(CacheError::backend("the cache", "save", "it is full"));
         }
         self.cache.save(hash, engine, module)
     }
@@ -322,6 +326,66 @@ fn fast_that_is_saved_after_best_leaves_the_cache_too() {
         (is_stored(&engines.fast), is_stored(&engines.best)),
         (false, true)
     );
+}
+
+#[test]
+fn fast_that_is_saved_after_best_could_not_be_stays() {
+    let (cache, engines) = (Arc::new(SlowFast::default()), Engines::new());
+    cache.refuses_best.store(true, Ordering::Relaxed);
+    let loader = engines.loader_over(Arc::clone(&cache));
+    let held = cache.held.lock();
+    let handle = load(&loader, &module(1)).unwrap().module;
+    handle.wait_upgraded().unwrap();
+    drop(held);
+    drop(loader);
+    assert!(cache.contains(module(1).hash(), &engines.fast).unwrap());
+}
+
+#[test]
+fn fast_stays_while_only_memory_has_best() {
+    let (store, engines) = (ReferenceStore::new(), Engines::new());
+    let below = Arc::new(Observed::new(StoreCache(store.clone())));
+    let compiling = engines.best.hold_compiles();
+    let loader = engines.loader_over(SharedCache::new().with_fallback(Arc::clone(&below)));
+    let handle = load(&loader, &module(1)).unwrap().module;
+    let cache = StoreCache(store);
+    let has_fast = || cache.contains(module(1).hash(), &engines.fast).unwrap();
+    while !has_fast() {
+        thread::yield_now();
+    }
+    let saving = below.hold(Method::Save);
+    drop(compiling);
+    saving.wait_for(1);
+    // Best is resident, and its save is under way.
+    while loader.resident(module(1).hash()).unwrap().0 == Tier::Fast {
+        thread::yield_now();
+    }
+    load(&loader, &module(1)).unwrap();
+    sleep_a_little();
+    assert!(has_fast());
+    drop(saving);
+    handle.wait_upgraded().unwrap();
+    assert!(!has_fast());
+}
+
+/// This test starts itself as a process that has no threads to start.
+#[test]
+fn where_no_thread_starts_a_fast_module_is_saved_first() {
+    const CHILD: &str = "MODULE_CACHE_TEST_WITHOUT_THREADS";
+    if std::env::var_os(CHILD).is_some() {
+        let (store, engines) = (ReferenceStore::new(), Engines::new());
+        let loader = engines.loader(&store);
+        let loaded = load(&loader, &module(1)).unwrap();
+        assert!(loaded.saved.unwrap().unwrap().is_stored());
+        return;
+    }
+    let name = "served::where_no_thread_starts_a_fast_module_is_saved_first";
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--test-threads=1"])
+        .env(CHILD, "1")
+        .env("RUST_MIN_STACK", "200000000000000")
+        .status();
+    assert!(status.unwrap().success());
 }
 
 #[test]
