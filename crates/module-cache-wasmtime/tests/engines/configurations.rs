@@ -1,6 +1,9 @@
 //! Configurations of wasmtime: those that make other code, of which no two may share an entry, and those that do not.
 
-use wasmtime::{Config, ModuleVersionStrategy, OptLevel, WasmBacktraceDetails};
+use wasmtime::{
+    Config, InstanceAllocationStrategy, ModuleVersionStrategy, OptLevel, PoolingAllocationConfig,
+    WasmBacktraceDetails,
+};
 
 pub(crate) type Change = fn(&mut Config) -> &mut Config;
 
@@ -75,7 +78,17 @@ pub(crate) const WITH_EQUAL_CODE: &[(&str, Change)] = &[
     ("images of memory in files", |c| {
         c.force_memory_init_memfd(true)
     }),
+    ("a pool of instances", pool),
+    ("core dumps", |c| c.coredump_on_trap(true)),
 ];
+
+fn pool(c: &mut Config) -> &mut Config {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_core_instances(4)
+        .total_memories(4)
+        .total_tables(4);
+    c.allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+}
 
 fn named_version<'c>(config: &'c mut Config, version: &str) -> &'c mut Config {
     config
