@@ -57,6 +57,7 @@ pub async fn run(module: &Module, request: &[u8]) -> Result<Option<Vec<u8>>> {
 
 async fn run_to_the_end(module: &Module, request: &[u8]) -> Result<Vec<u8>> {
     let limits = StoreLimitsBuilder::new()
+        .memories(1)
         .memory_size(MEMORY_LIMIT)
         .table_elements(10_000)
         .build();

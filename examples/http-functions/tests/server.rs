@@ -23,6 +23,12 @@ const ENDLESS_ANSWER: &str = r#"(module
     (memory (export "memory") 1)
     (func (export "handle") (param i32) (result i32) (i32.const -1)))"#;
 
+/// The limit of memory holds for each: a second one would double what the function may have.
+const TWO_MEMORIES: &str = r#"(module
+    (memory (export "memory") 1)
+    (memory 1)
+    (func (export "handle") (param i32) (result i32) (local.get 0)))"#;
+
 /// Asks for more memory than it may have, and answers nothing if it gets it.
 const GREEDY: &str = r#"(module
     (memory (export "memory") 1)
@@ -93,6 +99,7 @@ async fn what_goes_wrong_in_a_function_is_an_internal_error_that_says_what() {
         ("idle", "(module)"),
         ("trap", TRAP),
         ("endless_answer", ENDLESS_ANSWER),
+        ("two_memories", TWO_MEMORIES),
     ]);
     let mut client = Client::connect(serve(Arc::new(open(keep.path(), PLENTY))).await).await;
     for (name, expected) in [
@@ -101,6 +108,7 @@ async fn what_goes_wrong_in_a_function_is_an_internal_error_that_says_what() {
         ("idle", "exports no `memory`"),
         ("trap", "unreachable"),
         ("endless_answer", "longer than its memory"),
+        ("two_memories", "memory count too high"),
     ] {
         let (status, message) = client.get(&format!("/{name}")).await;
         assert_eq!(status, 500, "{name}: {message}");
