@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use plugin_host::{PluginHost, Storage};
+use plugin_host::{Limits, PluginHost, Settings, Storage};
 
 /// Gives a number to every plugin of a folder.
 #[derive(Parser)]
@@ -21,8 +21,8 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let host = PluginHost::new(arguments.storage.open()?)?;
-    for mut plugin in host.load_folder(&arguments.plugins)? {
+    let host = PluginHost::new(Settings::default(), arguments.storage.open()?)?;
+    for mut plugin in host.load_folder(&arguments.plugins, Limits::default())? {
         let answer = plugin.transform(arguments.number);
         let answer = answer
             .map_err(|error| anyhow::Error::from_boxed(error.into()))
