@@ -88,7 +88,7 @@ impl<'a> Engine<'a> {
     /// machine's own.
     fn load_by<E: ArtifactEngine + Compile>(
         &self,
-        loader: &OnceLock<ModuleLoader<E, &'a Tiers>>,
+        loader: &OnceLock<ModuleLoader<E, &'a Layers>>,
         make: impl Fn(&Builder) -> Result<E, EngineError>,
         file: &WasmFile,
     ) -> Result<(EngineId, Loaded<E::Module>)> {

@@ -13,7 +13,7 @@ pub(crate) type Saved = Option<Result<SaveOutcome, CacheError>>;
 
 /// Why the module is not in the cache folder; `None` if it is there, or no folder is in use.
 pub(crate) fn problem(cache: &Layers, key: &EntryKey, saved: &Saved) -> Option<String> {
-    let folder = cache.primary().as_ref()?;
+    cache.primary().as_ref()?;
     match saved {
         Some(Err(error)) => Some(messages::with_causes(error)),
         Some(Ok(SaveOutcome::Skipped(reason))) if *reason != SkipReason::AlreadyStored => {
