@@ -31,7 +31,9 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<u8> {
     output::flush()?;
     if report.stuck > 0 {
         let entries = units::entries(report.stuck);
-        messages::error(format_args!("cannot remove {entries} of those selected"));
+        messages::error(format_args!(
+            "cannot remove {entries} that exceed the limits"
+        ));
         return Ok(1);
     }
     Ok(0)

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The slot of the calling thread. It cannot be sent to another thread.
 ///
-/// [`EXCLUSIVE`](Self::EXCLUSIVE) running threads have a slot to themselves. The others share one more, until a slot
+/// Up to [`EXCLUSIVE`](Self::EXCLUSIVE) running threads have a slot to themselves. The others share one more, until a slot
 /// becomes free. Each thread takes a slot once; reading it takes a nanosecond.
 #[derive(Debug, Clone, Copy)]
 pub struct ThreadSlot {

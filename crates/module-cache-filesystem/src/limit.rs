@@ -26,7 +26,7 @@ pub(crate) fn read(directory: &Directory) -> io::Result<u64> {
         .and_then(|number| number.parse().ok())
         .ok_or_else(|| {
             let text =
-                "the file `limit` holds no number of bytes; set the limit of the folder anew";
+                "the file `limit` is not a number of bytes; set the limit of the folder again";
             io::Error::new(io::ErrorKind::InvalidData, text)
         })
 }

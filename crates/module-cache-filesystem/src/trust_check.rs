@@ -16,7 +16,7 @@ pub(crate) fn objection(attributes: &Attributes, user: u32) -> Option<String> {
     let Attributes { owner, mode, .. } = *attributes;
     if owner == overflow_user() {
         return Some(format!(
-            "its owner is user {owner}, who stands for users unknown here"
+            "its owner is user {owner}, which stands for users that are unknown here"
         ));
     }
     if owner != user && owner != ROOT {

@@ -43,12 +43,12 @@ pub fn describe_metrics() {
     describe_histogram!(
         LOAD_DURATION,
         Unit::Seconds,
-        "From a call to its answer, waiting included; without resident hits"
+        "Time of loads, including waits and without resident hits"
     );
     describe_histogram!(
         COMPILE_DURATION,
         Unit::Seconds,
-        "What the engine took to compile a module"
+        "Time that the engine took to compile a module"
     );
     for (name, unit, meaning, _) in CACHE_METRICS {
         describe_counter!(name, unit, meaning);
@@ -62,7 +62,7 @@ pub fn describe_metrics() {
     describe_gauge!(
         PENDING_UPGRADES,
         Unit::Count,
-        "Modules on the fast tier that are compiled or wait for it"
+        "Modules on the fast tier that are being upgraded or wait for it"
     );
 }
 
@@ -171,7 +171,7 @@ const LOADER_METRICS: [LoaderMetric; 7] = [
     ),
     (
         "module_cache_cache_errors_total",
-        "Errors of the cache, which cost time and no load",
+        "Errors of the cache, which cost time and do not fail a load",
         None,
         |stats| stats.cache_errors,
     ),
@@ -194,7 +194,7 @@ const TIER_METRICS: [TierMetric; 3] = [
     ),
     (
         "module_cache_loads_without_fast_total",
-        "Loads of wasm that the fast tier does not compile",
+        "Loads of wasm that the fast tier cannot compile",
         |stats| stats.without_fast,
     ),
 ];
@@ -235,7 +235,7 @@ const CACHE_METRICS: [CacheMetric; 9] = [
     (
         "module_cache_rejected_entries_total",
         Unit::Count,
-        "Whole entries that could not be used; they stay",
+        "Undamaged entries that could not be used; they stay",
         |stats| stats.rejected,
     ),
     (

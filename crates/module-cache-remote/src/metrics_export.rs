@@ -30,19 +30,19 @@ const METRICS: [Metric; 13] = [
     (
         "module_cache_remote_dropped_uploads_total",
         Unit::Count,
-        "Saves that found the queue full",
+        "Saves that were dropped because the queue was full",
         |stats| stats.dropped_uploads,
     ),
     (
         "module_cache_remote_outages_total",
         Unit::Count,
-        "How often the storage was found not to work",
+        "Outages of the storage",
         |stats| stats.outages,
     ),
     (
         "module_cache_remote_short_circuited_total",
         Unit::Count,
-        "Calls that did not ask a storage that did not work lately",
+        "Calls that did not ask the storage because it had failed recently",
         |stats| stats.short_circuited,
     ),
     (
@@ -54,7 +54,7 @@ const METRICS: [Metric; 13] = [
     (
         "module_cache_remote_throttled_total",
         Unit::Count,
-        "Requests that the storage refused because it had too much to do",
+        "Requests that the storage refused because of overload",
         |stats| stats.throttled,
     ),
     (
@@ -84,7 +84,7 @@ const METRICS: [Metric; 13] = [
     (
         "module_cache_remote_answer_microseconds_total",
         Unit::Microseconds,
-        "What loads waited for their first answer",
+        "Time that loads waited for their first answer",
         |stats| stats.answer_micros,
     ),
 ];

@@ -70,8 +70,7 @@ impl Registry {
         for (name, value) in uri.options() {
             let is_known = name == "plain_http" && value.parse().map(|is| plain_http = is).is_ok();
             if !is_known {
-                let reason =
-                    "a parameter is not known, or has a value that is not one of those it may have";
+                let reason = "a parameter is unknown, or has a value that is not allowed";
                 return Err(invalid(reason).with_context("parameter", name));
             }
         }
@@ -158,7 +157,7 @@ impl Registry {
             Some(list) => Ok((list.tags, next_query(&headers))),
             None => Err(Error::new(
                 ErrorKind::Unexpected,
-                "the registry answers with something else than a list of tags, or with too long a list",
+                "the registry did not send a list of tags, or sent one that is too long",
             )),
         }
     }
@@ -365,15 +364,17 @@ fn invalid(reason: &'static str) -> Error {
 
 fn refusal(status: StatusCode) -> Error {
     let (kind, reason) = match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            (ErrorKind::PermissionDenied, "the registry refuses it")
-        }
-        StatusCode::NOT_FOUND => (ErrorKind::NotFound, "the registry has nothing there"),
-        StatusCode::METHOD_NOT_ALLOWED => (ErrorKind::Unsupported, "the registry does not do that"),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => (
+            ErrorKind::PermissionDenied,
+            "the registry refused the request",
+        ),
+        StatusCode::NOT_FOUND => (ErrorKind::NotFound, "the registry has no such object"),
+        StatusCode::METHOD_NOT_ALLOWED => (
+            ErrorKind::Unsupported,
+            "the registry does not support this request",
+        ),
         StatusCode::RANGE_NOT_SATISFIABLE => (ErrorKind::RangeNotSatisfied, OTHER_LENGTH),
-        StatusCode::TOO_MANY_REQUESTS => {
-            (ErrorKind::RateLimited, "the registry has too much to do")
-        }
+        StatusCode::TOO_MANY_REQUESTS => (ErrorKind::RateLimited, "the registry is overloaded"),
         _ => (ErrorKind::Unexpected, "the registry failed"),
     };
     let error = Error::new(kind, reason).with_context("status", status.as_u16());
@@ -396,7 +397,7 @@ fn explained(error: OciDistributionError) -> Error {
         }
         _ => Error::new(
             ErrorKind::Unexpected,
-            "the registry answers with something else",
+            "the registry sent an unexpected response",
         ),
     };
     explained.set_source(error)

@@ -77,13 +77,15 @@ pub(crate) fn refusal(error: &RedisError) -> Option<(opendal::ErrorKind, &'stati
             "the server is a part of a Redis Cluster; name a server or a proxy that has all keys",
         )),
         ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ReadOnly)
-        | ErrorKind::AuthenticationFailed => Some((PermissionDenied, "the server refuses it")),
+        | ErrorKind::AuthenticationFailed => {
+            Some((PermissionDenied, "the server refused the request"))
+        }
         _ if error.code() == Some("NOAUTH") => {
-            Some((PermissionDenied, "the server demands a password"))
+            Some((PermissionDenied, "the server requires a password"))
         }
         // It has no room, or nobody to keep a copy.
         _ if matches!(error.code(), Some("OOM" | "NOREPLICAS" | "MISCONF")) => {
-            Some((PermissionDenied, "the server takes no writes"))
+            Some((PermissionDenied, "the server is read-only"))
         }
         _ => None,
     }

@@ -86,7 +86,7 @@ unsafe impl ArtifactEngine for WasmerEngine {
             return Ok(module);
         }
         Err(EngineError::refused(
-            "the tunables of this engine guard memories or tables otherwise than those of the engine that compiled the code",
+            "the tunables of this engine guard memories or tables differently from those of the engine that compiled the code",
         ))
     }
 

@@ -67,7 +67,7 @@ impl WasmerEngine {
     pub fn with_middleware(engine: &wasmer::Engine, middleware: &str) -> Result<Self, EngineError> {
         if middleware.is_empty() {
             return Err(EngineError::refused(
-                "the middleware has an empty name; give it one that tells its code from that of others",
+                "the middleware has an empty name; give it one that distinguishes its code from that of others",
             ));
         }
         Self::identified(engine, Some(middleware))

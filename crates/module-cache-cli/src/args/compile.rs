@@ -66,7 +66,7 @@ storage does not work, the command prints a warning and goes on.
 
 The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR. It
 is created for its user alone. With --world-readable, others can read it, and
-can neither write to it nor take its locks. They load code only from a folder
+can neither write to it nor take its locks. Others load code only from a folder
 that root owns.
 
 Exit codes: 0 if everything is in the cache, and in the remote storage; 1 if

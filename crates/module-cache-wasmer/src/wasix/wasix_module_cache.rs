@@ -66,7 +66,7 @@ impl<C: Cache<WasmerEngine> + Send + Sync + 'static> WasixModuleCache<C> {
         if known.is_none() {
             let engine = engine.id();
             if self.warned.swap(true, Ordering::Relaxed) {
-                tracing::debug!(?engine, "an engine that the module cache does not know");
+                tracing::debug!(?engine, "the module cache was not made with this engine");
             } else {
                 tracing::warn!(
                     ?engine,
