@@ -22,3 +22,7 @@ struct WasmerCache;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/migration/cosmwasm-vm.md")]
 struct CosmwasmVm;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/migration/viceroy.md")]
+struct Viceroy;
