@@ -65,6 +65,11 @@ impl Counters {
         add(&self.failed);
     }
 
+    /// A load that counts as failed, and whose caller gets no error, because it is tried again.
+    pub(crate) fn tried_again(&self) {
+        self.failed.fetch_sub(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn known_invalid(&self) {
         add(&self.known_invalid);
     }

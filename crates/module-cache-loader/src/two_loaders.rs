@@ -164,6 +164,7 @@ where
         let mut loaded = load(&|| !stays && self.has_best(hash));
         // Whoever led had no need of it, and others may lead whom this one joins.
         while let Err(LoadError::Abandoned(_)) = loaded {
+            self.fast.counters.tried_again();
             if !stays {
                 if let Some(best) = self.stored_best(hash) {
                     return Some(Ok(First::Best(best)));

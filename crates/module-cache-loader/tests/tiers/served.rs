@@ -429,6 +429,7 @@ fn fast_is_not_compiled_if_best_was_stored_while_it_was_looked_for() {
         assert_eq!(load_late.join().unwrap().module.tier(), Tier::Best);
     });
     assert_eq!((second.fast.compiles(), second.best.compiles()), (0, 0));
+    assert_eq!(late.stats().fast.failed, 0);
 }
 
 struct Ignores;
