@@ -188,5 +188,8 @@ fn levels_are_for_wasmtime_alone() {
         LEVELS[0],
         "0.wat",
     ]);
-    assert!(ran.error(2).contains("--engine wasmtime alone"), "{ran:?}");
+    assert!(
+        ran.error(2).contains("only with --engine wasmtime"),
+        "{ran:?}"
+    );
 }

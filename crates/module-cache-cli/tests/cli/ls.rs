@@ -104,7 +104,7 @@ fn an_engine_that_has_nothing_is_noted() {
     place.store(0..1);
     let ran = place.run(&["ls", "--engine", "wasmer"]).ok();
     assert_eq!(ran.stdout, "");
-    ran.one_line("module-cache: note: there is nothing of an engine wasmer");
+    ran.one_line("module-cache: note: the cache has no entries of engine wasmer");
     // A variable that was not set.
     place.run(&["ls", "--engine", ""]).error(2);
 }

@@ -207,9 +207,7 @@ fn a_storage_that_is_down_is_found_out_once() {
     assert_eq!(ran.code, 1);
     let error = ran.one_line("module-cache: error: cannot store the entry in remote storage: ");
     assert!(
-        error.ends_with(
-            "; 4 entries were not copied, and the same command goes on with what is missing"
-        ),
+        error.ends_with("; 4 entries were not copied; repeat the command to copy the rest"),
         "{error}"
     );
     assert_eq!(

@@ -275,11 +275,11 @@ fn what_is_not_a_program_is_one_clear_error() {
             b" \n ",
             "blank.wat: not valid WebAssembly text",
         ),
-        ("short.wasm", b"\0asm\x01", "short.wasm: cut short"),
+        ("short.wasm", b"\0asm\x01", "short.wasm: truncated"),
         (
             "new.wasm",
             b"\0asm\x02\0\0\0",
-            "new.wasm: WebAssembly of a version",
+            "new.wasm: this version of WebAssembly is not supported",
         ),
         (
             "cut.wasm",

@@ -327,7 +327,7 @@ fn over_http_an_index_tells_what_there_is_and_a_wrong_one_costs_nothing_but_miss
     write("<html>please log in</html>".into());
     let error = over_http().engines().unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert!(cause.contains("none, or not all of one"), "{cause}");
+    assert!(cause.contains("damaged or incomplete"), "{cause}");
     write(format!(
         "module-cache index 1\n../../x/{absent} 1\n/{absent} 1\n{engine}/{absent} 99\nentries: 3\n"
     ));

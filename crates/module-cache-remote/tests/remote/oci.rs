@@ -404,7 +404,7 @@ fn credentials_come_from_the_uri_or_from_docker_login_and_are_not_told() {
         let error = with(user).try_get(&scene.key()).unwrap_err();
         let text = format!("{error} {error:?} {host:?}");
         assert!(
-            text.contains("refuses") && !text.contains("hidden"),
+            text.contains("refused") && !text.contains("hidden"),
             "{text}"
         );
     }
