@@ -174,8 +174,8 @@ SOURCE is `compiled` or `stored` (it came from the cache), HASH is the BLAKE3 of
 the wasm, `load` is the time until the code was loaded, and `total` the time
 until the program ended.
 
-With --tiered, Winch compiles a program that is not in the cache, in a tenth of
-the time, and the program runs on that code. Meanwhile Cranelift compiles it for
+With --tiered, Winch compiles a program that is not in the cache, several times
+faster, and the program runs on that code. Meanwhile Cranelift compiles it for
 later runs, which are as fast as without this option. The command ends when that
 code is stored. If nothing can be stored, only Winch compiles. A program that
 Winch cannot compile waits for Cranelift. Winch has had security advisories that
