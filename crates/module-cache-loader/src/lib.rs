@@ -32,7 +32,7 @@ mod loaded;
 mod metrics_export;
 mod module_loader;
 mod pace;
-mod remembered_errors;
+mod remembered;
 mod single_flight;
 mod stats;
 mod tier;

@@ -14,7 +14,7 @@ use crate::compile_slots::{CompileSlots, Place};
 use crate::in_flight::Outcome;
 use crate::leader::{Completed, Found, Saved};
 use crate::pace::Pace;
-use crate::remembered_errors::RememberedErrors;
+use crate::remembered::Remembered;
 use crate::single_flight::{Joined, SingleFlight};
 use crate::stats::{Counters, LoaderStats};
 use crate::{LoadError, Loaded, Source};
@@ -47,7 +47,7 @@ pub struct ModuleLoader<E: Compile, C> {
     pub(crate) slots: Arc<CompileSlots>,
     pub(crate) counters: Counters,
     pub(crate) pace: Pace,
-    pub(crate) invalid: RememberedErrors<EngineError>,
+    pub(crate) invalid: Remembered<EngineError>,
 }
 
 impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
@@ -60,7 +60,7 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
             slots: Arc::new(CompileSlots::one_per_core()),
             counters: Counters::default(),
             pace: Pace::default(),
-            invalid: RememberedErrors::default(),
+            invalid: Remembered::default(),
         }
     }
 

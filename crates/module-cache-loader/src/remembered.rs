@@ -1,4 +1,4 @@
-//! Why modules could not be had lately, for those that would fail again.
+//! What is remembered of modules for a while, such as why they could not be compiled.
 //!
 //! Without this, each request for wasm that an engine has refused would compile it once more.
 
@@ -10,55 +10,55 @@ use module_cache_core::ModuleHash;
 use parking_lot::Mutex;
 use web_time::Instant;
 
-/// So many are remembered, those that were refused last.
+/// So many are remembered, the last ones.
 const MOST: usize = 1024;
 
 /// How long one is remembered: to be sure, as nothing is known that would end it.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
-pub(crate) struct RememberedErrors<E> {
+pub(crate) struct Remembered<T> {
     /// Read without the lock: most programs never have one.
     count: AtomicUsize,
-    errors: Mutex<HashMap<ModuleHash, (E, Instant)>>,
+    modules: Mutex<HashMap<ModuleHash, (T, Instant)>>,
 }
 
-impl<E> Default for RememberedErrors<E> {
+impl<T> Default for Remembered<T> {
     fn default() -> Self {
         Self {
             count: AtomicUsize::new(0),
-            errors: Mutex::default(),
+            modules: Mutex::default(),
         }
     }
 }
 
-impl<E: Clone> RememberedErrors<E> {
-    /// What was said of this module, if that was lately.
-    pub(crate) fn get(&self, hash: ModuleHash) -> Option<E> {
+impl<T: Clone> Remembered<T> {
+    /// What was remembered of this module, if that was lately.
+    pub(crate) fn get(&self, hash: ModuleHash) -> Option<T> {
         if self.count.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let errors = self.errors.lock();
-        let (error, at) = errors.get(&hash)?;
-        (at.elapsed() < REMEMBERED).then(|| error.clone())
+        let modules = self.modules.lock();
+        let (what, at) = modules.get(&hash)?;
+        (at.elapsed() < REMEMBERED).then(|| what.clone())
     }
 
-    pub(crate) fn add(&self, hash: ModuleHash, error: E) {
-        let mut errors = self.errors.lock();
-        if errors.len() >= MOST {
-            errors.retain(|_, (_, at)| at.elapsed() < REMEMBERED);
+    pub(crate) fn add(&self, hash: ModuleHash, what: T) {
+        let mut modules = self.modules.lock();
+        if modules.len() >= MOST {
+            modules.retain(|_, (_, at)| at.elapsed() < REMEMBERED);
         }
-        if errors.len() >= MOST {
-            remove_oldest(&mut errors);
+        if modules.len() >= MOST {
+            remove_oldest(&mut modules);
         }
-        errors.insert(hash, (error, Instant::now()));
-        self.count.store(errors.len(), Ordering::Relaxed);
+        modules.insert(hash, (what, Instant::now()));
+        self.count.store(modules.len(), Ordering::Relaxed);
     }
 }
 
-fn remove_oldest<E>(errors: &mut HashMap<ModuleHash, (E, Instant)>) {
-    let oldest = errors.iter().min_by_key(|(_, (_, at))| *at);
+fn remove_oldest<T>(modules: &mut HashMap<ModuleHash, (T, Instant)>) {
+    let oldest = modules.iter().min_by_key(|(_, (_, at))| *at);
     if let Some(hash) = oldest.map(|(hash, _)| *hash) {
-        errors.remove(&hash);
+        modules.remove(&hash);
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn the_last_thousand_are_remembered() {
-        let errors = RememberedErrors::default();
+        let errors = Remembered::default();
         for n in 0..=MOST {
             errors.add(hash(n), n);
         }

@@ -15,7 +15,7 @@ use web_time::Instant;
 
 use crate::compile_slots::Behind;
 use crate::leader::panic_as_error;
-use crate::remembered_errors::RememberedErrors;
+use crate::remembered::Remembered;
 use crate::single_flight::SingleFlight;
 use crate::two_loaders::{AtHand, Fetched, First, Origin, TwoLoaders, Upgrade, work};
 use crate::upgrades::{Upgrades, Waiter, Waiting};
@@ -100,7 +100,7 @@ where
             best,
             cache,
             looking: Arc::new(SingleFlight::new()),
-            refused: RememberedErrors::default(),
+            refused: Remembered::default(),
             left: Mutex::default(),
             without_fast: AtomicU64::new(0),
             upgrades: Upgrades::new(),

@@ -21,7 +21,7 @@ use web_time::Instant;
 
 use crate::compile_slots::{Behind, CompileSlots, Place};
 use crate::leader::{Completed, Saved, in_span, panic_as_error};
-use crate::remembered_errors::RememberedErrors;
+use crate::remembered::Remembered;
 use crate::single_flight::SingleFlight;
 use crate::upgrades::{Job, Upgrades};
 use crate::{LoadError, Loaded, ModuleLoader, Source};
@@ -40,7 +40,7 @@ pub(crate) struct TwoLoaders<Fast: Compile, Best: Compile, C> {
     /// Those who look whether best is stored.
     pub(crate) looking: Arc<SingleFlight<Option<Best::Module>>>,
     /// What fast does not compile.
-    pub(crate) refused: RememberedErrors<()>,
+    pub(crate) refused: Remembered<()>,
     /// Modules whose best one is stored, and whose fast one has left the cache or does so.
     pub(crate) left: Mutex<HashSet<ModuleHash>>,
     pub(crate) without_fast: AtomicU64,

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tracing::warn;
 
 use crate::leader::panic_as_error;
-use crate::remembered_errors::RememberedErrors;
+use crate::remembered::Remembered;
 use crate::tiered::Cell;
 use crate::{LoadError, Tier};
 
@@ -19,11 +19,11 @@ use crate::{LoadError, Tier};
 pub(crate) struct Upgrades<E: Engine, J> {
     state: Mutex<State<E, J>>,
     /// Of modules that stay on fast, so that not every load tries again.
-    failed: RememberedErrors<LoadError>,
+    failed: Remembered<LoadError>,
     /// Of modules that somebody prepared: one who cannot keeps nobody else from best.
-    prepared: RememberedErrors<()>,
+    prepared: Remembered<()>,
     /// Of those whose handles that stayed cannot prepare what others can, so that not every load tries them again.
-    tried: RememberedErrors<()>,
+    tried: Remembered<()>,
     pub(crate) done: AtomicU64,
     pub(crate) failures: AtomicU64,
 }
@@ -66,9 +66,9 @@ impl<E: Engine, J> Upgrades<E, J> {
                 stayed: HashMap::new(),
                 workers: 0,
             }),
-            failed: RememberedErrors::default(),
-            prepared: RememberedErrors::default(),
-            tried: RememberedErrors::default(),
+            failed: Remembered::default(),
+            prepared: Remembered::default(),
+            tried: Remembered::default(),
             done: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         }
@@ -200,10 +200,7 @@ impl<E: Engine, J> Upgrades<E, J> {
         match error {
             LoadError::Abandoned(_) => {}
             // What failed to be fetched may be there a moment later.
-            LoadError::Fetch { .. } => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-                log(hash, error);
-            }
+            LoadError::Fetch { .. } => self.count_failure(hash, error),
             _ => self.failed(hash, error),
         }
         self.stay(hash, self.take(hash), error);
@@ -222,17 +219,20 @@ impl<E: Engine, J> Upgrades<E, J> {
             return self.failed(hash, error);
         }
         self.tried.add(hash, ());
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        log(hash, error);
+        self.count_failure(hash, error);
     }
 
     /// Counts a module that stays on fast, and remembers that.
     fn failed(&self, hash: ModuleHash, error: &LoadError) {
         if !self.stays(hash) {
-            self.failures.fetch_add(1, Ordering::Relaxed);
             self.failed.add(hash, error.clone());
-            log(hash, error);
+            self.count_failure(hash, error);
         }
+    }
+
+    fn count_failure(&self, hash: ModuleHash, error: &LoadError) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        log(hash, error);
     }
 
     fn give_up(&self, jobs: VecDeque<Job<J>>) {
