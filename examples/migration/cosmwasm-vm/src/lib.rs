@@ -1,5 +1,5 @@
 //! What docs/migration/cosmwasm-vm.md shows as the code before: all of this file but these two lines.
-//! `cargo xtask ci` checks that it compiles.
+//! `cargo xtask ci --weekly` checks that it compiles.
 
 use std::path::Path;
 
