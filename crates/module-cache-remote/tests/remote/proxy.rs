@@ -29,6 +29,9 @@ pub(crate) enum Fault {
     Answer(&'static [u8]),
 }
 
+/// A read that takes less did not wait for the server: an answer to a new request takes longer.
+const AT_ONCE: Duration = Duration::from_micros(30);
+
 /// An answer to whoever has no right.
 pub(crate) const FORBIDDEN: &[u8] =
     b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -135,13 +138,15 @@ impl State {
 
     fn pass_answers(&self, mut server: &TcpStream, mut client: &TcpStream) {
         let mut buffer = vec![0; 64 << 10];
+        let mut asked_at = Instant::now();
         while let Ok(count @ 1..) = server.read(&mut buffer) {
+            let was_there = asked_at.elapsed() < AT_ONCE;
             let (mut passed, mut last) = (count, false);
             match self.fault() {
                 Some(Fault::Cut(at)) => (passed, last) = (at.min(count), true),
                 Some(Fault::Delayed(delay)) => thread::sleep(delay),
                 Some(Fault::Paced(rate)) => {
-                    let passed_at = self.take_link(count, rate);
+                    let passed_at = self.take_link(count, rate, was_there);
                     thread::sleep(passed_at.saturating_duration_since(Instant::now()));
                 }
                 _ => {}
@@ -151,15 +156,19 @@ impl State {
             if client.write_all(&buffer[..passed]).is_err() || last {
                 break;
             }
+            asked_at = Instant::now();
         }
         let _ = client.shutdown(Shutdown::Both);
     }
 
-    /// Puts `count` bytes onto the link after all that is on it already, and returns when they are through: what a sleep
-    /// takes too long, the next one does not.
-    fn take_link(&self, count: usize, rate: u64) -> Instant {
+    /// Puts `count` bytes onto the link after all that is on it already, and returns when they are through. Bytes that
+    /// waited for the link were on it from when it was free: a thread that wakes too late makes no link slower.
+    fn take_link(&self, count: usize, rate: u64, waited: bool) -> Instant {
         let mut is_free_at = self.link_is_free_at.lock().unwrap();
-        let begins_at = is_free_at.map_or_else(Instant::now, |at| at.max(Instant::now()));
+        let begins_at = match *is_free_at {
+            Some(at) if waited => at,
+            free_at => free_at.map_or_else(Instant::now, |at| at.max(Instant::now())),
+        };
         let through_at = begins_at + Duration::from_nanos(count as u64 * 1_000_000_000 / rate);
         *is_free_at = Some(through_at);
         through_at
