@@ -26,8 +26,6 @@ const WITH_EACH_CHANGE: &str = "all tests, with each change: `cargo xtask ci`";
 const INTRODUCTION: &str = "\
 # Versions
 
-This page lists the supported versions of wasmtime, wasmer and Rust, and how each is tested.
-
 ";
 
 const LINES: &str = "
@@ -36,8 +34,7 @@ source: version `43.1.0` of the adapter is version 0.1.0 of module-cache for was
 `wasmtime = \"43\"`. So Cargo does not add a second wasmtime to a program or library that uses it. `cargo xtask
 one-wasmtime` checks this with each change: it resolves a library and a program against the packaged crates.
 
-Write the requirement with a tilde, as in the table. The second number is the minor version of module-cache: adapters
-with different second numbers need different versions of module-cache.
+Write the requirement with a tilde, as in the table: the second number is the minor version of module-cache.
 
 ";
 
@@ -51,8 +48,7 @@ checked against the sources of these only.
 ";
 
 const RUST: &str = "
-Clippy checks with each change that no crate uses a newer standard library. `cargo xtask versions --update` writes this
-page, and `cargo xtask ci` fails if it is out of date.
+Clippy checks with each change that no crate uses a newer standard library.
 ";
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
@@ -107,7 +103,7 @@ fn page(workspace: &Workspace) -> Result<String> {
     page.push_str(LINES);
     writeln!(
         page,
-        "The lines for the other versions of wasmtime from {} to {} are packaged with each change, but not tested.",
+        "The lines for the other versions of wasmtime from {} to {} are packaged with each change, but neither built nor tested.",
         lines::MAJORS.start(),
         lines::MAJORS.end()
     )?;
