@@ -50,7 +50,7 @@ fn verified_before(
         .called("baseline: deserialize_open_file", || {
             raw_load(engine, &file)
         })
-        .called("module-cache, verified this boot", || load(&verified))
+        .called("module-cache, verified before", || load(&verified))
         .called("module-cache, never verified", || load(&never))
         .called("read, then deserialize", || {
             copied_load(engine, &fs::read(&file).unwrap())

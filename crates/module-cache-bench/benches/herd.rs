@@ -28,7 +28,7 @@ fn main() {
     let module = effort::choose("resvg", "esbuild");
     for _ in 0..effort::choose(3, 5) {
         for (name, cache, processes, threads) in [
-            ("baseline: one thread, no other", "ours", 1, 1),
+            ("baseline: one process of 1 thread", "ours", 1, 1),
             ("module-cache, 8 processes of 64 threads", "ours", 8, 64),
             (
                 "wasmtime's Cache, 8 processes of 1 thread",

@@ -140,9 +140,7 @@ fn hit(criterion: &mut Criterion, name: &str, caches: &Caches<'_>, hash: ModuleH
                     .unwrap()
             })
         })
-        .measured("module-cache, verified this boot", |count| {
-            each(count, load)
-        })
+        .measured("module-cache, verified before", |count| each(count, load))
         .measured("wasmer-wasix FileSystemCache", |count| {
             each(count, |engine| {
                 block_on(caches.wasix.load(wasix_key(hash), engine.engine())).unwrap()
