@@ -11,7 +11,8 @@ use module_cache_bench::bare_engine::BareModule;
 use module_cache_bench::effort;
 use module_cache_bench::pass_through::PassThrough;
 use module_cache_bench::random::{self, Distribution, RngExt, StandardNormal, seeded};
-use module_cache_core::{Engine, EngineId, EngineInstance, ModuleCache, ModuleHash};
+use module_cache_core::instance::EngineInstance;
+use module_cache_core::{Engine, EngineId, ModuleCache, ModuleHash};
 use module_cache_memory::SharedCache;
 use quick_cache::{OptionsBuilder, Weighter, unsync};
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use module_cache_core::{Compile, Engine, EngineError, EngineId, EngineInstance};
+use module_cache_core::instance::EngineInstance;
+use module_cache_core::{Compile, Engine, EngineError, EngineId};
 
 /// What real modules are to a cache in memory: something behind an [`Arc`].
 pub type BareModule = Arc<u64>;

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::{Artifact, CodeFields, EngineError, EngineId, EngineInstance};
+use crate::instance::EngineInstance;
+use crate::{Artifact, CodeFields, EngineError, EngineId};
 
 /// A WebAssembly runtime whose modules can be cached.
 ///

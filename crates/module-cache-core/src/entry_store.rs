@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::fmt::Debug;
 
-use crate::{CacheError, CompilePermit, EngineId, EntryKey, SaveOutcome, SealedEntry};
+use crate::permit::CompilePermit;
+use crate::{CacheError, EngineId, EntryKey, SaveOutcome, SealedEntry};
 
 /// A storage of [`SealedEntry`]s, which does not depend on engines.
 ///

@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use crate::permit::CompilePermit;
 use crate::{
-    CacheError, CompilePermit, Engine, EngineId, EntryKey, EntryStore, FoundModule, ModuleCache,
-    ModuleHash, Promotion, SaveOutcome, SealedEntry,
+    CacheError, Engine, EngineId, EntryKey, EntryStore, FoundModule, ModuleCache, ModuleHash,
+    Promotion, SaveOutcome, SealedEntry,
 };
 
 macro_rules! forward {

@@ -8,12 +8,14 @@
 //! trusted users can write to a storage. Everything built on top is safe code, and [`load_entry`] is the one place where
 //! stored bytes become a module.
 
+pub mod instance;
+pub mod per_thread;
+pub mod permit;
+
 mod artifact;
 mod code_fields;
-mod compile_permit;
 mod engine;
 mod engine_id;
-mod engine_instance;
 mod entry_key;
 mod entry_store;
 mod error;
@@ -38,16 +40,13 @@ mod sealed_entry;
 mod shared_key;
 mod stats;
 mod store_cache;
-mod thread_slot;
 mod tiers;
 mod trust;
 
 pub use artifact::Artifact;
 pub use code_fields::{CodeFields, why_unused};
-pub use compile_permit::{CompilePermit, PermitGuard, PermitOutcome, PermitWait};
 pub use engine::{ArtifactEngine, Compile, Engine};
 pub use engine_id::{EngineId, EngineIdBuilder};
-pub use engine_instance::{EndHandler, EngineInstance, InstanceId, WeakEngineInstance};
 pub use entry_key::EntryKey;
 pub use entry_store::{EntryStore, Promotion};
 pub use error::{CacheError, EngineError, InvalidEntry, panic_message};
@@ -68,6 +67,5 @@ pub use sealed_entry::SealedEntry;
 pub use shared_key::{KeyId, ParseKeyError, SharedKey};
 pub use stats::{CacheStats, Counters};
 pub use store_cache::StoreCache;
-pub use thread_slot::{ThreadCounter, ThreadSlot};
 pub use tiers::Tiers;
 pub use trust::{AcceptedKey, Trust};

@@ -2,10 +2,8 @@
 
 use std::fmt::Debug;
 
-use crate::{
-    CacheError, CompilePermit, Engine, EntryStore, FoundModule, ModuleHash, SaveOutcome,
-    SealedEntry,
-};
+use crate::permit::CompilePermit;
+use crate::{CacheError, Engine, EntryStore, FoundModule, ModuleHash, SaveOutcome, SealedEntry};
 
 /// A cache of modules of engine `E`.
 ///

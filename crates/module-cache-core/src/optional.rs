@@ -1,8 +1,9 @@
 //! A cache that may not be there.
 
+use crate::permit::CompilePermit;
 use crate::{
-    CacheError, CompilePermit, Engine, EntryStore, FoundModule, ModuleCache, ModuleHash,
-    SaveOutcome, SealedEntry, SkipReason,
+    CacheError, Engine, EntryStore, FoundModule, ModuleCache, ModuleHash, SaveOutcome, SealedEntry,
+    SkipReason,
 };
 
 /// `None` is a cache that has nothing and stores nothing, so a program can go on without a cache that it could not open.

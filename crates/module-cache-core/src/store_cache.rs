@@ -1,8 +1,9 @@
 //! A cache over any store.
 
+use crate::permit::CompilePermit;
 use crate::{
-    ArtifactEngine, CacheError, CompilePermit, EntryKey, EntryStore, FoundModule, ModuleCache,
-    ModuleHash, SaveOutcome, SealedEntry, has_entry, load_entry, open_entry, save_entry,
+    ArtifactEngine, CacheError, EntryKey, EntryStore, FoundModule, ModuleCache, ModuleHash,
+    SaveOutcome, SealedEntry, has_entry, load_entry, open_entry, save_entry,
 };
 
 /// The simplest [`ModuleCache`] over an [`EntryStore`], which suffices for most stores. It keeps no live modules.

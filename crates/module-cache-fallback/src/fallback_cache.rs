@@ -1,8 +1,9 @@
 //! The combinator: which cache is asked first, what is promoted, and which errors are returned.
 
+use module_cache_core::permit::CompilePermit;
 use module_cache_core::{
-    CacheError, CompilePermit, Engine, EntryKey, EntryStore, FoundModule, ModuleCache, ModuleHash,
-    Promotion, SaveOutcome, SealedEntry, SkipReason, next_accepted,
+    CacheError, Engine, EntryKey, EntryStore, FoundModule, ModuleCache, ModuleHash, Promotion,
+    SaveOutcome, SealedEntry, SkipReason, next_accepted,
 };
 
 /// Puts a cache behind this one.

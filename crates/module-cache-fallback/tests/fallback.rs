@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use module_cache_core::permit::CompilePermit;
 use module_cache_core::{
-    CacheError, Compile, CompilePermit, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash,
-    SaveOutcome, SealedEntry, SkipReason, StoreCache,
+    CacheError, Compile, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, SaveOutcome,
+    SealedEntry, SkipReason, StoreCache,
 };
 use module_cache_fallback::{FallbackCache, FallbackExt};
 use module_cache_testkit::{

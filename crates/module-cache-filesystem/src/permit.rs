@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use module_cache_core::{CompilePermit, EntryKey, ModuleHash, PermitOutcome};
+use module_cache_core::permit::{CompilePermit, PermitOutcome};
+use module_cache_core::{EntryKey, ModuleHash};
 
 use crate::directory::Directory;
 use crate::folder::Folder;

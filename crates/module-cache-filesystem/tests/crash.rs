@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use module_cache_core::{
-    Compile, CompilePermit, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash,
-};
+use module_cache_core::permit::CompilePermit;
+use module_cache_core::{Compile, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash};
 use module_cache_filesystem::{FileSystemCache, Verification};
 use module_cache_testkit::{TestEngine, wasm};
 

@@ -80,7 +80,7 @@ fn assert_read_only(root: &Path) {
     );
     assert!(matches!(
         ModuleCache::compile_permit(&cache, key, &engine).unwrap(),
-        module_cache_core::CompilePermit::Uncoordinated
+        module_cache_core::permit::CompilePermit::Uncoordinated
     ));
     assert_eq!(cache.stats().errors, 0);
 }

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use module_cache_core::{CompilePermit, Engine, EntryKey, EntryStore, ModuleHash, PermitGuard};
+use module_cache_core::permit::{CompilePermit, PermitGuard};
+use module_cache_core::{Engine, EntryKey, EntryStore, ModuleHash};
 use module_cache_filesystem::FileSystemCache;
 use module_cache_testkit::TestEngine;
 

@@ -6,12 +6,12 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use module_cache_core::PermitOutcome;
+use module_cache_core::permit::PermitOutcome;
 
 /// How many holders a load waits for.
 const MOST_WAITS: u32 = 2;
 
-/// The answer to "may I compile this?", as [`CompilePermit`](module_cache_core::CompilePermit).
+/// The answer to "may I compile this?", as [`CompilePermit`](module_cache_core::permit::CompilePermit).
 pub enum Permit<G, W> {
     Exclusive(G),
     Held(W),

@@ -6,9 +6,9 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use module_cache_core::permit::{CompilePermit, PermitGuard, PermitOutcome, PermitWait};
 use module_cache_core::{
-    CacheError, Compile, CompilePermit, EngineError, FoundModule, ModuleCache, ModuleHash,
-    PermitGuard, PermitOutcome, PermitWait, SaveOutcome, SkipReason,
+    CacheError, Compile, EngineError, FoundModule, ModuleCache, ModuleHash, SaveOutcome, SkipReason,
 };
 use tracing::field::Empty;
 use tracing::{Span, debug, debug_span, error, field, warn};

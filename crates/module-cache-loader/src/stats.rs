@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use module_cache_core::{ThreadCounter, ThreadSlot};
+use module_cache_core::per_thread::{ThreadCounter, ThreadSlot};
 
 use crate::Source;
 

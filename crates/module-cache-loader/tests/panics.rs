@@ -11,9 +11,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use module_cache_core::instance::EngineInstance;
+use module_cache_core::permit::CompilePermit;
 use module_cache_core::{
-    Artifact, ArtifactEngine, CacheError, Compile, CompilePermit, Engine, EngineError, EngineId,
-    EngineInstance, HashedModule, ModuleCache, ModuleHash, SaveOutcome, StoreCache,
+    Artifact, ArtifactEngine, CacheError, Compile, Engine, EngineError, EngineId, HashedModule,
+    ModuleCache, ModuleHash, SaveOutcome, StoreCache,
 };
 use module_cache_fallback::{FallbackCache, FallbackExt};
 use module_cache_loader::{LoadError, Loaded, ModuleLoader, Source};

@@ -6,9 +6,8 @@
 
 use std::collections::HashMap;
 
-use module_cache_core::{
-    CacheStats, EndHandler, EngineInstance, InstanceId, SkipReason, WeakEngineInstance,
-};
+use module_cache_core::instance::{EndHandler, EngineInstance, InstanceId, WeakEngineInstance};
+use module_cache_core::{CacheStats, SkipReason};
 
 use crate::eviction::Eviction;
 use crate::key::{Key, KeyMap, KeySet, give_back_memory};

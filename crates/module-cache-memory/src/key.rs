@@ -4,7 +4,8 @@ use std::array;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-use module_cache_core::{Engine, InstanceId, ModuleHash};
+use module_cache_core::instance::InstanceId;
+use module_cache_core::{Engine, ModuleHash};
 
 /// A map whose keys say what their hash is.
 pub(crate) type KeyMap<V> = HashMap<Key, V, BuildHasherDefault<KeyHasher>>;

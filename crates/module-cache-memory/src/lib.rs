@@ -13,8 +13,8 @@
 //! # What is kept, and for how long
 //!
 //! A live module belongs to the engine object that made it, so modules are kept by
-//! [`ModuleHash`](module_cache_core::ModuleHash) *and* [`EngineInstance`](module_cache_core::EngineInstance): engines of
-//! equal id never see each other's. When the last handle of an engine is dropped, the cache drops its modules.
+//! [`ModuleHash`](module_cache_core::ModuleHash) *and* [`EngineInstance`](module_cache_core::instance::EngineInstance):
+//! engines of equal id never see each other's. When the last handle of an engine is dropped, the cache drops its modules.
 //!
 //! The bound is on the sum of [`Engine::weight`](module_cache_core::Engine::weight), in bytes, and on that of
 //! [`Engine::descriptors`](module_cache_core::Engine::descriptors), of which the modules of a cache hold at most half

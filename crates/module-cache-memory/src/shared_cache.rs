@@ -14,10 +14,9 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use module_cache_core::{
-    CacheError, CacheStats, Engine, EngineInstance, InstanceId, ModuleCache, ModuleHash,
-    SaveOutcome, ThreadCounter, ThreadSlot,
-};
+use module_cache_core::instance::{EngineInstance, InstanceId};
+use module_cache_core::per_thread::{ThreadCounter, ThreadSlot};
+use module_cache_core::{CacheError, CacheStats, Engine, ModuleCache, ModuleHash, SaveOutcome};
 use parking_lot::Mutex;
 
 use crate::accounting::{Accounting, Cost};
@@ -38,7 +37,8 @@ use crate::key::{Key, KeyMap, give_back_memory};
 /// A module is cloned under a lock, so its `Clone` must not call the cache. Its `Drop` may.
 ///
 /// ```no_run
-/// # use module_cache_core::{Engine, EngineInstance, ModuleCache, ModuleHash};
+/// # use module_cache_core::instance::EngineInstance;
+/// # use module_cache_core::{Engine, ModuleCache, ModuleHash};
 /// # fn example<E: Engine>(engine: &E, plugin: ModuleHash) {
 /// use module_cache_memory::SharedCache;
 ///

@@ -3,7 +3,7 @@
 pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) use crossbeam_utils::CachePadded;
-pub(crate) use module_cache_core::ThreadSlot as Slot;
+pub(crate) use module_cache_core::per_thread::ThreadSlot as Slot;
 pub(crate) use parking_lot::{Mutex, RwLock};
 
 use std::hint;

@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 
+use module_cache_core::instance::EngineInstance;
 use module_cache_core::{
-    CacheError, CacheStats, Engine, EngineInstance, ModuleCache, ModuleHash, SaveOutcome,
-    SkipReason,
+    CacheError, CacheStats, Engine, ModuleCache, ModuleHash, SaveOutcome, SkipReason,
 };
 
 use crate::accounting::{Accounting, Cost};
@@ -255,7 +255,8 @@ impl<E: Engine> fmt::Debug for ThreadLocalCache<E> {
 /// What the clones of a cache share: its identity, which is the address.
 ///
 /// ```compile_fail,E0308
-/// use module_cache_core::{Engine, EngineId, EngineInstance};
+/// use module_cache_core::instance::EngineInstance;
+/// use module_cache_core::{Engine, EngineId};
 /// use module_cache_memory::ThreadLocalCache;
 ///
 /// struct Of<F>(EngineId, EngineInstance, Option<F>);

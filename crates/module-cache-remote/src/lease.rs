@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use module_cache_core::PermitOutcome;
+use module_cache_core::permit::PermitOutcome;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 

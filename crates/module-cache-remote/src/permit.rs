@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use module_cache_core::{CompilePermit, EntryKey, PermitOutcome};
+use module_cache_core::EntryKey;
+use module_cache_core::permit::{CompilePermit, PermitOutcome};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use crate::failure::Failure;

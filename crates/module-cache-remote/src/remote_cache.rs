@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use module_cache_core::permit::CompilePermit;
 use module_cache_core::{
-    ArtifactEngine, CacheError, CacheStats, CompilePermit, EngineId, EntryKey, EntryStore,
-    FoundModule, ListedEntry, ModuleCache, ModuleHash, Promotion, SaveOutcome, SealedEntry, Trust,
-    has_entry, load_entry, open_entry, put_entry,
+    ArtifactEngine, CacheError, CacheStats, EngineId, EntryKey, EntryStore, FoundModule,
+    ListedEntry, ModuleCache, ModuleHash, Promotion, SaveOutcome, SealedEntry, Trust, has_entry,
+    load_entry, open_entry, put_entry,
 };
 use opendal::Operator;
 

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use module_cache_core::{CacheStats, EntryKey, PermitOutcome, SaveOutcome, SealedEntry};
+use module_cache_core::permit::PermitOutcome;
+use module_cache_core::{CacheStats, EntryKey, SaveOutcome, SealedEntry};
 use tokio::sync::mpsc;
 
 use crate::fetch::Found;

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use module_cache_core::{CacheError, CompilePermit, Engine, ModuleCache, ModuleHash, SaveOutcome};
+use module_cache_core::permit::CompilePermit;
+use module_cache_core::{CacheError, Engine, ModuleCache, ModuleHash, SaveOutcome};
 
 /// A cache whose calls all fail, and are counted. Nothing is resident.
 #[derive(Debug, Default)]

@@ -12,7 +12,8 @@
 //! use std::collections::HashMap;
 //! use std::sync::Mutex;
 //!
-//! use module_cache_core::{CacheError, Engine, InstanceId, ModuleCache, ModuleHash, SaveOutcome};
+//! use module_cache_core::instance::InstanceId;
+//! use module_cache_core::{CacheError, Engine, ModuleCache, ModuleHash, SaveOutcome};
 //! use module_cache_testkit::{Capabilities, Fixture, TestEngine, module_cache_conformance};
 //!
 //! #[derive(Debug)]

@@ -4,9 +4,10 @@ use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use module_cache_core::permit::CompilePermit;
 use module_cache_core::{
-    CacheError, CompilePermit, Engine, EngineId, EntryKey, EntryStore, FoundModule, ModuleCache,
-    ModuleHash, Promotion, SaveOutcome, SealedEntry,
+    CacheError, Engine, EngineId, EntryKey, EntryStore, FoundModule, ModuleCache, ModuleHash,
+    Promotion, SaveOutcome, SealedEntry,
 };
 use parking_lot::Mutex;
 

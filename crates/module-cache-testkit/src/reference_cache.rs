@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use module_cache_core::{
-    CacheError, Engine, InstanceId, ModuleCache, ModuleHash, SaveOutcome, SkipReason,
-};
+use module_cache_core::instance::InstanceId;
+use module_cache_core::{CacheError, Engine, ModuleCache, ModuleHash, SaveOutcome, SkipReason};
 use parking_lot::Mutex;
 
 /// A map behind a lock: a model to compare other caches with. It never evicts.

@@ -6,9 +6,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use module_cache_core::permit::{CompilePermit, PermitOutcome};
 use module_cache_core::{
-    CacheError, CompilePermit, EntryKey, EntryStore, InvalidEntry, PermitOutcome, SaveOutcome,
-    SealedEntry, SharedKey, SkipReason, Trust,
+    CacheError, EntryKey, EntryStore, InvalidEntry, SaveOutcome, SealedEntry, SharedKey,
+    SkipReason, Trust,
 };
 use parking_lot::{Condvar, Mutex};
 

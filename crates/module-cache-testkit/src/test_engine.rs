@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use module_cache_core::instance::EngineInstance;
 use module_cache_core::{
-    Artifact, ArtifactEngine, Compile, Engine, EngineError, EngineId, EngineInstance, ModuleHash,
+    Artifact, ArtifactEngine, Compile, Engine, EngineError, EngineId, ModuleHash,
 };
 use parking_lot::Mutex;
 

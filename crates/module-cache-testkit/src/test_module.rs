@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use module_cache_core::{EngineId, InstanceId, ModuleHash};
+use module_cache_core::instance::InstanceId;
+use module_cache_core::{EngineId, ModuleHash};
 
 /// A module that knows its wasm and the engine object it belongs to, so that a test can tell whether it
 /// got the right one. Clones share one object.

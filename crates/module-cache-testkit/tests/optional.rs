@@ -1,8 +1,7 @@
 //! A cache that is not there has nothing, takes nothing, and fails nothing.
 
-use module_cache_core::{
-    Compile, CompilePermit, ModuleCache, ModuleHash, SaveOutcome, SkipReason, StoreCache,
-};
+use module_cache_core::permit::CompilePermit;
+use module_cache_core::{Compile, ModuleCache, ModuleHash, SaveOutcome, SkipReason, StoreCache};
 use module_cache_testkit::{ReferenceStore, TestEngine, wasm};
 
 type Cache = Option<StoreCache<ReferenceStore>>;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 #[cfg(any(feature = "compiler", not(feature = "sys")))]
 use module_cache_core::EngineError;
-use module_cache_core::{Engine, EngineId, EngineInstance};
+use module_cache_core::instance::EngineInstance;
+use module_cache_core::{Engine, EngineId};
 use wasmer::Module;
 
 #[cfg(feature = "compiler")]

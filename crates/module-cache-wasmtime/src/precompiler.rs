@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use module_cache_core::{
-    Artifact, ArtifactEngine, Compile, Engine, EngineError, EngineId, EngineInstance, InstanceId,
-};
+use module_cache_core::instance::{EngineInstance, InstanceId};
+use module_cache_core::{Artifact, ArtifactEngine, Compile, Engine, EngineError, EngineId};
 
 use crate::compile_pool;
 

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use module_cache_core::{Artifact, ArtifactEngine, Engine, EngineError, EngineId, EngineInstance};
+use module_cache_core::instance::EngineInstance;
+use module_cache_core::{Artifact, ArtifactEngine, Engine, EngineError, EngineId};
 #[cfg(feature = "cranelift")]
 use module_cache_core::{CodeFields, Compile, strip_footer};
 use wasmtime::Module;

@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use js_sys::WebAssembly::{self, Module};
 use js_sys::{Promise, WeakMap};
-use module_cache_core::{Engine, EngineError, EngineId, EngineInstance};
+use module_cache_core::instance::EngineInstance;
+use module_cache_core::{Engine, EngineError, EngineId};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Response;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use module_cache_core::{Engine, WeakEngineInstance};
+use module_cache_core::Engine;
+use module_cache_core::instance::WeakEngineInstance;
 use module_cache_loader::{LoadError, Tier};
 use module_cache_testkit::ReferenceStore;
 

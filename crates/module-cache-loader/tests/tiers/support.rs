@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use module_cache_core::{Engine, HashedModule, InstanceId, StoreCache, Tiers};
+use module_cache_core::instance::InstanceId;
+use module_cache_core::{Engine, HashedModule, StoreCache, Tiers};
 use module_cache_loader::{LoadError, Loaded, Tier, Tiered, TieredLoader};
 use module_cache_testkit::{ReferenceStore, TestEngine, TestModule, wasm};
 

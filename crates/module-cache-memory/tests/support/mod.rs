@@ -8,7 +8,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use module_cache_core::{Engine, EngineId, EngineInstance, ModuleHash};
+use module_cache_core::instance::EngineInstance;
+use module_cache_core::{Engine, EngineId, ModuleHash};
 
 /// An engine that makes nothing, and weighs modules as it is told.
 #[derive(Clone)]

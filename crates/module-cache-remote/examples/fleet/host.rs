@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use module_cache_core::{
-    EngineId, EntryKey, ModuleHash, PermitOutcome, SealedEntry, SharedKey, Trust,
-};
+use module_cache_core::permit::PermitOutcome;
+use module_cache_core::{EngineId, EntryKey, ModuleHash, SealedEntry, SharedKey, Trust};
 use module_cache_loader::course::{self, Course, Permit, Steps};
 use module_cache_remote::RemoteCache;
 use module_cache_remote::simulation::{Asked, Held, Host, Waiting};

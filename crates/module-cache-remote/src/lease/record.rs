@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use module_cache_core::PermitOutcome;
+use module_cache_core::permit::PermitOutcome;
 
 use crate::random::Random;
 

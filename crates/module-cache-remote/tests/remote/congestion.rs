@@ -4,9 +4,8 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use module_cache_core::{
-    CompilePermit, Engine, EntryStore, HashedModule, ModuleCache, PermitOutcome, SaveOutcome, Trust,
-};
+use module_cache_core::permit::{CompilePermit, PermitOutcome};
+use module_cache_core::{Engine, EntryStore, HashedModule, ModuleCache, SaveOutcome, Trust};
 use module_cache_fallback::FallbackExt;
 use module_cache_filesystem::FileSystemCache;
 use module_cache_loader::{ModuleLoader, Source};

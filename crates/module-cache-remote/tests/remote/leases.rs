@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use module_cache_core::{CompilePermit, EntryStore, ModuleCache, PermitOutcome, Trust};
+use module_cache_core::permit::{CompilePermit, PermitOutcome};
+use module_cache_core::{EntryStore, ModuleCache, Trust};
 use module_cache_remote::{RemoteCache, RemoteCacheBuilder};
 
 use crate::operators;

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use module_cache_core::{CompilePermit, EntryStore, HashedModule, ModuleCache, ModuleHash, Trust};
+use module_cache_core::permit::CompilePermit;
+use module_cache_core::{EntryStore, HashedModule, ModuleCache, ModuleHash, Trust};
 use module_cache_fallback::FallbackExt;
 use module_cache_filesystem::FileSystemCache;
 use module_cache_loader::{ModuleLoader, Source};

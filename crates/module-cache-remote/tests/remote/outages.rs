@@ -6,7 +6,8 @@ use crate::operators;
 use crate::proxy::{FORBIDDEN, Fault, Proxy};
 use crate::scene::{Scene, TIME_LIMIT, builder, eventually, key_of};
 use crate::servers;
-use module_cache_core::{CompilePermit, EntryStore, ModuleCache, SaveOutcome, SkipReason, Trust};
+use module_cache_core::permit::CompilePermit;
+use module_cache_core::{EntryStore, ModuleCache, SaveOutcome, SkipReason, Trust};
 use module_cache_remote::opendal::{Operator, services};
 use module_cache_remote::{RemoteCache, RemoteCacheBuilder};
 

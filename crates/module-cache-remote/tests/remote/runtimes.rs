@@ -2,8 +2,9 @@
 
 use crate::operators;
 use crate::scene::{Scene, builder, key_of};
+use module_cache_core::EntryStore;
 use module_cache_core::Trust;
-use module_cache_core::{CompilePermit, EntryStore};
+use module_cache_core::permit::CompilePermit;
 use module_cache_remote::RemoteCache;
 use module_cache_remote::opendal::{Operator, services};
 use tokio::runtime::Builder;

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use module_cache_core::CompilePermit;
+use module_cache_core::permit::CompilePermit;
 
 use crate::in_time::{PATIENCE, in_time};
 

@@ -1,4 +1,5 @@
-//! The identity of one engine object in this process, and its end.
+//! The identity of one engine object in this process, and its end. An adapter makes an [`EngineInstance`] for each engine;
+//! a cache of live modules needs the rest.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// forever.
 ///
 /// ```
-/// use module_cache_core::EngineInstance;
+/// use module_cache_core::instance::EngineInstance;
 ///
 /// let instance = EngineInstance::new();
 /// assert_eq!(instance.id(), instance.clone().id());

@@ -1,4 +1,4 @@
-//! A small number for each thread, so that threads use separate cache lines; and a counter that uses it.
+//! Slots and counters per thread, for caches and loaders whose hits on different cores must not write to one cache line.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -106,7 +106,7 @@ impl Drop for Taken {
 /// a slot to itself. Its size is 8 KiB.
 ///
 /// ```
-/// use module_cache_core::{ThreadCounter, ThreadSlot};
+/// use module_cache_core::per_thread::{ThreadCounter, ThreadSlot};
 ///
 /// let counter = ThreadCounter::new();
 /// std::thread::scope(|scope| {

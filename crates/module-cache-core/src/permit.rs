@@ -1,4 +1,4 @@
-//! A permit to compile one module, held by one process at a time among all that share a storage.
+//! Permits to compile a module, for loaders and for stores that processes share: one process compiles, and the others wait.
 
 use std::fmt;
 use std::time::Duration;
