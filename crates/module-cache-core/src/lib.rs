@@ -8,6 +8,7 @@
 //! trusted users can write to a storage. Everything built on top is safe code, and [`load_entry`] is the one place where
 //! stored bytes become a module.
 
+pub mod format;
 pub mod instance;
 pub mod per_thread;
 pub mod permit;
@@ -19,23 +20,19 @@ mod engine_id;
 mod entry_key;
 mod entry_store;
 mod error;
-mod footer;
 mod forward;
 mod found_module;
 mod hashed_module;
-mod incoming;
 #[cfg(feature = "ed25519")]
 mod key_pair;
 mod listed_entry;
 mod load_entry;
-mod manifest;
 mod module_cache;
 mod module_hash;
 mod optional;
 mod parallel;
 mod parallel_hash;
 mod save_outcome;
-mod seal;
 mod sealed_entry;
 mod shared_key;
 mod stats;
@@ -50,19 +47,15 @@ pub use engine_id::{EngineId, EngineIdBuilder};
 pub use entry_key::EntryKey;
 pub use entry_store::{EntryStore, Promotion};
 pub use error::{CacheError, EngineError, InvalidEntry, panic_message};
-pub use footer::{Encoding, FOOTER_LEN, Footer, strip_footer};
 pub use found_module::FoundModule;
 pub use hashed_module::HashedModule;
-pub use incoming::Incoming;
 #[cfg(feature = "ed25519")]
 pub use key_pair::{SigningKey, VerifyingKey};
 pub use listed_entry::ListedEntry;
 pub use load_entry::{has_entry, load_entry, next_accepted, open_entry, put_entry, save_entry};
-pub use manifest::{FRAME_LEN, Frame};
 pub use module_cache::ModuleCache;
 pub use module_hash::{ModuleHash, ParseHashError};
 pub use save_outcome::{SaveOutcome, SkipReason};
-pub use seal::Seal;
 pub use sealed_entry::SealedEntry;
 pub use shared_key::{KeyId, ParseKeyError, SharedKey};
 pub use stats::{CacheStats, Counters};

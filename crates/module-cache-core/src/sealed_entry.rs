@@ -5,11 +5,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
-use crate::footer::Encoding;
-use crate::incoming::{self, Decompress, Incoming, Place};
-use crate::manifest::{FRAME_LEN, Frame, Manifest};
+use crate::format::incoming::{self, Decompress, Place};
+use crate::format::{Encoding, FOOTER_LEN, FRAME_LEN, Footer, Frame, Incoming, Manifest, Seal};
 use crate::module_hash::read_exact_at;
-use crate::{Artifact, EntryKey, FOOTER_LEN, Footer, InvalidEntry, KeyId, Seal, Trust, parallel};
+use crate::{Artifact, EntryKey, InvalidEntry, KeyId, Trust, parallel};
 
 /// One module as compiled for one engine id, proven to be that.
 ///

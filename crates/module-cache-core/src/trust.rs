@@ -2,9 +2,8 @@
 
 use std::io;
 
-use crate::footer::{Encoding, Footer, Signature};
-use crate::manifest::FRAME_LEN;
-use crate::{InvalidEntry, KeyId, Seal, SharedKey, parallel};
+use crate::format::{Encoding, FRAME_LEN, Footer, Seal, Signature};
+use crate::{InvalidEntry, KeyId, SharedKey, parallel};
 #[cfg(feature = "ed25519")]
 use crate::{SigningKey, VerifyingKey};
 

@@ -3,9 +3,8 @@
 
 use std::io;
 
-use module_cache_core::{
-    EngineId, EntryKey, FOOTER_LEN, Footer, ModuleHash, SealedEntry, SharedKey, Trust, strip_footer,
-};
+use module_cache_core::format::{FOOTER_LEN, Footer, strip_footer};
+use module_cache_core::{EngineId, EntryKey, ModuleHash, SealedEntry, SharedKey, Trust};
 use proptest::prelude::*;
 
 fn key() -> EntryKey {

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use module_cache_core::{EntryKey, FOOTER_LEN, Footer, InvalidEntry, KeyId, SealedEntry, Trust};
+use module_cache_core::format::{FOOTER_LEN, Footer};
+use module_cache_core::{EntryKey, InvalidEntry, KeyId, SealedEntry, Trust};
 
 use crate::directory::{Attributes, Directory, Kind};
 use crate::hints::Sight;

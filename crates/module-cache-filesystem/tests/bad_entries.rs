@@ -8,9 +8,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use module_cache_core::format::FOOTER_LEN;
 use module_cache_core::{
-    Compile, Engine, EntryKey, FOOTER_LEN, ListedEntry, ModuleCache, ModuleHash, SaveOutcome,
-    SharedKey, SkipReason, Trust,
+    Compile, Engine, EntryKey, ListedEntry, ModuleCache, ModuleHash, SaveOutcome, SharedKey,
+    SkipReason, Trust,
 };
 use module_cache_filesystem::{FileSystemCache, PruneOptions, Verification};
 use module_cache_testkit::{TestEngine, wasm};

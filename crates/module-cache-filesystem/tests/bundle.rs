@@ -7,9 +7,9 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use module_cache_core::format::FOOTER_LEN;
 use module_cache_core::{
-    CacheError, Compile, Engine, EntryKey, EntryStore, FOOTER_LEN, ModuleCache, ModuleHash,
-    SharedKey, Trust,
+    CacheError, Compile, Engine, EntryKey, EntryStore, ModuleCache, ModuleHash, SharedKey, Trust,
 };
 use module_cache_filesystem::{FileSystemCache, FileSystemCacheBuilder, ImportReport};
 use module_cache_testkit::{TestEngine, forge_signature, wasm};

@@ -19,10 +19,10 @@ use std::thread;
 use std::time::Duration;
 
 use fs4::FileExt;
+use module_cache_core::format::FOOTER_LEN;
 use module_cache_core::permit::CompilePermit;
 use module_cache_core::{
-    Compile, Engine, EntryKey, FOOTER_LEN, ModuleCache, ModuleHash, SaveOutcome, SharedKey,
-    SkipReason, Trust,
+    Compile, Engine, EntryKey, ModuleCache, ModuleHash, SaveOutcome, SharedKey, SkipReason, Trust,
 };
 use module_cache_filesystem::{FileSystemCache, FileSystemCacheBuilder, PruneOptions};
 use module_cache_testkit::{TestEngine, wasm};

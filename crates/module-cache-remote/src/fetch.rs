@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use module_cache_core::{Encoding, EntryKey, FOOTER_LEN, Footer, InvalidEntry, Seal, Trust};
+use module_cache_core::format::{Encoding, FOOTER_LEN, Footer, Seal};
+use module_cache_core::{EntryKey, InvalidEntry, Trust};
 use opendal::raw::Service as _;
 use opendal::{Buffer, BytesRange};
 use opendal::{ErrorKind, Operator};

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{io, mem, slice};
 
-use module_cache_core::{Frame, Incoming, InvalidEntry};
+use module_cache_core::InvalidEntry;
+use module_cache_core::format::{Frame, Incoming};
 use opendal::Operator;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;

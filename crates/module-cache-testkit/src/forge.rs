@@ -1,6 +1,6 @@
 //! Entries as an attacker writes them who knows the format and has no key.
 
-use module_cache_core::FOOTER_LEN;
+use module_cache_core::format::FOOTER_LEN;
 
 /// Where a footer has its signature, and where its checksum.
 const SIGNATURE: usize = 192;

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 
+use module_cache_core::format::strip_footer;
 use module_cache_core::instance::EngineInstance;
-use module_cache_core::{Artifact, ArtifactEngine, Engine, EngineError, EngineId, strip_footer};
+use module_cache_core::{Artifact, ArtifactEngine, Engine, EngineError, EngineId};
 #[cfg(feature = "cranelift")]
 use module_cache_core::{CodeFields, Compile};
 use wasmtime::component::Component;

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+#[cfg(feature = "cranelift")]
+use module_cache_core::format::strip_footer;
 use module_cache_core::instance::EngineInstance;
 use module_cache_core::{Artifact, ArtifactEngine, Engine, EngineError, EngineId};
-#[cfg(feature = "cranelift")]
-use module_cache_core::{CodeFields, Compile, strip_footer};
+use module_cache_core::{CodeFields, Compile};
 use wasmtime::Module;
 
 use crate::accepted::Accepted;

@@ -115,16 +115,15 @@ pub type LayeredCache<E> = FallbackCache<module_cache_memory::InMemoryCache<E>, 
 /// What backends and engines implement and use, and the keys that entries are signed with.
 pub mod backend {
     pub use module_cache_core::{
-        AcceptedKey, Artifact, ArtifactEngine, CacheStats, CodeFields, Compile, Counters, Encoding,
-        Engine, EngineError, EngineId, EngineIdBuilder, EntryKey, EntryStore, FOOTER_LEN,
-        FRAME_LEN, Footer, FoundModule, Frame, Incoming, InvalidEntry, KeyId, ListedEntry,
-        ParseHashError, ParseKeyError, Promotion, SaveOutcome, Seal, SealedEntry, SharedKey,
-        SkipReason, StoreCache, Tiers, Trust, has_entry, load_entry, next_accepted, open_entry,
-        panic_message, put_entry, save_entry, strip_footer, why_unused,
+        AcceptedKey, Artifact, ArtifactEngine, CacheStats, CodeFields, Compile, Counters, Engine,
+        EngineError, EngineId, EngineIdBuilder, EntryKey, EntryStore, FoundModule, InvalidEntry,
+        KeyId, ListedEntry, ParseHashError, ParseKeyError, Promotion, SaveOutcome, SealedEntry,
+        SharedKey, SkipReason, StoreCache, Tiers, Trust, has_entry, load_entry, next_accepted,
+        open_entry, panic_message, put_entry, save_entry, why_unused,
     };
     #[cfg(feature = "ed25519")]
     pub use module_cache_core::{SigningKey, VerifyingKey};
-    pub use module_cache_core::{instance, per_thread, permit};
+    pub use module_cache_core::{format, instance, per_thread, permit};
 }
 
 /// Options of a folder, and the reports of its maintenance.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use module_cache::backend::strip_footer;
+use module_cache::backend::format::strip_footer;
 
 use crate::host::{Host, key_of};
 use crate::servers;

@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use module_cache_core::FOOTER_LEN;
+use module_cache_core::format::FOOTER_LEN;
 
 mod check;
 

@@ -11,9 +11,9 @@ use std::io;
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
+use module_cache_core::format::{FOOTER_LEN, FRAME_LEN, Footer};
 use module_cache_core::{
-    EngineId, EntryKey, FOOTER_LEN, FRAME_LEN, Footer, ModuleHash, SealedEntry, SharedKey,
-    SigningKey, Trust,
+    EngineId, EntryKey, ModuleHash, SealedEntry, SharedKey, SigningKey, Trust,
 };
 
 mod check;

@@ -3,7 +3,8 @@
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-use module_cache_core::{CacheError, Footer, InvalidEntry, ListedEntry, SealedEntry, Trust};
+use module_cache_core::format::Footer;
+use module_cache_core::{CacheError, InvalidEntry, ListedEntry, SealedEntry, Trust};
 use tar::{EntryType, Header};
 
 use super::{MAX_ENTRY, MAX_MEMBERS};

@@ -7,9 +7,8 @@
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
 
-use module_cache_core::{
-    CacheError, EntryStore, FOOTER_LEN, Footer, SaveOutcome, SealedEntry, SkipReason, Trust,
-};
+use module_cache_core::format::{FOOTER_LEN, Footer};
+use module_cache_core::{CacheError, EntryStore, SaveOutcome, SealedEntry, SkipReason, Trust};
 use tar::{Archive, EntryType, Header};
 
 use super::{MAX_ENTRY, MAX_MEMBERS};

@@ -3,9 +3,9 @@
 
 use crate::operators;
 use crate::scene::{Scene, builder, key_of};
+use module_cache_core::format::FOOTER_LEN;
 use module_cache_core::{
-    ArtifactEngine, EngineId, EntryKey, EntryStore, FOOTER_LEN, ModuleCache, ModuleHash,
-    SealedEntry, Trust,
+    ArtifactEngine, EngineId, EntryKey, EntryStore, ModuleCache, ModuleHash, SealedEntry, Trust,
 };
 use module_cache_filesystem::FileSystemCache;
 use module_cache_remote::RemoteCache;

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use module_cache_core::format::strip_footer;
 use module_cache_core::permit::{CompilePermit, PermitOutcome};
 use module_cache_core::{
     ArtifactEngine, CacheError, Compile, Engine, EngineId, EntryKey, EntryStore, FoundModule,
-    ModuleCache, ModuleHash, SaveOutcome, SealedEntry, SkipReason, strip_footer,
+    ModuleCache, ModuleHash, SaveOutcome, SealedEntry, SkipReason,
 };
 use module_cache_testkit::{ReferenceStore, TestEngine, TestModule};
 

@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use module_cache_core::{Artifact, Compile, Engine, EngineId, strip_footer};
+use module_cache_core::format::strip_footer;
+use module_cache_core::{Artifact, Compile, Engine, EngineId};
 use module_cache_wasmer::WasmerEngine;
 use wasmer::sys::{CpuFeature, EngineBuilder, NativeEngineExt, Singlepass, Triple};
 

@@ -1,7 +1,8 @@
 //! CPU levels: code that one machine compiles for others, and who loads it.
 
+use module_cache_core::format::strip_footer;
 use module_cache_core::{
-    Artifact, ArtifactEngine, Compile, Engine, ModuleCache, ModuleHash, StoreCache, strip_footer,
+    Artifact, ArtifactEngine, Compile, Engine, ModuleCache, ModuleHash, StoreCache,
 };
 use module_cache_testkit::ReferenceStore;
 use module_cache_wasmer::{CpuLevel, WasmerEngine};

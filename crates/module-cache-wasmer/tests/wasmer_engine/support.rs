@@ -4,9 +4,10 @@ use std::error::Error;
 use std::fs::File;
 use std::path::Path;
 
+use module_cache_core::format::{Footer, strip_footer};
 use module_cache_core::{
-    Artifact, ArtifactEngine, Compile, Engine, EngineError, EntryKey, Footer, ModuleHash,
-    SealedEntry, Trust, strip_footer,
+    Artifact, ArtifactEngine, Compile, Engine, EngineError, EntryKey, ModuleHash, SealedEntry,
+    Trust,
 };
 use module_cache_wasmer::WasmerEngine;
 use wasmer::sys::{Cranelift, Singlepass};

@@ -4,9 +4,9 @@ use std::error::Error;
 use std::fs::File;
 use std::path::Path;
 
+use module_cache_core::format::{Footer, strip_footer};
 use module_cache_core::{
-    Artifact, ArtifactEngine, Compile, EngineError, EntryKey, Footer, ModuleHash, SealedEntry,
-    Trust, strip_footer,
+    Artifact, ArtifactEngine, Compile, EngineError, EntryKey, ModuleHash, SealedEntry, Trust,
 };
 use module_cache_wasmtime::{EngineBuilder, WasmtimeEngine, WasmtimePrecompiler};
 use wasmtime::{Config, Instance, Module, Store};

@@ -1,6 +1,6 @@
 //! What holds of the end of any bytes.
 
-use module_cache_core::{FOOTER_LEN, Footer, strip_footer};
+use module_cache_core::format::{FOOTER_LEN, Footer, strip_footer};
 
 /// A footer that parses is written the same, and is stripped from a whole entry alone.
 pub(crate) fn check(bytes: &[u8]) {

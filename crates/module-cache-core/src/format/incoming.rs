@@ -5,8 +5,9 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::manifest::{FRAME_LEN, Frame};
-use crate::{InvalidEntry, Seal, parallel};
+use super::manifest::{FRAME_LEN, Frame};
+use super::seal::Seal;
+use crate::{InvalidEntry, parallel};
 
 /// Where content is put: bytes, and their offset in it.
 pub(crate) type Place<'a> = dyn Fn(u64, &[u8]) -> io::Result<()> + Sync + 'a;

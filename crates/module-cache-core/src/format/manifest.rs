@@ -225,7 +225,8 @@ pub(crate) fn hash(manifest: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EngineId, EntryKey, FOOTER_LEN, Footer, ModuleHash};
+    use crate::format::{FOOTER_LEN, Footer};
+    use crate::{EngineId, EntryKey, ModuleHash};
 
     /// Two frames, of which the first is compressed.
     fn frames() -> [Frame; 2] {

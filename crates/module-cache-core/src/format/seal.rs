@@ -2,8 +2,9 @@
 
 use std::io;
 
-use crate::manifest::{Frame, Manifest};
-use crate::{EntryKey, Footer, InvalidEntry, Trust};
+use super::footer::Footer;
+use super::manifest::{Frame, Manifest};
+use crate::{EntryKey, InvalidEntry, Trust};
 
 /// The manifest and footer of an entry, verified to be made by a writer whose entries are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The footer in which a stored entry ends. Its layout is specified in `docs/format.md`.
 
-use crate::manifest::{self, Manifest};
+use super::manifest::{self, Manifest};
 use crate::{EngineId, EntryKey, InvalidEntry, KeyId, ModuleHash};
 
 /// Length of the footer in bytes.
@@ -264,7 +264,7 @@ fn checksum(footer: &[u8; FOOTER_LEN]) -> [u8; 32] {
 /// An engine that maps an entry sees them behind its own bytes, and may include them when it serializes such a module.
 ///
 /// ```
-/// assert_eq!(module_cache_core::strip_footer(b"no footer here"), b"no footer here");
+/// assert_eq!(module_cache_core::format::strip_footer(b"no footer here"), b"no footer here");
 /// ```
 pub fn strip_footer(bytes: &[u8]) -> &[u8] {
     match Footer::parse(bytes) {
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn only_a_whole_entry_loses_its_footer() {
-        let manifest = Manifest::new(vec![crate::manifest::Frame::raw(b"abc")]);
+        let manifest = Manifest::new(vec![manifest::Frame::raw(b"abc")]);
         let mut entry = b"abc".to_vec();
         entry.extend(manifest.encode());
         entry.extend(Footer::unsigned(golden().key, &manifest).encode());
