@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::{ArtifactEngine, EngineId};
-
 /// What compiled code depends on: names and values, for people to read. No decision is based on it.
 ///
 /// Characters that cannot be printed are escaped, because the values may be untrusted.
@@ -55,30 +53,6 @@ impl fmt::Display for CodeFields {
             writeln!(out, "{name}: {value}")?;
         }
         Ok(())
-    }
-}
-
-/// Explains why `engine` does not use code that is stored under the id `other`, by the id's label and the code's fields.
-pub fn why_unused<E: ArtifactEngine>(engine: &E, other: &EngineId, artifact: &[u8]) -> String {
-    let own = engine.id().label();
-    let mut reasons = Vec::new();
-    if other.label() != own {
-        reasons.push(format!(
-            "it is code of {}, and this engine is {own}",
-            other.label()
-        ));
-    }
-    let (there, here) = (engine.code_fields_of(artifact), engine.code_fields());
-    let is_told = !there.is_empty() && !here.is_empty();
-    if is_told {
-        reasons.extend(there.differences(&here));
-    }
-    match reasons.is_empty() {
-        false => reasons.join("; "),
-        true if is_told => {
-            "all that the code tells is as here, so what differs is a salt, or what else only the id covers".to_owned()
-        }
-        true => "the engine does not list what its code depends on".to_owned(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Debug;
 
+use crate::entry::Promotion;
 use crate::permit::CompilePermit;
 use crate::{CacheError, EngineId, EntryKey, SaveOutcome, SealedEntry};
 
@@ -10,7 +11,7 @@ use crate::{CacheError, EngineId, EntryKey, SaveOutcome, SealedEntry};
 ///
 /// Implementing it needs no `unsafe`: an entry read back from a storage can only be made by [`SealedEntry::open`], which
 /// verifies it. [`StoreCache`](crate::StoreCache) turns it into a [`ModuleCache`](crate::ModuleCache); a cache that does
-/// more than that calls [`load_entry`](crate::load_entry) and [`save_entry`](crate::save_entry).
+/// more than that calls [`load_entry`](crate::entry::load_entry) and [`save_entry`](crate::entry::save_entry).
 ///
 /// # Contract
 ///
@@ -125,15 +126,4 @@ pub trait EntryStore: Debug {
     fn sync(&self) -> Result<(), CacheError> {
         Ok(())
     }
-}
-
-/// What [`EntryStore::promote`] found and put into another store.
-#[derive(Debug)]
-pub struct Promotion {
-    /// What was found: the key that was asked for, or that of an accepted id.
-    pub key: EntryKey,
-    /// What the other store did with it.
-    pub outcome: Result<SaveOutcome, CacheError>,
-    /// The entry, if the other store did not keep it.
-    pub entry: Option<SealedEntry<'static>>,
 }

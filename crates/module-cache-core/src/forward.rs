@@ -3,10 +3,11 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use crate::entry::Promotion;
 use crate::permit::CompilePermit;
 use crate::{
     CacheError, Engine, EngineId, EntryKey, EntryStore, FoundModule, ModuleCache, ModuleHash,
-    Promotion, SaveOutcome, SealedEntry,
+    SaveOutcome, SealedEntry,
 };
 
 macro_rules! forward {

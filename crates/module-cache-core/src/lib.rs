@@ -5,9 +5,10 @@
 //! A cache hands machine code to a runtime that will execute it. Its safety rests on three `unsafe` promises: an
 //! [`ArtifactEngine`] promises that equal [`EngineId`]s mean interchangeable code; [`SealedEntry::from_artifact`] and
 //! [`SealedEntry::from_file`] promise that bytes were made by such an engine; [`Trust::unauthenticated`] promises that only
-//! trusted users can write to a storage. Everything built on top is safe code, and [`load_entry`] is the one place where
-//! stored bytes become a module.
+//! trusted users can write to a storage. Everything built on top is safe code, and [`entry::load_entry`] is the one place
+//! where stored bytes become a module.
 
+pub mod entry;
 pub mod format;
 pub mod instance;
 pub mod per_thread;
@@ -26,7 +27,6 @@ mod hashed_module;
 #[cfg(feature = "ed25519")]
 mod key_pair;
 mod listed_entry;
-mod load_entry;
 mod module_cache;
 mod module_hash;
 mod optional;
@@ -41,18 +41,17 @@ mod tiers;
 mod trust;
 
 pub use artifact::Artifact;
-pub use code_fields::{CodeFields, why_unused};
+pub use code_fields::CodeFields;
 pub use engine::{ArtifactEngine, Compile, Engine};
 pub use engine_id::{EngineId, EngineIdBuilder};
 pub use entry_key::EntryKey;
-pub use entry_store::{EntryStore, Promotion};
+pub use entry_store::EntryStore;
 pub use error::{CacheError, EngineError, InvalidEntry, panic_message};
 pub use found_module::FoundModule;
 pub use hashed_module::HashedModule;
 #[cfg(feature = "ed25519")]
 pub use key_pair::{SigningKey, VerifyingKey};
 pub use listed_entry::ListedEntry;
-pub use load_entry::{has_entry, load_entry, next_accepted, open_entry, put_entry, save_entry};
 pub use module_cache::ModuleCache;
 pub use module_hash::{ModuleHash, ParseHashError};
 pub use save_outcome::{SaveOutcome, SkipReason};

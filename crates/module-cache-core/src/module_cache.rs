@@ -33,7 +33,7 @@ pub trait ModuleCache<E: Engine>: Debug {
     fn load(&self, hash: ModuleHash, engine: &E) -> Result<Option<E::Module>, CacheError>;
 
     /// Like [`load`](Self::load), and returns the id that the module was stored under. The default calls `load`, for a
-    /// cache that stores nothing; a cache over a store calls [`load_entry`](crate::load_entry).
+    /// cache that stores nothing; a cache over a store calls [`load_entry`](crate::entry::load_entry).
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ pub trait ModuleCache<E: Engine>: Debug {
     /// Loads the module of an entry that was fetched from elsewhere and that [`entries`](Self::entries) did not keep, so
     /// that it need not be fetched again. A cache that keeps live modules keeps this one too.
     ///
-    /// A cache with `entries` calls [`open_entry`](crate::open_entry) here. The default has none, and loads nothing.
+    /// A cache with `entries` calls [`open_entry`](crate::entry::open_entry) here. The default has none, and loads nothing.
     ///
     /// # Errors
     ///

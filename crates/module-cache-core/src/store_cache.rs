@@ -1,9 +1,10 @@
 //! A cache over any store.
 
+use crate::entry::{has_entry, load_entry, open_entry, save_entry};
 use crate::permit::CompilePermit;
 use crate::{
     ArtifactEngine, CacheError, EntryKey, EntryStore, FoundModule, ModuleCache, ModuleHash,
-    SaveOutcome, SealedEntry, has_entry, load_entry, open_entry, save_entry,
+    SaveOutcome, SealedEntry,
 };
 
 /// The simplest [`ModuleCache`] over an [`EntryStore`], which suffices for most stores. It keeps no live modules.

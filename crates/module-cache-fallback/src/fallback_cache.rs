@@ -1,9 +1,10 @@
 //! The combinator: which cache is asked first, what is promoted, and which errors are returned.
 
+use module_cache_core::entry::{Promotion, next_accepted};
 use module_cache_core::permit::CompilePermit;
 use module_cache_core::{
-    CacheError, Engine, EntryKey, EntryStore, FoundModule, ModuleCache, ModuleHash, Promotion,
-    SaveOutcome, SealedEntry, SkipReason, next_accepted,
+    CacheError, Engine, EntryKey, EntryStore, FoundModule, ModuleCache, ModuleHash, SaveOutcome,
+    SealedEntry, SkipReason,
 };
 
 /// Puts a cache behind this one.

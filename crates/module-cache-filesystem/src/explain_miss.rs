@@ -2,7 +2,8 @@
 
 use std::iter;
 
-use module_cache_core::{Artifact, ArtifactEngine, CacheError, ModuleHash, why_unused};
+use module_cache_core::entry::why_unused;
+use module_cache_core::{Artifact, ArtifactEngine, CacheError, ModuleHash};
 
 use crate::FileSystemCache;
 

@@ -5,10 +5,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use module_cache_core::entry::{has_entry, load_entry, open_entry, save_entry};
 use module_cache_core::permit::CompilePermit;
 use module_cache_core::{
     ArtifactEngine, CacheError, CacheStats, EntryKey, EntryStore, FoundModule, ModuleCache,
-    ModuleHash, SaveOutcome, SealedEntry, has_entry, load_entry, open_entry, save_entry,
+    ModuleHash, SaveOutcome, SealedEntry,
 };
 
 use crate::folder::Folder;

@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use module_cache_core::entry::{Promotion, has_entry, load_entry, open_entry, put_entry};
 use module_cache_core::permit::CompilePermit;
 use module_cache_core::{
     ArtifactEngine, CacheError, CacheStats, EngineId, EntryKey, EntryStore, FoundModule,
-    ListedEntry, ModuleCache, ModuleHash, Promotion, SaveOutcome, SealedEntry, Trust, has_entry,
-    load_entry, open_entry, put_entry,
+    ListedEntry, ModuleCache, ModuleHash, SaveOutcome, SealedEntry, Trust,
 };
 use opendal::Operator;
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt};
+use module_cache_core::entry::{Promotion, next_accepted};
 use module_cache_core::{
-    Counters, EngineId, EntryKey, EntryStore, InvalidEntry, Promotion, SaveOutcome, SealedEntry,
-    SkipReason, next_accepted,
+    Counters, EngineId, EntryKey, EntryStore, InvalidEntry, SaveOutcome, SealedEntry, SkipReason,
 };
 use opendal::{ErrorKind, Operator};
 use parking_lot::Mutex;

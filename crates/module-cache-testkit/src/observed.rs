@@ -4,10 +4,11 @@ use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use module_cache_core::entry::Promotion;
 use module_cache_core::permit::CompilePermit;
 use module_cache_core::{
     CacheError, Engine, EngineId, EntryKey, EntryStore, FoundModule, ModuleCache, ModuleHash,
-    Promotion, SaveOutcome, SealedEntry,
+    SaveOutcome, SealedEntry,
 };
 use parking_lot::Mutex;
 

@@ -117,13 +117,12 @@ pub mod backend {
     pub use module_cache_core::{
         AcceptedKey, Artifact, ArtifactEngine, CacheStats, CodeFields, Compile, Counters, Engine,
         EngineError, EngineId, EngineIdBuilder, EntryKey, EntryStore, FoundModule, InvalidEntry,
-        KeyId, ListedEntry, ParseHashError, ParseKeyError, Promotion, SaveOutcome, SealedEntry,
-        SharedKey, SkipReason, StoreCache, Tiers, Trust, has_entry, load_entry, next_accepted,
-        open_entry, panic_message, put_entry, save_entry, why_unused,
+        KeyId, ListedEntry, ParseHashError, ParseKeyError, SaveOutcome, SealedEntry, SharedKey,
+        SkipReason, StoreCache, Tiers, Trust, panic_message,
     };
     #[cfg(feature = "ed25519")]
     pub use module_cache_core::{SigningKey, VerifyingKey};
-    pub use module_cache_core::{format, instance, per_thread, permit};
+    pub use module_cache_core::{entry, format, instance, per_thread, permit};
 }
 
 /// Options of a folder, and the reports of its maintenance.

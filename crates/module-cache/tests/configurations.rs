@@ -6,9 +6,8 @@ mod wasmer_configurations;
 #[path = "../../module-cache-wasmtime/tests/engines/configurations.rs"]
 mod wasmtime_configurations;
 
-use module_cache::backend::{
-    ArtifactEngine, Compile, EntryKey, EntryStore, SealedEntry, open_entry,
-};
+use module_cache::backend::entry::open_entry;
+use module_cache::backend::{ArtifactEngine, Compile, EntryKey, EntryStore, SealedEntry};
 use module_cache::{FileSystemCache, ModuleCache, ModuleHash, WasmerEngine};
 use module_cache_wasmtime::WasmtimeEngine;
 use wasmtime::{Config, ModuleVersionStrategy};

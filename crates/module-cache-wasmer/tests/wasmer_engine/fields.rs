@@ -1,6 +1,7 @@
 //! What differs between two engines is named.
 
-use module_cache_core::{ArtifactEngine, Engine, why_unused};
+use module_cache_core::entry::why_unused;
+use module_cache_core::{ArtifactEngine, Engine};
 use module_cache_wasmer::WasmerEngine;
 use wasmer::sys::{CpuFeature, Cranelift, EngineBuilder, Features, Target, Triple};
 

@@ -1,6 +1,7 @@
 //! What differs between two engines is named.
 
-use module_cache_core::{Engine, why_unused};
+use module_cache_core::Engine;
+use module_cache_core::entry::why_unused;
 use module_cache_wasmtime::WasmtimeEngine;
 use wasmtime::Config;
 
