@@ -89,7 +89,7 @@ impl<'a> SealedEntry<'a> {
     pub fn open(mut bytes: Vec<u8>, key: &EntryKey, trust: &Trust) -> Result<Self, InvalidEntry> {
         let footer = Footer::parse(&bytes)?;
         footer.check(key, bytes.len() as u64)?;
-        let seal = trust.verify(&footer, &bytes)?;
+        let seal = Seal::verify(&footer, &bytes, trust)?;
         bytes.truncate(to_index(footer.artifact_len()));
         Ok(Self {
             key: *footer.key(),
@@ -390,7 +390,7 @@ impl<'a> SealedEntry<'a> {
                 Seal::new(self.key, manifest, &unsafe { Trust::unauthenticated() })
             }
             Content::Read(bytes, footer) => {
-                let seal = Trust::verify_checksums(footer, bytes).map_err(|_| changed())?;
+                let seal = Seal::verify_checksums(footer, bytes).map_err(|_| changed())?;
                 place(0, &bytes[..to_index(footer.artifact_len())])?;
                 Ok(seal)
             }

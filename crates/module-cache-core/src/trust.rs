@@ -2,8 +2,8 @@
 
 use std::io;
 
-use crate::format::{Encoding, FRAME_LEN, Footer, Seal, Signature};
-use crate::{InvalidEntry, KeyId, SharedKey, parallel};
+use crate::format::{Footer, Signature};
+use crate::{InvalidEntry, KeyId, SharedKey};
 #[cfg(feature = "ed25519")]
 use crate::{SigningKey, VerifyingKey};
 
@@ -183,7 +183,7 @@ impl Trust {
     }
 
     /// Verifies that an entry with this footer was made by a writer whose entries are accepted. The entry's content must
-    /// still be compared with it.
+    /// still be compared with it, as [`Seal::verify`](crate::format::Seal::verify) does.
     ///
     /// # Errors
     ///
@@ -201,48 +201,6 @@ impl Trust {
             Ok(())
         } else {
             Err(InvalidEntry::Corrupt("its signature does not match"))
-        }
-    }
-
-    /// Verifies a whole, uncompressed entry, from which `footer` was parsed.
-    ///
-    /// # Errors
-    ///
-    /// When it is not accepted, or damaged.
-    pub fn verify(&self, footer: &Footer, entry: &[u8]) -> Result<Seal, InvalidEntry> {
-        self.check(footer)?;
-        Self::verify_checksums(footer, entry)
-    }
-
-    /// The same for an entry of which the origin is known.
-    pub(crate) fn verify_checksums(footer: &Footer, entry: &[u8]) -> Result<Seal, InvalidEntry> {
-        let read = |piece: &mut [u8], offset| {
-            let found = usize::try_from(offset)
-                .ok()
-                .and_then(|at| entry.get(at..)?.get(..piece.len()));
-            piece.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
-            Ok(())
-        };
-        verify_content(footer, entry.len() as u64, &read).unwrap_or(Err(InvalidEntry::Corrupt(
-            "it is shorter than its footer says",
-        )))
-    }
-
-    /// The same for an entry of `len` bytes that is not in memory: `read` fills a buffer with the bytes at an offset, and
-    /// is called from several threads.
-    ///
-    /// # Errors
-    ///
-    /// The outer error is one of `read`; the inner one is as for [`verify`](Self::verify).
-    pub fn verify_read(
-        &self,
-        footer: &Footer,
-        len: u64,
-        read: &(dyn Fn(&mut [u8], u64) -> io::Result<()> + Sync),
-    ) -> io::Result<Result<Seal, InvalidEntry>> {
-        match self.check(footer) {
-            Ok(()) => verify_content(footer, len, read),
-            Err(reason) => Ok(Err(reason)),
         }
     }
 
@@ -271,37 +229,4 @@ impl Trust {
         };
         Ok(())
     }
-}
-
-fn verify_content(
-    footer: &Footer,
-    len: u64,
-    read: &(dyn Fn(&mut [u8], u64) -> io::Result<()> + Sync),
-) -> io::Result<Result<Seal, InvalidEntry>> {
-    if footer.encoding(len) != Ok(Encoding::Raw) {
-        return Ok(Err(InvalidEntry::Corrupt(
-            "its length is not what its footer says",
-        )));
-    }
-    let manifest_len = usize::try_from(footer.manifest_len()).map_err(io::Error::other)?;
-    let mut manifest = Vec::new();
-    manifest.try_reserve_exact(manifest_len)?;
-    manifest.resize(manifest_len, 0);
-    read(&mut manifest, footer.artifact_len())?;
-    let manifest = match footer.manifest(&manifest) {
-        Ok(manifest) => manifest,
-        Err(reason) => return Ok(Err(reason)),
-    };
-    let frames = manifest.frames();
-    let checked = parallel::map(frames.len(), || {
-        let mut buffer = Vec::new();
-        move |index: usize| {
-            let frame = &frames[index];
-            buffer.resize(frame.content_len(), 0);
-            read(&mut buffer, (index * FRAME_LEN) as u64)?;
-            Ok(frame.check_content(&buffer))
-        }
-    })?;
-    let checked: Result<(), InvalidEntry> = checked.into_iter().collect();
-    Ok(checked.map(|()| Seal::of_parts(footer.clone(), manifest)))
 }

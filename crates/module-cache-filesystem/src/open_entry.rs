@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use module_cache_core::format::{FOOTER_LEN, Footer};
+use module_cache_core::format::{FOOTER_LEN, Footer, Seal};
 use module_cache_core::{EntryKey, InvalidEntry, KeyId, SealedEntry, Trust};
 
 use crate::directory::{Attributes, Directory, Kind};
@@ -125,11 +125,10 @@ impl OpenEntry {
     /// read would kill the process.
     pub(crate) fn verify(&self, trust: &Trust) -> Result<(), Refusal> {
         let Self { attributes, .. } = *self;
+        let read = |piece: &mut [u8], offset| read_exact_at(&self.file, piece, offset);
         let verified = match &self.read {
-            Some(bytes) => Ok(trust.verify(&self.footer, bytes)),
-            None => trust.verify_read(&self.footer, attributes.size, &|piece, offset| {
-                read_exact_at(&self.file, piece, offset)
-            }),
+            Some(bytes) => Ok(Seal::verify(&self.footer, bytes, trust)),
+            None => Seal::verify_read(&self.footer, attributes.size, &read, trust),
         };
         match verified {
             Ok(Ok(_)) => Ok(()),

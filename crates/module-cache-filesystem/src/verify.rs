@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use module_cache_core::InvalidEntry;
+use module_cache_core::format::Seal;
 use parking_lot::Mutex;
 
 use crate::directory::Attributes;
@@ -161,8 +162,7 @@ fn check(folder: &Folder, entry: &Listed) -> Result<(), Failure> {
         .map_err(invalid)?;
     // It is not mapped: a part that cannot be read would kill the process.
     let read = |piece: &mut [u8], offset| read_exact_at(&file, piece, offset);
-    trust
-        .verify_read(&footer, attributes.size, &read)?
+    Seal::verify_read(&footer, attributes.size, &read, trust)?
         .map(drop)
         .map_err(invalid)
 }

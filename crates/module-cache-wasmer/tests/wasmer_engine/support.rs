@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs::File;
 use std::path::Path;
 
-use module_cache_core::format::{Footer, strip_footer};
+use module_cache_core::format::{Footer, Seal, strip_footer};
 use module_cache_core::{
     Artifact, ArtifactEngine, Compile, Engine, EngineError, EntryKey, ModuleHash, SealedEntry,
     Trust,
@@ -113,7 +113,7 @@ pub(crate) fn trust() -> Trust {
 pub(crate) fn entry_in_file(path: &Path, entry: &[u8]) -> SealedEntry<'static> {
     std::fs::write(path, entry).unwrap();
     let footer = Footer::parse(entry).unwrap();
-    trust().verify(&footer, entry).unwrap();
+    Seal::verify(&footer, entry, &trust()).unwrap();
     // SAFETY: the entry was verified, and nobody changes the file.
     unsafe { SealedEntry::from_file(File::open(path).unwrap(), footer) }
 }
