@@ -30,7 +30,7 @@ const MODULES: [(&str, Option<Work>); 4] = [
 
 fn main() {
     let host = || {
-        let builder = EngineBuilder::new(Config::new);
+        let builder = EngineBuilder::new(&Config::new());
         let levels = CpuLevel::ALL.iter();
         levels.fold(builder, |builder, level| builder.accept(*level))
     };
@@ -38,7 +38,7 @@ fn main() {
         timed(
             "make an engine: all levels",
             "baseline: accepts none",
-            || EngineBuilder::new(Config::new).module_engine().unwrap(),
+            || EngineBuilder::new(&Config::new()).module_engine().unwrap(),
         );
         timed("make an engine: all levels", "module-cache", || {
             host().module_engine().unwrap()
@@ -54,7 +54,7 @@ fn main() {
         });
         for round in 0..effort::choose(1, 3) {
             for (level, cpu, _, cache) in &folders {
-                let builder = EngineBuilder::new(Config::new);
+                let builder = EngineBuilder::new(&Config::new());
                 let task = format!("compile for a level: {name}");
                 let saved = if let Some(cpu) = cpu {
                     let engine = builder.cpu(*cpu).module_precompiler(None).unwrap();

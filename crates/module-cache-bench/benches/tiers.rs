@@ -194,12 +194,12 @@ impl Start<'_> {
         let module = Arc::new(HashedModule::new(wasm));
         match self.contender {
             ALONE => {
-                let engine = EngineBuilder::new(config).module_engine().unwrap();
+                let engine = EngineBuilder::new(&config()).module_engine().unwrap();
                 let loader = ModuleLoader::new(engine, folder());
                 Server::Fixed(loader.load(&module).unwrap().module)
             }
             TIERS => {
-                let tiers = EngineBuilder::new(config).module_tiers().unwrap();
+                let tiers = EngineBuilder::new(&config()).module_tiers().unwrap();
                 let loader = TieredLoader::new(tiers, folder());
                 let prepare = |_, _: &WasmtimeEngine, module| Ok::<_, Infallible>(module);
                 let loaded = loader.load(&module, prepare).unwrap();

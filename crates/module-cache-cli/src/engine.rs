@@ -16,13 +16,12 @@ use module_cache_wasmtime::{
 use wasmtime::component::Component;
 use wasmtime::{Config, Module, WasmBacktraceDetails};
 
-use crate::engine_config::EngineConfig;
 use crate::remote::Layers;
 use crate::wasm_file::{Kind, WasmFile};
 
 /// Loads modules and components from a cache, and compiles what it does not have.
 pub(crate) struct Engine<'a> {
-    builder: Builder,
+    builder: EngineBuilder,
     cache: &'a Layers,
     /// Whose code is like its own.
     levels: &'static [CpuLevel],
@@ -31,11 +30,9 @@ pub(crate) struct Engine<'a> {
     components: OnceLock<ModuleLoader<WasmtimeComponentEngine, &'a Layers>>,
 }
 
-pub(crate) type Builder = EngineBuilder<&'static (dyn Fn() -> Config + Send + Sync)>;
-
 /// Compiles modules and components for other machines than this one, where a cache does not have them.
 pub(crate) struct Precompiler<'a> {
-    builder: Builder,
+    builder: EngineBuilder,
     target: Option<String>,
     cache: &'a Layers,
     modules: ModuleLoader<WasmtimePrecompiler, &'a Layers>,
@@ -53,7 +50,7 @@ impl<'a> Engine<'a> {
     pub(crate) fn new(
         cache: &'a Layers,
         levels: &'static [CpuLevel],
-        config: Option<EngineConfig>,
+        config: Option<Config>,
     ) -> Self {
         Self {
             builder: builder(&[], config),
@@ -89,7 +86,7 @@ impl<'a> Engine<'a> {
     fn load_by<E: ArtifactEngine + Compile>(
         &self,
         loader: &OnceLock<ModuleLoader<E, &'a Layers>>,
-        make: impl Fn(&Builder) -> Result<E, EngineError>,
+        make: impl Fn(&EngineBuilder) -> Result<E, EngineError>,
         file: &WasmFile,
     ) -> Result<(EngineId, Loaded<E::Module>)> {
         if !self.levels.is_empty() {
@@ -115,7 +112,7 @@ impl<'a> Precompiler<'a> {
         cache: &'a Layers,
         target: Option<&str>,
         level: Option<CpuLevel>,
-        config: Option<EngineConfig>,
+        config: Option<Config>,
     ) -> Result<Self> {
         let builder = builder(&[], config);
         let builder = level.into_iter().fold(builder, EngineBuilder::cpu);
@@ -145,22 +142,15 @@ impl<'a> Precompiler<'a> {
     }
 }
 
-/// What makes engines that accept these levels, of these settings or else of the default ones. A command has one, which lives
-/// as long as it.
-pub(crate) fn builder(levels: &[CpuLevel], config: Option<EngineConfig>) -> Builder {
-    let make = Box::leak(Box::new(move || {
-        let mut config = config
-            .as_ref()
-            .map_or_else(Config::new, EngineConfig::to_config);
-        // By default an environment variable decides, and it changes the code: two users of one cache
-        // would not share any.
-        config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
-        config
-    }));
-    accepting(EngineBuilder::new(make), levels)
+/// What makes engines that accept these levels, of these settings or else of the default ones.
+pub(crate) fn builder(levels: &[CpuLevel], config: Option<Config>) -> EngineBuilder {
+    let mut config = config.unwrap_or_default();
+    // By default an environment variable decides, and it changes the code: two users of one cache would not share any.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    accepting(EngineBuilder::new(&config), levels)
 }
 
-fn accepting(builder: Builder, levels: &[CpuLevel]) -> Builder {
+fn accepting(builder: EngineBuilder, levels: &[CpuLevel]) -> EngineBuilder {
     levels
         .iter()
         .fold(builder, |builder, level| builder.accept(*level))

@@ -9,6 +9,7 @@ use module_cache::{
 };
 #[cfg(feature = "wasmer-singlepass")]
 use wasmer::sys::Singlepass;
+use wasmtime::Config;
 #[cfg(feature = "wasmer")]
 use {
     crate::wasm_file::Kind,
@@ -19,7 +20,6 @@ use {
 
 use crate::args::{CompileArgs, EngineName};
 use crate::engine::{self, Engine};
-use crate::engine_config::EngineConfig;
 use crate::remote::Layers;
 use crate::saved::Saved;
 use crate::wasm_file::WasmFile;
@@ -56,7 +56,7 @@ impl<'a> Precompiler<'a> {
     /// When it cannot compile for these machines.
     pub(crate) fn new(
         args: &CompileArgs,
-        config: Option<EngineConfig>,
+        config: Option<Config>,
         cache: &'a Layers,
     ) -> Result<Self> {
         if args.target.is_some() || args.cpu.is_some() {

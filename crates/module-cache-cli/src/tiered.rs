@@ -11,7 +11,7 @@ use module_cache::backend::{ArtifactEngine, Compile, EngineError, EngineId, Tier
 use module_cache::loader::{LoadError, Loaded, Tier, Tiered, TieredLoader};
 use module_cache_wasmtime::{CpuLevel, EngineBuilder};
 
-use crate::engine::{self, Builder, Code};
+use crate::engine::{self, Code};
 use crate::remote;
 use crate::wasm_file::{Kind, WasmFile};
 
@@ -68,7 +68,7 @@ fn load_by<E>(
     cache: &Arc<remote::Layers>,
     file: WasmFile,
     stores: bool,
-    make: impl Fn(&Builder) -> Result<Tiers<E, E>, EngineError>,
+    make: impl Fn(&EngineBuilder) -> Result<Tiers<E, E>, EngineError>,
     code: fn(E::Module) -> Code,
 ) -> Result<(EngineId, Loaded<Arc<Code>>, Behind)>
 where

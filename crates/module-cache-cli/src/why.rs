@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use module_cache::backend::ArtifactEngine;
 use module_cache::{FileSystemCache, ModuleCache, ModuleHash};
 use module_cache_wasmtime::CpuLevel;
+use wasmtime::Config;
 
 use crate::args::{EngineName, WhyArgs};
-use crate::engine_config::EngineConfig;
 use crate::wasm_file::{Kind, OpenFile, WasmFile};
 use crate::{cache_folder, engine, messages, output};
 
@@ -45,11 +45,7 @@ pub(crate) fn why(args: &WhyArgs) -> Result<u8> {
     Ok(u8::from(!is_there))
 }
 
-fn of_wasmtime(
-    folder: &FileSystemCache,
-    file: &WasmFile,
-    config: Option<EngineConfig>,
-) -> Result<bool> {
+fn of_wasmtime(folder: &FileSystemCache, file: &WasmFile, config: Option<Config>) -> Result<bool> {
     let builder = engine::builder(CpuLevel::ALL, config);
     match file.kind() {
         Kind::Module => of(folder, file.hash(), &builder.module_engine()?),

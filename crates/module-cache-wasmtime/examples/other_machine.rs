@@ -16,14 +16,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [folder, wat] = &arguments[..] else {
         return Err("two arguments, please: a folder and a .wat file".into());
     };
-    let builder = EngineBuilder::new(|| {
-        let mut config = Config::new();
-        config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
-        config
-    });
+    let mut config = Config::new();
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     let levels = CpuLevel::ALL.iter();
     let engine = levels
-        .fold(builder, |builder, level| builder.accept(*level))
+        .fold(EngineBuilder::new(&config), |builder, level| {
+            builder.accept(*level)
+        })
         .module_engine()?;
     let cache = FileSystemCache::open(folder)?;
     let hash = ModuleHash::of(&wat::parse_file(wat)?);

@@ -1,6 +1,7 @@
-//! Creates engines from a function that returns the configuration: for this machine, and for other kinds of machines.
+//! Creates engines of one configuration: for this machine, and for other kinds of machines.
 
-use std::fmt;
+#[cfg(feature = "winch")]
+use std::{panic::resume_unwind, thread};
 
 #[cfg(feature = "winch")]
 use module_cache_core::Tiers;
@@ -18,9 +19,10 @@ use crate::engine_id::{Identity, identify};
 use crate::wasmtime_component_engine;
 use crate::{CpuLevel, WasmtimeEngine, WasmtimePrecompiler, wasmtime_engine};
 
+/// An engine of this machine, its id, and what else it loads.
+type Host = (wasmtime::Engine, EngineId, Accepted);
+
 /// Creates engines of one configuration: engines that also load code of CPU levels, and engines that compile for a level.
-///
-/// It needs a function, because a [`Config`] cannot be copied and each level needs its own.
 ///
 /// A machine that compiles for all CPUs with AVX2, and a host, on the same machine or another one:
 ///
@@ -29,20 +31,17 @@ use crate::{CpuLevel, WasmtimeEngine, WasmtimePrecompiler, wasmtime_engine};
 /// use module_cache_wasmtime::{CpuLevel, EngineBuilder};
 /// # use module_cache_testkit::ReferenceStore;
 ///
-/// fn config() -> wasmtime::Config {
-///     let mut config = wasmtime::Config::new();
-///     config.epoch_interruption(true);
-///     config
-/// }
+/// let mut config = wasmtime::Config::new();
+/// config.epoch_interruption(true);
 /// # let cache = StoreCache(ReferenceStore::new());
 /// let wasm = b"\0asm\x01\0\0\0";
 ///
-/// let compiler = EngineBuilder::new(config)
+/// let compiler = EngineBuilder::new(&config)
 ///     .cpu(CpuLevel::X86_64V3)
 ///     .module_precompiler(None)?;
 /// cache.save(ModuleHash::of(wasm), &compiler, &compiler.compile(wasm)?)?;
 ///
-/// let host = EngineBuilder::new(config)
+/// let host = EngineBuilder::new(&config)
 ///     .accept(CpuLevel::X86_64V3)
 ///     .accept(CpuLevel::X86_64V2)
 ///     .module_engine()?;
@@ -53,21 +52,20 @@ use crate::{CpuLevel, WasmtimeEngine, WasmtimePrecompiler, wasmtime_engine};
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
-pub struct EngineBuilder<F> {
-    make: F,
+#[derive(Debug, Clone)]
+pub struct EngineBuilder {
+    config: Config,
     cpu: Option<CpuLevel>,
     salt: String,
     accept: Vec<CpuLevel>,
 }
 
-impl<F: Fn() -> Config> EngineBuilder<F> {
-    /// Engines of the configuration that `make` returns, which must be the same at every call. Code of each level uses CPU
-    /// features that it turns on, and may use those that it turns off by flags of Cranelift: mask these with
-    /// [`Config::detect_host_feature`].
-    pub fn new(make: F) -> Self {
+impl EngineBuilder {
+    /// Engines of this configuration. Code of each level uses CPU features that it turns on, and may use those that it
+    /// turns off by flags of Cranelift: mask these with [`Config::detect_host_feature`].
+    pub fn new(config: &Config) -> Self {
         Self {
-            make,
+            config: config.clone(),
             cpu: None,
             salt: String::new(),
             accept: Vec::new(),
@@ -148,10 +146,9 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
     /// feature that Winch lacks; or as for [`module_engine`](Self::module_engine).
     #[cfg(feature = "winch")]
     pub fn module_tiers(&self) -> Result<Tiers<WasmtimeEngine, WasmtimeEngine>, EngineError> {
-        let (engine, id, accepted) = self.tier("module", Strategy::Winch)?;
-        let fast = WasmtimeEngine::with_accepted(&engine, id, accepted);
-        let (engine, id, accepted) = self.tier("module", Strategy::Cranelift)?;
-        let best = WasmtimeEngine::with_accepted(&engine, id, accepted);
+        let [fast, best] = self
+            .tiers("module")?
+            .map(|(engine, id, accepted)| WasmtimeEngine::with_accepted(&engine, id, accepted));
         Tiers::pair(fast, best)
     }
 
@@ -164,10 +161,9 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
     pub fn component_tiers(
         &self,
     ) -> Result<Tiers<WasmtimeComponentEngine, WasmtimeComponentEngine>, EngineError> {
-        let (engine, id, accepted) = self.tier("component", Strategy::Winch)?;
-        let fast = WasmtimeComponentEngine::with_accepted(&engine, id, accepted);
-        let (engine, id, accepted) = self.tier("component", Strategy::Cranelift)?;
-        let best = WasmtimeComponentEngine::with_accepted(&engine, id, accepted);
+        let [fast, best] = self.tiers("component")?.map(|(engine, id, accepted)| {
+            WasmtimeComponentEngine::with_accepted(&engine, id, accepted)
+        });
         Tiers::pair(fast, best)
     }
 
@@ -209,48 +205,48 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         Ok(WasmtimePrecompiler::new(engine, precompile, own.id))
     }
 
+    /// As [`host`](Self::host), of both compilers. They are created at the same time, so that a start waits for one.
+    #[cfg(feature = "winch")]
+    fn tiers(&self, kind: &str) -> Result<[Host; 2], EngineError> {
+        let fast = || self.tier(&format!("winch-{kind}"), Strategy::Winch, Vec::new());
+        thread::scope(|scope| {
+            let helper = thread::Builder::new().spawn_scoped(scope, fast);
+            let best = self.tier(kind, Strategy::Cranelift, self.accept.clone());
+            let fast = match helper {
+                Ok(helper) => helper.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                Err(_) => fast(),
+            };
+            Ok([fast?, best?])
+        })
+    }
+
     /// As [`host`](Self::host), of one compiler.
     #[cfg(feature = "winch")]
     fn tier(
         &self,
         kind: &str,
         strategy: Strategy,
-    ) -> Result<(wasmtime::Engine, EngineId, Accepted), EngineError> {
-        let is_fast = matches!(strategy, Strategy::Winch);
-        let tier = EngineBuilder {
-            make: || {
-                let mut config = (self.make)();
-                config.strategy(strategy);
-                config
-            },
-            cpu: self.cpu,
-            salt: self.salt.clone(),
-            accept: if is_fast {
-                Vec::new()
-            } else {
-                self.accept.clone()
-            },
-        };
-        let kind = if is_fast {
-            &format!("winch-{kind}")
-        } else {
-            kind
-        };
-        let (engine, id, accepted) = tier.host(kind)?;
-        if wasmtime::Store::new(&engine, ()).get_fuel().is_ok() {
+        accept: Vec<CpuLevel>,
+    ) -> Result<Host, EngineError> {
+        let mut tier = self.clone();
+        tier.config.strategy(strategy);
+        tier.accept = accept;
+        let host = tier.host(kind)?;
+        let (engine, ..) = &host;
+        if wasmtime::Store::new(engine, ()).get_fuel().is_ok() {
             return Err(EngineError::refused(
                 "fuel is counted, and two compilers may count it differently; use epochs for tiers",
             ));
         }
-        Ok((engine, id, accepted))
+        Ok(host)
     }
 
-    /// An engine of this machine, its id, and what else it loads.
-    fn host(&self, kind: &str) -> Result<(wasmtime::Engine, EngineId, Accepted), EngineError> {
+    /// An engine for this machine.
+    fn host(&self, kind: &str) -> Result<Host, EngineError> {
         let (engine, own) = if self.cpu.is_some() {
-            self.leveled((self.make)(), kind, None, self.cpu)?
+            self.leveled(self.config.clone(), kind, None, self.cpu)?
         } else {
-            let engine = new_engine(&(self.make)())?;
+            let engine = new_engine(&self.config)?;
             let own = identify(&engine, kind, "", &self.salt)?;
             (engine, own)
         };
@@ -276,7 +272,7 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         target: Option<&str>,
         level: Option<CpuLevel>,
     ) -> Result<(wasmtime::Engine, Identity), EngineError> {
-        let mut config = (self.make)();
+        let mut config = self.config.clone();
         config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
         self.leveled(config, kind, target, level)
     }
@@ -323,14 +319,6 @@ impl<F: Fn() -> Config> EngineBuilder<F> {
         }
         let own = identify(&engine, kind, &machine, &self.salt)?;
         Ok((engine, own))
-    }
-}
-
-impl<F> fmt::Debug for EngineBuilder<F> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("EngineBuilder")
-            .field("accept", &self.accept)
-            .finish_non_exhaustive()
     }
 }
 

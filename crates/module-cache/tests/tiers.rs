@@ -19,7 +19,7 @@ use wasmtime::{Config, Engine, InstancePre, Linker, Module, Store};
 type Loader = TieredLoader<WasmtimeEngine, WasmtimeEngine, LayeredCache<WasmtimeEngine>>;
 
 fn tiers() -> Tiers<WasmtimeEngine, WasmtimeEngine> {
-    EngineBuilder::new(Config::new).module_tiers().unwrap()
+    EngineBuilder::new(&Config::new()).module_tiers().unwrap()
 }
 
 fn loader(folder: &FileSystemCache) -> Loader {

@@ -42,7 +42,7 @@ impl Functions {
     ///
     /// When a folder cannot be used, a file cannot be read, or two functions have one name.
     pub fn open(folder: &Path, cache: &Path, memory: u64, handle: Handle) -> Result<Self> {
-        let tiers = EngineBuilder::new(sandbox::config).module_tiers()?;
+        let tiers = EngineBuilder::new(&sandbox::config()).module_tiers()?;
         sandbox::start_clock([tiers.fast().engine(), tiers.best().engine()]);
         let cache =
             SharedCache::with_max_weight(memory).with_fallback(FileSystemCache::open(cache)?);

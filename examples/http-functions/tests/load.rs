@@ -58,7 +58,7 @@ fn weight_of_one() -> u64 {
     let keep = tempfile::tempdir().unwrap();
     let folder = keep.path().join("functions");
     write_functions(&folder);
-    let engine = EngineBuilder::new(http_functions::sandbox::config);
+    let engine = EngineBuilder::new(&http_functions::sandbox::config());
     let engine = engine.module_engine().unwrap();
     let wasm = wat::parse_file(folder.join("f0.wat")).unwrap();
     engine.weight(&engine.compile(&wasm).unwrap()).unwrap()

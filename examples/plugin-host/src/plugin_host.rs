@@ -25,7 +25,7 @@ impl<C: ModuleCache<WasmtimeEngine>> PluginHost<C> {
     ///
     /// When the engine cannot be used here.
     pub fn new(settings: Settings, cache: C) -> Result<Self, EngineError> {
-        let engine = EngineBuilder::new(|| settings.config()).module_engine()?;
+        let engine = EngineBuilder::new(&settings.config()).module_engine()?;
         ticker::start(engine.engine());
         Ok(Self {
             loader: ModuleLoader::new(engine, cache),

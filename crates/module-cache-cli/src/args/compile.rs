@@ -6,9 +6,10 @@ use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use module_cache_wasmtime::CpuLevel;
+use wasmtime::Config;
 
 use super::{CacheDirArg, RemoteArgs};
-use crate::engine_config::EngineConfig;
+use crate::engine_config;
 use crate::hash_function::HashFunction;
 
 /// Fill the cache from files and folders, so that later runs find everything compiled
@@ -157,9 +158,9 @@ impl EngineConfigArg {
     /// # Errors
     ///
     /// When it cannot be read, or is no such file.
-    pub(crate) fn read(&self) -> Result<Option<EngineConfig>> {
+    pub(crate) fn read(&self) -> Result<Option<Config>> {
         let path = self.engine_config.as_deref();
-        path.map(EngineConfig::read).transpose()
+        path.map(engine_config::read).transpose()
     }
 
     pub(super) fn objection(&self, engine: EngineName) -> Option<&'static str> {

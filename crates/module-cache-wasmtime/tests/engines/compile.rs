@@ -40,7 +40,7 @@ fn what_is_no_wasm_is_an_error_that_says_why<K: Kind>() {
         (b"(module)", "magic"),
         (&truncated, "end-of-file"),
     ] {
-        let precompiler = K::precompiler(&EngineBuilder::new(Config::new), None);
+        let precompiler = K::precompiler(&EngineBuilder::new(&Config::new()), None);
         for error in [
             engine.compile(wasm).err().unwrap(),
             precompiler.compile(wasm).err().unwrap(),

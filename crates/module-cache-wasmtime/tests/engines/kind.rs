@@ -9,7 +9,7 @@ use module_cache_core::{
     Artifact, ArtifactEngine, Compile, EngineError, EntryKey, ModuleHash, SealedEntry, Trust,
 };
 use module_cache_wasmtime::{EngineBuilder, WasmtimeEngine, WasmtimePrecompiler};
-use wasmtime::{Config, Instance, Module, Store};
+use wasmtime::{Instance, Module, Store};
 
 /// Artifacts of this much data are mapped; those of [`SMALL`] are not.
 pub(crate) const LARGE: usize = 200_000;
@@ -21,12 +21,9 @@ pub(crate) trait Kind: Compile + ArtifactEngine + Clone {
 
     fn new(engine: &wasmtime::Engine) -> Self;
 
-    fn build<F: Fn() -> Config>(builder: &EngineBuilder<F>) -> Self;
+    fn build(builder: &EngineBuilder) -> Self;
 
-    fn precompiler<F: Fn() -> Config>(
-        builder: &EngineBuilder<F>,
-        target: Option<&str>,
-    ) -> WasmtimePrecompiler;
+    fn precompiler(builder: &EngineBuilder, target: Option<&str>) -> WasmtimePrecompiler;
 
     /// Wasm whose function `at` returns a byte of its `data_len` bytes of data: a [`letter`].
     fn wasm(data_len: usize) -> Vec<u8>;
@@ -69,14 +66,11 @@ impl Kind for WasmtimeEngine {
         Self::new(engine).unwrap()
     }
 
-    fn build<F: Fn() -> Config>(builder: &EngineBuilder<F>) -> Self {
+    fn build(builder: &EngineBuilder) -> Self {
         builder.module_engine().unwrap()
     }
 
-    fn precompiler<F: Fn() -> Config>(
-        builder: &EngineBuilder<F>,
-        target: Option<&str>,
-    ) -> WasmtimePrecompiler {
+    fn precompiler(builder: &EngineBuilder, target: Option<&str>) -> WasmtimePrecompiler {
         builder.module_precompiler(target).unwrap()
     }
 
@@ -101,14 +95,11 @@ impl Kind for module_cache_wasmtime::WasmtimeComponentEngine {
         Self::new(engine).unwrap()
     }
 
-    fn build<F: Fn() -> Config>(builder: &EngineBuilder<F>) -> Self {
+    fn build(builder: &EngineBuilder) -> Self {
         builder.component_engine().unwrap()
     }
 
-    fn precompiler<F: Fn() -> Config>(
-        builder: &EngineBuilder<F>,
-        target: Option<&str>,
-    ) -> WasmtimePrecompiler {
+    fn precompiler(builder: &EngineBuilder, target: Option<&str>) -> WasmtimePrecompiler {
         builder.component_precompiler(target).unwrap()
     }
 

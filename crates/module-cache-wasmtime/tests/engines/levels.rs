@@ -25,8 +25,8 @@ const LEVELS: &[CpuLevel] = if cfg!(target_arch = "x86_64") {
 /// What lies in a cache.
 type Cache = StoreCache<ReferenceStore>;
 
-fn builder() -> EngineBuilder<fn() -> Config> {
-    EngineBuilder::new(Config::new)
+fn builder() -> EngineBuilder {
+    EngineBuilder::new(&Config::new())
 }
 
 /// An engine that accepts all levels.
@@ -119,7 +119,7 @@ fn a_folder_that_one_level_was_compiled_for_serves_all_engines_that_accept_it<K:
     for own in LEVELS {
         let strict = builder().cpu(*own);
         let accepting = strict.clone().accept(level);
-        let loads = |builder: &EngineBuilder<_>| {
+        let loads = |builder: &EngineBuilder| {
             let engine = K::build(builder);
             let module = cache.load(ModuleHash::of(&wasm), &engine).unwrap();
             module.map(|module| engine.at(&module, 3))
@@ -159,19 +159,16 @@ fn code_for_v3_is_a_miss_on_a_cpu_that_lacks_one_of_its_features() {
         "popcnt",
         "cmpxchg16b"
     ) {
-        let masked = move || {
-            let mut config = Config::new();
-            // The engine compiles for the baseline, as wasmtime looks at the real CPU when nothing is said.
-            config
-                .target(&target_lexicon::Triple::host().to_string())
-                .unwrap();
-            // SAFETY: of what is there, less is used.
-            unsafe { config.detect_host_feature(detect) };
-            config
-        };
+        let mut masked = Config::new();
+        // The engine compiles for the baseline, as wasmtime looks at the real CPU when nothing is said.
+        masked
+            .target(&target_lexicon::Triple::host().to_string())
+            .unwrap();
+        // SAFETY: of what is there, less is used.
+        unsafe { masked.detect_host_feature(detect) };
         let builder = LEVELS
             .iter()
-            .fold(EngineBuilder::new(masked), |builder, level| {
+            .fold(EngineBuilder::new(&masked), |builder, level| {
                 builder.accept(*level)
             });
         let host = builder.module_engine().unwrap();
@@ -184,7 +181,7 @@ fn code_for_v3_is_a_miss_on_a_cpu_that_lacks_one_of_its_features() {
         };
         assert_eq!(host.accepted_ids(), expected, "without {feature}");
 
-        let made = EngineBuilder::new(masked)
+        let made = EngineBuilder::new(&masked)
             .cpu(CpuLevel::X86_64V3)
             .module_engine();
         assert!(made.unwrap_err().to_string().contains("this CPU"));
@@ -212,12 +209,9 @@ fn code_for_v3_is_a_miss_on_a_cpu_that_lacks_one_of_its_features() {
 
 #[test]
 fn a_level_of_another_configuration_or_architecture_is_not_accepted() {
-    let fuel = EngineBuilder::new(|| {
-        let mut config = Config::new();
-        config.consume_fuel(true);
-        config
-    })
-    .cpu(LEVELS[0]);
+    let mut fuel = Config::new();
+    fuel.consume_fuel(true);
+    let fuel = EngineBuilder::new(&fuel).cpu(LEVELS[0]);
     let strangers = [
         fuel.module_precompiler(None).unwrap(),
         builder()
@@ -261,17 +255,14 @@ fn an_engine_that_accepts_levels_has_the_id_of_one_that_does_not() {
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[test]
 fn levels_are_accepted_beside_the_largest_pool() {
-    let config = || {
-        let mut pool = wasmtime::PoolingAllocationConfig::default();
-        pool.total_memories(18_000).total_core_instances(18_000);
-        let mut config = Config::new();
-        config.allocation_strategy(wasmtime::InstanceAllocationStrategy::Pooling(pool));
-        config
-    };
-    let accepting = EngineBuilder::new(config).accept(CpuLevel::X86_64);
+    let mut pool = wasmtime::PoolingAllocationConfig::default();
+    pool.total_memories(18_000).total_core_instances(18_000);
+    let mut config = Config::new();
+    config.allocation_strategy(wasmtime::InstanceAllocationStrategy::Pooling(pool));
+    let accepting = EngineBuilder::new(&config).accept(CpuLevel::X86_64);
     let engine = accepting.module_engine().unwrap();
     assert_eq!(engine.accepted_ids().len(), 1);
-    let compiler = EngineBuilder::new(Config::new).cpu(CpuLevel::X86_64);
+    let compiler = EngineBuilder::new(&Config::new()).cpu(CpuLevel::X86_64);
     let compiler = compiler.module_precompiler(None).unwrap();
     assert_eq!(engine.accepted_ids(), [*compiler.id()]);
     let pool = accepting.module_engine();

@@ -74,8 +74,8 @@ fn epochs() -> Config {
 #[test]
 fn both_tiers_return_and_trap_alike() {
     let wasm = wat::parse_str(PROGRAM).unwrap();
-    for config in [Config::new, epochs] {
-        let tiers = EngineBuilder::new(config).module_tiers().unwrap();
+    for config in [Config::new(), epochs()] {
+        let tiers = EngineBuilder::new(&config).module_tiers().unwrap();
         let of =
             |engine: &module_cache_wasmtime::WasmtimeEngine| call(&engine.compile(&wasm).unwrap());
         let (fast, best) = (of(tiers.fast()), of(tiers.best()));
@@ -87,7 +87,7 @@ fn both_tiers_return_and_trap_alike() {
 #[test]
 fn an_endless_loop_is_interrupted_on_both() {
     let wasm = r#"(module (func (export "run") (loop (br 0))))"#;
-    let tiers = EngineBuilder::new(epochs).module_tiers().unwrap();
+    let tiers = EngineBuilder::new(&epochs()).module_tiers().unwrap();
     for engine in [tiers.fast(), tiers.best()] {
         let module = engine.compile(&wat::parse_str(wasm).unwrap()).unwrap();
         let mut store = Store::new(engine.engine(), ());
@@ -104,7 +104,7 @@ fn an_endless_loop_is_interrupted_on_both() {
 
 #[test]
 fn the_label_tells_fast_from_best_and_a_best_engine_is_like_one_alone() {
-    let builder = EngineBuilder::new(Config::new);
+    let builder = EngineBuilder::new(&Config::new());
     let tiers = builder.module_tiers().unwrap();
     assert!(tiers.fast().id().label().ends_with("-winch-module"));
     assert_eq!(tiers.best().id(), builder.module_engine().unwrap().id());
@@ -116,30 +116,25 @@ fn the_label_tells_fast_from_best_and_a_best_engine_is_like_one_alone() {
 
 #[test]
 fn a_configuration_that_counts_fuel_makes_no_tiers() {
-    let fuel = || {
-        let mut config = Config::new();
-        config.consume_fuel(true);
-        config
-    };
-    let error = EngineBuilder::new(fuel).module_tiers().unwrap_err();
+    let mut fuel = Config::new();
+    fuel.consume_fuel(true);
+    let error = EngineBuilder::new(&fuel).module_tiers().unwrap_err();
     assert!(error.to_string().contains("use epochs"), "{error}");
 }
 
 #[test]
 fn a_configuration_that_demands_what_winch_lacks_makes_no_tiers() {
-    let tail_calls = || {
-        let mut config = Config::new();
-        config.wasm_tail_call(true);
-        config
-    };
-    assert!(EngineBuilder::new(tail_calls).module_engine().is_ok());
-    assert!(EngineBuilder::new(tail_calls).module_tiers().is_err());
+    let mut tail_calls = Config::new();
+    tail_calls.wasm_tail_call(true);
+    let builder = EngineBuilder::new(&tail_calls);
+    assert!(builder.module_engine().is_ok());
+    assert!(builder.module_tiers().is_err());
 }
 
 #[test]
 fn wasm_of_proposals_that_winch_lacks_compiles_on_best_alone() {
     let wasm = wat::parse_str("(module (func $f (return_call $f)))").unwrap();
-    let tiers = EngineBuilder::new(Config::new).module_tiers().unwrap();
+    let tiers = EngineBuilder::new(&Config::new()).module_tiers().unwrap();
     assert!(tiers.fast().compile(&wasm).is_err());
     tiers.best().compile(&wasm).unwrap();
 }
@@ -154,7 +149,9 @@ fn components_have_tiers_too() {
             (func (export "f") (result s32) (canon lift (core func $i "f"))))"#,
     )
     .unwrap();
-    let tiers = EngineBuilder::new(Config::new).component_tiers().unwrap();
+    let tiers = EngineBuilder::new(&Config::new())
+        .component_tiers()
+        .unwrap();
     for engine in [tiers.fast(), tiers.best()] {
         let component = engine.compile(&wasm).unwrap();
         let mut store = Store::new(engine.engine(), ());
