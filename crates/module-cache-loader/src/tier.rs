@@ -37,7 +37,7 @@ pub struct TierStats {
     pub fast: LoaderStats,
     /// Loads of modules whose code is fast, for callers and in the background.
     pub best: LoaderStats,
-    /// Modules whose best code was loaded in the background, and prepared for at least one handle.
+    /// Modules whose best code was loaded in the background, and prepared unless no handle waited for it.
     pub upgraded: u64,
     /// Modules that stayed on the fast tier, because their wasm could not be fetched or compiled, or because each `prepare`
     /// failed.

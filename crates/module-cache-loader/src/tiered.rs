@@ -56,7 +56,7 @@ impl<T> Tiered<T> {
     /// # Errors
     ///
     /// The reason why the upgrade failed. [`LoadError::Abandoned`] if the loader was dropped before it upgraded this
-    /// module.
+    /// module, or no thread could be started to upgrade it.
     pub fn wait_upgraded(&self) -> Result<(), LoadError> {
         let mut ending = self.0.ending.lock();
         loop {

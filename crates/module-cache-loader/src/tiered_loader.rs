@@ -19,7 +19,7 @@ use crate::remembered::Remembered;
 use crate::single_flight::SingleFlight;
 use crate::two_loaders::{AtHand, Fetched, First, Origin, TwoLoaders, Upgrade, work};
 use crate::upgrades::{Upgrades, Waiter, Waiting};
-use crate::{LoadError, Loaded, ModuleLoader, Source, Tier, TierStats, Tiered};
+use crate::{LoadError, Loaded, ModuleLoader, Tier, TierStats, Tiered};
 
 /// How long a module stays on fast behind compilations that somebody waits for.
 const LONGEST_ON_FAST: Duration = Duration::new(60, 0);
@@ -38,7 +38,7 @@ const WAITING_WORKERS: usize = 8;
 /// - **Compilations that callers wait for go first.** In the background, one module is compiled at a time
 ///   ([`Compile::compile_behind`]), starting when no other compilation waits or runs. After a minute on fast, a module
 ///   queues with all others. While [upgrades are paused](Self::pause_upgrades), for instance on battery, no
-///   background compilation begins, and the loader keeps the wasm of each module that waits.
+///   background compilation gets its turn, and the loader keeps the wasm of each module that waits.
 /// - **If best fails, fast stays in use**: if it does not compile, panics or cannot be prepared. The failure is counted
 ///   and remembered for ten minutes, for the last 1,024 such modules; the first load after that tries again. If that succeeds,
 ///   older handles get best, too. A caller that cannot prepare best keeps no other from it.
@@ -141,8 +141,8 @@ where
         self.configured(|shared| shared.longest_on_fast = time)
     }
 
-    /// Stops starting compilations in the background. Until they are resumed, modules whose best code is not stored are
-    /// served on fast.
+    /// Stops giving compilations in the background their turn; those that have it go on. Until they are resumed, modules
+    /// whose best code is not stored are served on fast.
     pub fn pause_upgrades(&self) {
         self.0.slots.pause_behind();
     }
@@ -230,7 +230,7 @@ where
                 match prepared {
                     Ok(loaded) => {
                         shared.upgrades.prepared(hash);
-                        self.served_on_best(origin, loaded.source);
+                        self.served_on_best(origin);
                         return Ok(loaded.map(Tiered::on_best));
                     }
                     Err(error) => shared.fast_instead(&origin, error)?,
@@ -245,12 +245,11 @@ where
     }
 
     /// Sees to it that handles that stayed on fast before get best, and that fast leaves the cache.
-    fn served_on_best(&self, origin: impl Origin, source: Source) {
+    fn served_on_best(&self, origin: impl Origin) {
         let (shared, hash) = (&*self.0, origin.hash());
         if shared.upgrades.has_stayed(hash) {
             self.upgrade(origin, None);
-        } else if source == Source::Stored && !shared.upgrades.knows(hash) && shared.note_left(hash)
-        {
+        } else if !shared.upgrades.knows(hash) && shared.note_left(hash) {
             self.start_worker(shared.upgrades.leave_fast(hash, self.most_workers()));
         }
     }

@@ -11,9 +11,10 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use module_cache_core::entry::has_entry;
 use module_cache_core::{
-    CacheError, Compile, Engine, EntryKey, FoundModule, HashedModule, ModuleCache, ModuleHash,
-    SaveOutcome, SkipReason,
+    CacheError, Compile, Engine, FoundModule, HashedModule, ModuleCache, ModuleHash, SaveOutcome,
+    SkipReason,
 };
 use parking_lot::Mutex;
 use tracing::debug;
@@ -173,8 +174,11 @@ where
             loaded = load(&|| false);
         }
         if let Err(error @ LoadError::Compile(_)) = &loaded {
-            debug!(%hash, %error, "the fast tier cannot compile the module");
             self.refused.add(hash, ());
+            let _ = panic_as_error(hash, || {
+                debug!(%hash, %error, "the fast tier cannot compile the module");
+                Ok(())
+            });
             return None;
         }
         Some(loaded.map(First::Fast))
@@ -291,7 +295,7 @@ where
     fn stores_best(&self, hash: ModuleHash) -> Result<bool, CacheError> {
         let engine = self.best.engine();
         match <C as ModuleCache<Best>>::entries(&self.cache) {
-            Some(storage) => storage.exists(&EntryKey::new(hash, *engine.id())),
+            Some(storage) => has_entry(storage, hash, engine),
             None => self.cache.contains(hash, engine),
         }
     }

@@ -15,12 +15,12 @@ use module_cache_core::instance::EngineInstance;
 use module_cache_core::permit::CompilePermit;
 use module_cache_core::{
     Artifact, ArtifactEngine, CacheError, Compile, Engine, EngineError, EngineId, HashedModule,
-    ModuleCache, ModuleHash, SaveOutcome, StoreCache,
+    ModuleCache, ModuleHash, SaveOutcome, StoreCache, Tiers,
 };
 use module_cache_fallback::{FallbackCache, FallbackExt};
-use module_cache_loader::{LoadError, Loaded, ModuleLoader, Source};
+use module_cache_loader::{LoadError, Loaded, ModuleLoader, Source, TieredLoader};
 use module_cache_memory::SharedCache;
-use module_cache_testkit::{ReferenceStore, wasm};
+use module_cache_testkit::{ReferenceStore, TestEngine, wasm};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
@@ -318,6 +318,24 @@ fn a_panic_of_others_wherever_it_is_costs_one_load() {
         tracing::subscriber::with_default(subscriber, || all_kinds_of_loads(&loader, fuse));
         let left = fuse.0.swap(-1, Ordering::SeqCst);
         everything_works(loader, store);
+        fuse.0.store(left, Ordering::SeqCst);
+    });
+}
+
+#[test]
+fn a_panic_of_a_subscriber_where_fast_refuses_reaches_no_caller() {
+    for_each_call(10, |fuse| {
+        let (fast, best) = (TestEngine::new("fast"), TestEngine::new("best"));
+        fast.fail_to_compile(true);
+        let cache = StoreCache(ReferenceStore::new());
+        let loader = TieredLoader::new(Tiers::pair(fast, best).unwrap(), cache);
+        let plugin = Arc::new(module(1));
+        let load = || loader.load(&plugin, |_, _: &TestEngine, _| Ok::<_, EngineError>(()));
+        let subscriber = FragileSubscriber(fuse.clone(), AtomicU64::new(0));
+        let first = || catch_unwind(AssertUnwindSafe(load)).is_ok();
+        assert!(tracing::subscriber::with_default(subscriber, first));
+        let left = fuse.0.swap(-1, Ordering::SeqCst);
+        load().unwrap();
         fuse.0.store(left, Ordering::SeqCst);
     });
 }

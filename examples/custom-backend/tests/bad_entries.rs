@@ -4,7 +4,7 @@ use std::path::Path;
 
 use custom_backend::RedbStore;
 use module_cache_core::{
-    Compile, Engine, EntryKey, ModuleCache, ModuleHash, SigningKey, StoreCache, Trust,
+    Compile, Engine, EntryKey, ModuleCache, ModuleHash, SharedKey, StoreCache, Trust,
 };
 use module_cache_testkit::{TestEngine, wasm};
 use redb::{Database, ReadableTable, TableDefinition};
@@ -14,7 +14,7 @@ const TABLE: TableDefinition<&str, &[u8]> = TableDefinition::new("entries");
 type Cache = StoreCache<RedbStore>;
 
 fn open(path: &Path, signing_key: u8) -> Cache {
-    let trust = Trust::signed(SigningKey::from_bytes([signing_key; 32]));
+    let trust = Trust::shared(SharedKey::from_bytes([signing_key; 32]));
     StoreCache(RedbStore::open(path, trust).unwrap())
 }
 
@@ -74,7 +74,7 @@ fn what_is_no_database_is_an_error() {
     let keep = tempfile::tempdir().unwrap();
     let path = keep.path().join("modules.redb");
     std::fs::write(&path, "not a database, and long enough to be looked at").unwrap();
-    let trust = Trust::signed(SigningKey::from_bytes([1; 32]));
+    let trust = Trust::shared(SharedKey::from_bytes([1; 32]));
     let error = RedbStore::open(&path, trust).unwrap_err();
     assert_eq!(error.to_string(), "cannot use the database in redb");
 }

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use custom_backend::RedbStore;
-use module_cache_core::{SigningKey, StoreCache, Trust};
+use module_cache_core::{SharedKey, StoreCache, Trust};
 use module_cache_testkit::{
     Capabilities, Fixture, entry_store_conformance, module_cache_conformance,
 };
 
 fn open(path: &Path) -> RedbStore {
-    RedbStore::open(path, Trust::signed(SigningKey::from_bytes([7; 32]))).unwrap()
+    RedbStore::open(path, Trust::shared(SharedKey::from_bytes([7; 32]))).unwrap()
 }
 
 fn fixture() -> Fixture<RedbStore> {

@@ -8,7 +8,8 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 
 use module_cache_core::{
-    CacheError, Engine, EngineError, ModuleCache, ModuleHash, SaveOutcome, StoreCache, Tiers,
+    CacheError, Compile, Engine, EngineError, ModuleCache, ModuleHash, SaveOutcome, StoreCache,
+    Tiers,
 };
 use module_cache_fallback::FallbackExt;
 use module_cache_loader::{ModuleLoader, Source, Tier};
@@ -364,6 +365,46 @@ fn fast_stays_while_only_memory_has_best() {
     drop(saving);
     handle.wait_upgraded().unwrap();
     assert!(!has_fast());
+}
+
+#[test]
+fn fast_leaves_the_cache_if_best_is_stored_under_an_accepted_id() {
+    let level = TestEngine::new("best of a level");
+    let engines = Engines {
+        best: TestEngine::accepting("best", &[&level]),
+        ..Engines::new()
+    };
+    let (store, plugin) = (ReferenceStore::new(), module(1));
+    let cache = StoreCache(store.clone());
+    for engine in [&engines.fast, &level] {
+        let compiled = engine.compile(plugin.wasm()).unwrap();
+        let saved = cache.save(plugin.hash(), engine, &compiled);
+        assert!(saved.unwrap().is_stored());
+    }
+    let loader = engines.loader(&store);
+    let handle = load(&loader, &plugin).unwrap().module;
+    assert_eq!(handle.tier(), Tier::Best);
+    while cache.contains(plugin.hash(), &engines.fast).unwrap() {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn fast_leaves_the_cache_if_another_loader_has_best_in_memory() {
+    let (store, engines, plugin) = (ReferenceStore::new(), Engines::new(), module(1));
+    let below = StoreCache(store.clone());
+    let compiled = engines.fast.compile(plugin.wasm()).unwrap();
+    let saved = below.save(plugin.hash(), &engines.fast, &compiled);
+    assert!(saved.unwrap().is_stored());
+    let cache = SharedCache::new().with_fallback(StoreCache(store));
+    let alone = ModuleLoader::new(engines.best.clone(), cache.clone());
+    alone.load(&plugin).unwrap();
+    let loader = engines.loader_over(cache);
+    let loaded = load(&loader, &plugin).unwrap();
+    assert_eq!(loaded.source, Source::Resident);
+    while below.contains(plugin.hash(), &engines.fast).unwrap() {
+        thread::yield_now();
+    }
 }
 
 /// This test starts itself as a process that has no threads to start.
