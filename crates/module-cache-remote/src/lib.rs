@@ -27,6 +27,14 @@ mod error_bodies;
 mod failure;
 mod fetch;
 mod flow;
+#[cfg(any(
+    feature = "azblob",
+    feature = "gcs",
+    feature = "http",
+    feature = "oci",
+    feature = "s3"
+))]
+mod http_client;
 mod index;
 mod io_thread;
 mod layout;

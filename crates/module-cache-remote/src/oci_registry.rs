@@ -26,6 +26,7 @@ use opendal::raw::{
 use opendal::{Buffer, Error, ErrorKind, HttpBody, OperationContext, OperatorUri, Result};
 use parking_lot::Mutex;
 
+use crate::http_client::no_certificates;
 use crate::io_thread;
 use crate::oci_artifact::{EMPTY, Layer, NewArtifact, digest};
 
@@ -85,7 +86,7 @@ impl Registry {
             user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
         };
-        let client = Client::try_from(config).map_err(explained)?;
+        let client = Client::try_from(config).map_err(|error| no_certificates(&error))?;
         let reference = Reference::with_tag(address.clone(), repository.clone(), String::new());
         Ok(Self {
             client,

@@ -61,6 +61,19 @@ impl RemoteCacheBuilder {
     }
 }
 
+/// Makes services known by their names, and brings an HTTP client, where no other one was chosen for the process.
+pub(crate) fn install_default() {
+    #[cfg(any(
+        feature = "azblob",
+        feature = "gcs",
+        feature = "http",
+        feature = "oci",
+        feature = "s3"
+    ))]
+    crate::http_client::install_default();
+    opendal::install_default();
+}
+
 /// Waits for uploads when the last clone is dropped.
 struct Handle {
     shared: Arc<Shared>,
@@ -79,8 +92,7 @@ impl RemoteCache {
     }
 
     fn with_options(options: RemoteCacheBuilder) -> Self {
-        // The HTTP client, where no other one was chosen for the process.
-        opendal::install_default();
+        install_default();
         let flush_limit = options.flush_limit;
         Self {
             handle: Arc::new(Handle {

@@ -10,6 +10,7 @@ use crate::failure::StorageError;
 use crate::oci_service;
 #[cfg(feature = "redis")]
 use crate::redis_service;
+use crate::remote_cache::install_default;
 use crate::{RemoteCache, RemoteCacheBuilder};
 
 impl RemoteCache {
@@ -35,8 +36,7 @@ impl RemoteCache {
     ///
     /// When the URI is wrong, or its service is a feature that this crate was built without.
     pub fn from_uri(uri: &str, trust: Trust) -> Result<RemoteCacheBuilder, CacheError> {
-        // So that services are known by their names.
-        opendal::install_default();
+        install_default();
         let open = || {
             let (uri, choices) = Choices::split(uri)?;
             let options = match uri.scheme() {

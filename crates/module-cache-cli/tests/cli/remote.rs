@@ -148,6 +148,32 @@ fn more_than_the_queue_holds_is_uploaded_all_the_same_and_what_is_not_is_told() 
 }
 
 #[test]
+fn without_ca_certificates_plain_http_works_and_https_says_what_to_install() {
+    let run = |uri: &str| {
+        let host = Host::of(uri);
+        host.place.file("0.wat", exits_with(0));
+        let mut command = host.command(&RUN);
+        command.env_remove("SSL_CERT_DIR");
+        command.env("SSL_CERT_FILE", "/nonexistent");
+        Ran::new(&command.output().unwrap())
+    };
+    let uri = servers::s3();
+    assert_eq!(run(&uri).ok().timing().0, "compiled");
+    let ran = run(&uri).ok();
+    assert_eq!(ran.timing().0, "stored");
+    assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
+
+    let tls = uri.replacen("endpoint=http:", "endpoint=https:", 1);
+    for uri in [&*tls, "https://127.0.0.1:1/x", "oci://registry.invalid/a/b"] {
+        let ran = run(uri);
+        assert!(
+            ran.stderr.contains("install `ca-certificates`") && !ran.stderr.contains("panic"),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
 fn a_host_with_a_public_key_loads_and_says_that_it_uploads_nothing() {
     let shared = Place::new();
     let [first, second] = two_hosts(&shared_folder(&shared));
