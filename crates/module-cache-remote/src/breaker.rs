@@ -2,7 +2,7 @@
 //!
 //! The first failure opens it. While it is open nobody asks the storage; now and then somebody is told to
 //! probe, in the background, and when that succeeds all go on. What a load pays for an outage is the one
-//! operation that found it.
+//! operation that found it. Bad entries open it, too, for loads alone: saves replace them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -34,6 +34,8 @@ struct State {
     /// How long to wait after the next failure.
     backoff: Duration,
     garbage: u32,
+    /// Whether garbage opened it, and nothing failed since.
+    is_garbage: bool,
 }
 
 /// The answer to "may I use the storage?".
@@ -56,6 +58,7 @@ impl Breaker {
                 probing: false,
                 backoff: SHORTEST_BACKOFF,
                 garbage: 0,
+                is_garbage: false,
             }),
             outages: AtomicU64::new(0),
             short_circuited: AtomicU64::new(0),
@@ -91,18 +94,29 @@ impl Breaker {
     pub(crate) fn returned_garbage(&self) -> bool {
         let mut state = self.state.lock();
         state.garbage += 1;
-        state.garbage >= GARBAGE && self.open_in(&mut state)
+        let opens = state.garbage >= GARBAGE && self.open_in(&mut state);
+        state.is_garbage |= opens;
+        opens
     }
 
     /// The storage did not work. Says whether that is news.
     pub(crate) fn failed(&self) -> bool {
-        self.open_in(&mut self.state.lock())
+        let mut state = self.state.lock();
+        state.is_garbage = false;
+        self.open_in(&mut state)
+    }
+
+    /// Whether it is open because of what the storage returned, and not because the storage did not work.
+    pub(crate) fn is_open_for_garbage(&self) -> bool {
+        self.is_open() && self.state.lock().is_garbage
     }
 
     /// A probe found that the storage works. The backoff stays long until something real worked: a server that answers a
     /// probe and nothing else is not asked every second.
     pub(crate) fn probed(&self) {
-        self.state.lock().probe_at = None;
+        let mut state = self.state.lock();
+        state.probe_at = None;
+        state.is_garbage = false;
         self.open.store(false, Ordering::Release);
     }
 
@@ -212,5 +226,8 @@ mod tests {
         assert!(!breaker.returned_garbage());
         assert!(breaker.returned_garbage());
         assert_eq!(breaker.admit(), Admission::Open);
+        assert!(breaker.is_open_for_garbage());
+        assert!(!breaker.failed());
+        assert!(!breaker.is_open_for_garbage() && breaker.is_open());
     }
 }

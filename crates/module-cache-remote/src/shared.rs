@@ -504,7 +504,8 @@ impl Shared {
         let _slot = self.upload_slots.acquire().await;
         let key = *entry.key();
         // Since it was queued, the storage may have been found not to work.
-        if self.breaker.is_open() || self.read_only() {
+        let replaces = self.breaker.is_open_for_garbage();
+        if (self.breaker.is_open() && !replaces) || self.read_only() {
             let reason = self
                 .reason_to_skip(&entry)
                 .unwrap_or(SkipReason::Unreachable);
@@ -515,7 +516,8 @@ impl Shared {
         let by = entry.key_id().filter(|_| trust.is_signed());
         let path = layout::entry(&key, by.or(trust.key_ids().next()));
         let look = || fetch::look(&self.operator, &path, &key, &self.demands, &self.flow);
-        let looked = if self.is_suspect(&key) {
+        // Where all that was loaded was damaged, so may be what looks good by its end.
+        let looked = if replaces || self.is_suspect(&key) {
             Ok(false)
         } else {
             self.request(look).await
@@ -589,7 +591,7 @@ impl Shared {
             Some(SkipReason::ReadOnly)
         } else if entry.len() > self.demands.max_entry_size {
             Some(SkipReason::TooLarge)
-        } else if !self.admit() {
+        } else if !self.breaker.is_open_for_garbage() && !self.admit() {
             Some(SkipReason::Unreachable)
         } else {
             None
@@ -620,7 +622,7 @@ impl Shared {
             self.counters.corrupt();
             if self.breaker.returned_garbage() {
                 tracing::warn!(
-                    "the remote storage returns only damaged entries; going on without it"
+                    "the remote storage returns only damaged entries; nothing is loaded from it for a while"
                 );
             }
         } else {

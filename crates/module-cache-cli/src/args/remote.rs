@@ -19,7 +19,9 @@ Examples:
 
 Uploads what `run` and `compile` would upload with --remote: all entries in the
 cache folder, or those that are selected. Entries that are in the storage
-already are skipped, so repeat an interrupted push to continue it.
+already are skipped, so repeat an interrupted push to continue it. Of those, the
+command verifies the length and the signature. `compile --remote` with an empty
+--cache-dir reads them whole, and replaces damaged ones.
 
 Each entry is compressed and signed with the key. Anybody who can write to the
 storage can add entries, but only signed ones are used. See `run --help` for

@@ -1,6 +1,8 @@
 //! `--remote`: what hosts share, whom they believe, and what a storage costs that does not work.
 
+use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -113,7 +115,7 @@ fn an_entry_of_another_key_or_of_none_is_a_miss_and_stays() {
         let args = [&RUN[..2], &["--cache-dir", "other", "0.wat"]].concat();
         let ran = second.run_trusting(trust, &args).ok();
         assert_eq!(ran.timing().0, "compiled", "{ran:?}");
-        std::fs::remove_dir_all(second.place.path().join("other")).unwrap();
+        fs::remove_dir_all(second.place.path().join("other")).unwrap();
         // Each key has a place of its own, so the other host's entry is still there.
         let args = [&RUN[..2], &["--cache-dir", "new", "0.wat"]].concat();
         let ran = first.run(&args).ok();
@@ -121,7 +123,7 @@ fn an_entry_of_another_key_or_of_none_is_a_miss_and_stays() {
             (&*ran.timing().0, ran.stderr.lines().count()),
             ("stored", 1)
         );
-        std::fs::remove_dir_all(first.place.path().join("new")).unwrap();
+        fs::remove_dir_all(first.place.path().join("new")).unwrap();
     }
 }
 
@@ -145,6 +147,38 @@ fn more_than_the_queue_holds_is_uploaded_all_the_same_and_what_is_not_is_told() 
         ran.stderr.contains("not everything was uploaded"),
         "{ran:?}"
     );
+}
+
+/// Flips a bit in the middle of every file below a folder.
+fn damage_all(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            damage_all(&path);
+        } else {
+            let mut bytes = fs::read(&path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(&path, bytes).unwrap();
+        }
+    }
+}
+
+#[test]
+fn any_number_of_damaged_entries_is_replaced_by_a_host_that_compiles_them() {
+    let shared = Place::new();
+    let uri = shared_folder(&shared);
+    let [first, second, third] = [(); 3].map(|()| Host::of(&uri));
+    for host in [&first, &second] {
+        for code in 0..8 {
+            host.place.file(&format!("in/{code}.wat"), exits_with(code));
+        }
+    }
+    first.run(&["compile", "in"]).ok();
+    damage_all(&shared.path().join("shared"));
+    second.run(&["compile", "in"]).ok();
+    let text = third.run(&["pull"]).quiet();
+    assert!(text.starts_with("pulled 8 entries"), "{text}");
 }
 
 #[test]

@@ -110,6 +110,30 @@ fn a_changed_byte_is_a_miss_and_is_replaced() {
 }
 
 #[test]
+fn damaged_entries_that_open_the_breaker_are_replaced_by_the_saves_behind_them() {
+    let operator = Operator::new(services::Memory::default()).unwrap();
+    let scenes: Vec<_> = (0..6).map(|n| Scene::new(n, 200_000)).collect();
+    for scene in &scenes {
+        scene.store(&builder(&operator).build());
+        let path = scene.path();
+        let mut bytes = block_on(operator.read(&path)).unwrap().to_vec();
+        bytes[100] ^= 1;
+        block_on(operator.write(&path, bytes)).unwrap();
+    }
+    let cache = builder(&operator).build();
+    for scene in &scenes {
+        assert!(!scene.loads(&cache));
+    }
+    assert_eq!(cache.stats().corrupt, 3);
+    assert_eq!(cache.remote_stats().outages, 1);
+    for scene in &scenes {
+        scene.store(&cache);
+    }
+    let other = builder(&operator).build();
+    assert!(scenes.iter().all(|scene| scene.loads(&other)));
+}
+
+#[test]
 fn an_entry_of_another_module_or_engine_in_its_place_is_a_miss_and_is_replaced() {
     let place = Place::new(1000);
     let other = Scene::new(2, 1000);
@@ -379,6 +403,14 @@ fn an_entry_put_and_waited_for_says_what_came_of_it() {
     ModuleCache::remove(&to.cache, from.scene.hash, &from.scene.engine).unwrap();
     assert!(to.cache.put_now(&entry).unwrap().is_stored());
     assert!(to.read() == from.stored);
+
+    // Looked at is the end of what is there, and its length.
+    to.write(&from.stored[1..]);
+    assert!(to.cache.put_now(&entry).unwrap().is_stored());
+    let mut changed = from.stored.clone();
+    changed[100] ^= 1;
+    to.write(&changed);
+    assert!(!to.cache.put_now(&entry).unwrap().is_stored());
 }
 
 #[test]
