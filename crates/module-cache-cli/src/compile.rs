@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use indicatif::ProgressBar;
 use module_cache::{
     FallbackExt, FileSystemCache, ModuleHash,
-    backend::{EngineId, EntryKey, EntryStore},
+    backend::{EngineId, EntryKey, EntryStore, SaveOutcome, SealedEntry, SkipReason},
     loader::Source,
 };
 use serde::Serialize;
@@ -41,10 +41,6 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
     } else {
         cache_folder::open_writable(&args.cache_dir, origins.clone())?
     };
-    let uploads = origins.is_none_or(|origins| origins.can_write());
-    if !uploads {
-        messages::note("the key cannot sign, so nothing is uploaded");
-    }
     let found = find_files(&args.paths);
     note_links(&found);
 
@@ -57,13 +53,30 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<u8> {
         found: &found,
         next: AtomicUsize::new(0),
         turns: Mutex::default(),
+        missing: AtomicUsize::new(0),
     };
     let mut report = Report::new(args.json, found.files.len());
     work.run(jobs(args), &mut report)?;
-    let lost = remote::flush(&cache).filter(|_| uploads);
+    let lost = remote::flush(&cache);
     let code = report.finish(&folder, started.elapsed())?;
     if let Some(error) = lost {
         messages::error(format_args!("not everything was uploaded: {error}"));
+        return Ok(1);
+    }
+    let missing = work.missing.into_inner();
+    if missing > 0 {
+        let entries = match missing {
+            1 => "1 entry is".to_owned(),
+            count => format!("{count} entries are"),
+        };
+        let reason = if origins.is_none_or(|origins| origins.can_write()) {
+            "the storage is used read-only"
+        } else {
+            "the key can only verify; name a file with the secret key with --key"
+        };
+        messages::error(format_args!(
+            "{entries} not in the remote storage: {reason}"
+        ));
         return Ok(1);
     }
     Ok(code)
@@ -98,6 +111,8 @@ struct Work<'a> {
     found: &'a Found,
     next: AtomicUsize,
     turns: Mutex<HashMap<ModuleHash, Arc<Mutex<()>>>>,
+    /// Entries that the remote storage lacks and does not take.
+    missing: AtomicUsize,
 }
 
 impl Work<'_> {
@@ -157,16 +172,29 @@ impl Work<'_> {
             bail!("its code cannot be stored: {problem}");
         }
         let entry = self.folder.get(&key)?;
-        let bytes = entry
-            .context("its code was stored, but is no longer in the cache")?
-            .len();
+        let entry = entry.context("its code was stored, but is no longer in the cache")?;
+        if !self.is_remote(&key, &entry)? {
+            self.missing.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(Stored {
             hash: file.hash(),
             engine: code.engine,
             source: code.source,
             elapsed_us: u64::try_from(code.elapsed.as_micros()).unwrap_or(u64::MAX),
-            bytes,
+            bytes: entry.len(),
         })
+    }
+
+    /// Whether the remote storage, if there is one, has the entry or is to get it: `remote::flush` says what failed.
+    fn is_remote(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<bool> {
+        let Some(storage) = self.cache.fallback() else {
+            return Ok(true);
+        };
+        // What was compiled is on its way already. What was in the folder before may not be there.
+        match storage.put(key, entry)? {
+            SaveOutcome::Skipped(SkipReason::ReadOnly) => Ok(storage.exists(key)?),
+            _ => Ok(true),
+        }
     }
 
     fn turn(&self, hash: ModuleHash) -> Arc<Mutex<()>> {

@@ -62,8 +62,9 @@ was loaded, in microseconds, and `bytes` the size of its file in the cache.
 With --remote, a file that is not in the cache folder is looked up in a storage
 that several machines share, and code that is compiled is uploaded; see `run
 --help`. When several machines do this at the same time, one of them compiles
-each file. What was in the folder before is not uploaded: use `push`. If the
-storage does not work, the command prints a warning and goes on.
+each file. Code that was in the folder before is uploaded, too, if the storage
+lacks it. If the storage does not work, the command prints a warning and goes
+on.
 
 The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR. It
 is created for its user alone. With --world-readable, others can read it, and

@@ -182,6 +182,28 @@ fn any_number_of_damaged_entries_is_replaced_by_a_host_that_compiles_them() {
 }
 
 #[test]
+fn what_was_in_the_folder_before_is_uploaded_where_the_storage_lacks_it() {
+    let shared = Place::new();
+    let uri = shared_folder(&shared);
+    let [first, second] = two_hosts(&uri);
+    first.place.store(0..3);
+    assert_eq!(first.run(&["compile", "0.wat", "1.wat"]).ok().stderr, "");
+    let text = second.run(&["pull"]).quiet();
+    assert!(text.starts_with("pulled 2 entries"), "{text}");
+
+    // A storage that is not written to has all, or the command fails.
+    let reader = Host::of(&format!("{uri}?read_only=true"));
+    reader.place.store(0..3);
+    assert_eq!(reader.run(&["compile", "0.wat"]).ok().stderr, "");
+    let ran = reader.run(&["compile", "0.wat", "2.wat"]);
+    assert!(
+        ran.error(1)
+            .contains("1 entry is not in the remote storage"),
+        "{ran:?}"
+    );
+}
+
+#[test]
 fn without_ca_certificates_plain_http_works_and_https_says_what_to_install() {
     let run = |uri: &str| {
         let host = Host::of(uri);
@@ -208,7 +230,7 @@ fn without_ca_certificates_plain_http_works_and_https_says_what_to_install() {
 }
 
 #[test]
-fn a_host_with_a_public_key_loads_and_says_that_it_uploads_nothing() {
+fn a_host_with_a_public_key_loads_and_fails_for_what_it_cannot_upload() {
     let shared = Place::new();
     let [first, second] = two_hosts(&shared_folder(&shared));
     let public = first.place.run(&["key", "new", "writer.key"]).quiet();
@@ -216,11 +238,16 @@ fn a_host_with_a_public_key_loads_and_says_that_it_uploads_nothing() {
     let ran = first.run_trusting(&["--key", "writer.key"], &["compile", "0.wat"]);
     assert_eq!(ran.ok().stderr, "");
     second.place.file("1.wat", exits_with(1));
+    let reader = ["--key", "reader.key"];
+    let ran = second.run_trusting(&reader, &["compile", "0.wat"]).ok();
+    assert_eq!(ran.stderr, "");
     let args = ["compile", "--json", "0.wat", "1.wat"];
-    let ran = second.run_trusting(&["--key", "reader.key"], &args).ok();
+    let ran = second.run_trusting(&reader, &args);
+    let error = ran.error(1);
     assert!(
-        ran.one_line("module-cache: note: the key cannot sign")
-            .contains("nothing is uploaded")
+        error.contains("1 entry is not in the remote storage: the key can only verify")
+            && error.contains("secret key"),
+        "{error}"
     );
     let sources = ran
         .json()
