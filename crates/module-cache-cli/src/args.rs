@@ -124,7 +124,8 @@ Environment:
   MODULE_CACHE_DIR          the cache folder, unless --cache-dir names one
                             (by default module-cache in the user's folder for caches)
   MODULE_CACHE_REMOTE       the remote storage, unless --remote names one
-  MODULE_CACHE_KEY          the key, unless --key or --unauthenticated is given
+  MODULE_CACHE_KEY          the text of the key, unless --key or --unauthenticated
+                            is given
 
 `module-cache help COMMAND` describes a command: with examples, its exit codes,
 and what --json prints. All commands can be used while programs run. --remote,

@@ -5,11 +5,11 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use module_cache::backend::{SharedKey, SigningKey};
+use module_cache::backend::{KeyId, SharedKey, SigningKey};
 
 use crate::args::{KeyArgs, KeyCommand};
 use crate::keys::{self, Key};
-use crate::output;
+use crate::{messages, output};
 
 /// Runs the command and returns its exit code.
 ///
@@ -31,10 +31,11 @@ fn new(path: &Path, shared: bool) -> Result<()> {
         .map_err(std::io::Error::from)
         .context("cannot get random numbers")?;
     let pair = SigningKey::from_bytes(secret);
-    let text = if shared {
-        SharedKey::from_bytes(secret).to_secret_text()
+    let (text, id) = if shared {
+        let key = SharedKey::from_bytes(secret);
+        (key.to_secret_text(), key.id())
     } else {
-        pair.to_secret_text()
+        (pair.to_secret_text(), pair.verifying_key().id())
     };
     let mut file = create(path)
         .context("cannot be created")
@@ -46,7 +47,13 @@ fn new(path: &Path, shared: bool) -> Result<()> {
     if !shared {
         output::print_line(pair.verifying_key().to_string().as_bytes())?;
     }
+    note_id(id);
     output::flush()
+}
+
+/// On standard error, so that a file that standard output goes to has the key alone.
+fn note_id(id: KeyId) {
+    messages::note(format_args!("the id of the key is {id}"));
 }
 
 /// A new file, for this user alone.
@@ -60,14 +67,16 @@ fn create(path: &Path) -> std::io::Result<File> {
 
 fn public(path: &Path) -> Result<()> {
     for key in keys::read(path)? {
+        let id = key.id();
         match key {
             Key::Secret(key) => output::print_line(key.verifying_key().to_string().as_bytes())?,
             Key::Public(key) => output::print_line(key.to_string().as_bytes())?,
             Key::Shared(_) => bail!(
-                "{}: a shared key has no public half; `module-cache key new` makes a pair",
+                "{}: the shared key {id} has no public half; `module-cache key new` makes a pair",
                 path.display()
             ),
         }
+        note_id(id);
     }
     output::flush()
 }

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use module_cache::backend::{SharedKey, SigningKey, Trust, VerifyingKey};
+use anyhow::{Context, Result, anyhow, bail};
+use module_cache::backend::{KeyId, SharedKey, SigningKey, Trust, VerifyingKey};
 
 use crate::args::{KEY, TrustArgs, variable};
 use crate::messages;
@@ -23,7 +23,19 @@ pub(crate) fn trust(args: &TrustArgs) -> Result<Trust> {
         return Ok(unauthenticated());
     }
     match variable(KEY) {
-        Some(value) => Ok(trust_in(parse(value.as_encoded_bytes()).context(KEY)?)),
+        Some(value) => {
+            let keys = parse(value.as_encoded_bytes());
+            let keys = keys.map_err(|error| {
+                if Path::new(&value).exists() {
+                    anyhow!(
+                        "it holds the name of a file; name that with --key, or set the variable to the key's text"
+                    )
+                } else {
+                    error
+                }
+            });
+            Ok(trust_in(keys.context(KEY)?))
+        }
         None => bail!("neither --key nor --unauthenticated was given"),
     }
 }
@@ -46,6 +58,17 @@ pub(crate) enum Key {
     Shared(SharedKey),
     Secret(SigningKey),
     Public(VerifyingKey),
+}
+
+impl Key {
+    /// What it is known by: both halves of a pair have the same.
+    pub(crate) fn id(&self) -> KeyId {
+        match self {
+            Self::Shared(key) => key.id(),
+            Self::Secret(key) => key.verifying_key().id(),
+            Self::Public(key) => key.id(),
+        }
+    }
 }
 
 /// The keys in a file, of which there is at least one.

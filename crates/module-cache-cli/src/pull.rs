@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use anyhow::Result;
-use module_cache::{FileSystemCache, ModuleHash, backend::ListedEntry, remote::RemoteCache};
+use module_cache::backend::{ListedEntry, Trust};
+use module_cache::{FileSystemCache, ModuleHash, remote::RemoteCache};
 
 use crate::args::{PullArgs, SelectArgs};
 use crate::selection::{Place, Selection};
@@ -20,7 +21,8 @@ const PAGE: usize = 1000;
 /// When the storage is not known or does not say what it has, or the cache cannot be written to.
 pub(crate) fn pull(args: &PullArgs) -> Result<u8> {
     let remote = remote::connect(&args.remote)?;
-    let folder = cache_folder::open_writable(&args.cache_dir, remote::origins(&args.remote)?)?;
+    let origins = remote::origins(&args.remote)?;
+    let folder = cache_folder::open_writable(&args.cache_dir, origins.clone())?;
     let mut listed = list(&remote, &args.select)?.peekable();
     // Whether a hash is there is known at the end of the list alone, and so is whether there is nothing at all.
     if !args.select.hashes.is_empty() || listed.peek().is_none() {
@@ -31,6 +33,9 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8> {
         }
         if !selection.problems.is_empty() {
             return Ok(1);
+        }
+        if selection.entries.is_empty() {
+            messages::note(nothing_of(origins.as_ref()));
         }
         listed = chosen(selection.entries).peekable();
     }
@@ -54,6 +59,18 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8> {
         transfer.run(&page, copy)?;
     }
     transfer.finish("pulled")
+}
+
+/// What to say of a storage in which nothing of these keys is.
+fn nothing_of(origins: Option<&Trust>) -> String {
+    let Some(origins) = origins else {
+        return "the remote storage has no unsigned entries".into();
+    };
+    let ids: Vec<_> = origins.key_ids().map(|id| id.to_string()).collect();
+    format!(
+        "the remote storage has no entries of the key {}; `module-cache key public` prints the ids of keys",
+        ids.join(" or ")
+    )
 }
 
 type Listed<'a> = Box<dyn Iterator<Item = Result<ListedEntry>> + 'a>;

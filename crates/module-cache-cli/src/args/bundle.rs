@@ -102,7 +102,7 @@ pub(crate) struct TrustArgs {
         value_name = "FILE",
         help = "The key that entries are signed with, in a file that `module-cache key new` made. Entries \
                 signed with keys in further lines are accepted, too; a public key can only verify [default: \
-                the value of MODULE_CACHE_KEY]"
+                MODULE_CACHE_KEY, which holds the key's text]"
     )]
     pub(crate) key: Option<PathBuf>,
 

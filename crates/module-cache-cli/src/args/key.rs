@@ -39,7 +39,8 @@ Examples:
 The command writes the secret half of a pair of Ed25519 keys to FILE, for those
 who write entries, and prints the public half, for those who only read them: a
 public key cannot sign. With --shared it makes one secret for all, and prints
-nothing. FILE must not exist. Only this user can read it.")]
+no key. The key's id, which names its place in a storage, is printed on standard
+error. FILE must not exist. Only this user can read it.")]
 pub(crate) struct NewKeyArgs {
     /// Make one secret for all who write and read
     #[arg(long)]
@@ -56,7 +57,8 @@ pub(crate) struct NewKeyArgs {
 Examples:
   module-cache key public writer.key > reader.key
 
-For a shared key, which has no public half, this is an error.")]
+The id of each key, which both halves share, is printed on standard error. For a
+shared key, which has no public half, this is an error, which names its id.")]
 pub(crate) struct PublicKeyArgs {
     /// A file of keys
     #[arg(value_name = "FILE")]

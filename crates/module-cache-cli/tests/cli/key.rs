@@ -3,13 +3,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use module_cache::backend::{SharedKey, VerifyingKey};
+
 use crate::support::Place;
 
 /// A place with entries, and with the keys of a writer and of a reader.
 fn with_keys() -> Place {
     let place = Place::new();
     place.store(0..2);
-    let public = place.run(&["key", "new", "writer.key"]).quiet();
+    let public = place.run(&["key", "new", "writer.key"]).ok().stdout;
     assert!(public.starts_with("ed25519-public:"), "{public}");
     place.file("reader.key", public);
     place
@@ -26,18 +28,26 @@ fn a_pair_is_made_for_this_user_alone_and_never_twice() {
         0o600
     );
     let public = fs::read_to_string(place.path().join("reader.key")).unwrap();
+    let id = public.trim().parse::<VerifyingKey>().unwrap().id();
     for key in ["writer.key", "reader.key"] {
-        assert_eq!(place.run(&["key", "public", key]).quiet(), public);
+        let ran = place.run(&["key", "public", key]).ok();
+        assert_eq!(ran.stdout, public);
+        ran.one_line(&format!("module-cache: note: the id of the key is {id}"));
     }
     place.run(&["key", "new", "writer.key"]).error(1);
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
 
-    assert_eq!(
-        place.run(&["key", "new", "--shared", "fleet.key"]).quiet(),
-        ""
+    let ran = place.run(&["key", "new", "--shared", "fleet.key"]).ok();
+    assert_eq!(ran.stdout, "");
+    let text = fs::read_to_string(place.path().join("fleet.key")).unwrap();
+    let id = text.parse::<SharedKey>().unwrap().id().to_string();
+    ran.one_line(&format!("module-cache: note: the id of the key is {id}"));
+    let ran = place.run(&["key", "public", "fleet.key"]);
+    let error = ran.error(1);
+    assert!(
+        error.contains("has no public half") && error.contains(&id),
+        "{error}"
     );
-    let error = place.run(&["key", "public", "fleet.key"]);
-    assert!(error.error(1).contains("has no public half"));
 }
 
 #[test]

@@ -233,7 +233,7 @@ fn without_ca_certificates_plain_http_works_and_https_says_what_to_install() {
 fn a_host_with_a_public_key_loads_and_fails_for_what_it_cannot_upload() {
     let shared = Place::new();
     let [first, second] = two_hosts(&shared_folder(&shared));
-    let public = first.place.run(&["key", "new", "writer.key"]).quiet();
+    let public = first.place.run(&["key", "new", "writer.key"]).ok().stdout;
     second.place.file("reader.key", public);
     let ran = first.run_trusting(&["--key", "writer.key"], &["compile", "0.wat"]);
     assert_eq!(ran.ok().stderr, "");
@@ -308,6 +308,12 @@ fn the_environment_names_the_storage_and_the_key() {
     assert!(
         error.contains("MODULE_CACHE_KEY: not a key") && !error.contains(&secret),
         "{error}"
+    );
+    let path = other.file("fleet.key", key_of("a"));
+    let ran = run("three", path.to_str().unwrap(), &["0.wat"]);
+    assert!(
+        ran.error(1).contains("it holds the name of a file"),
+        "{ran:?}"
     );
     assert!(
         run("three", "", &["0.wat"])
