@@ -280,6 +280,7 @@ impl FileSystemCacheBuilder {
             counters: Counters::default(),
             limit: Mutex::default(),
             stuck: Mutex::default(),
+            damaged: Mutex::default(),
         };
         let cache = FileSystemCache {
             folder: Arc::new(folder),

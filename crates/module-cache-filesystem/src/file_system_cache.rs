@@ -198,7 +198,11 @@ impl EntryStore for FileSystemCache {
         // A save is not left out for what lies in a folder that was moved away.
         let opened = self.folder.open_anew(key);
         let opened = opened.map(|opened| {
-            opened.is_ok_and(|(_, entry)| entry.check_signature(&self.folder.policy).is_ok())
+            opened.is_ok_and(|(_, entry)| {
+                let attributes = entry.sight(None).attributes;
+                entry.check_signature(&self.folder.policy).is_ok()
+                    && !self.folder.is_damaged(&layout::entry(key), &attributes)
+            })
         });
         opened.map_err(|error| {
             let name = layout::entry(key);

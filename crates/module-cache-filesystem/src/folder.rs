@@ -1,6 +1,6 @@
 //! The folder as it was opened: how entries in it are found, read, refused and removed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -35,6 +35,8 @@ pub(crate) struct Folder {
     pub(crate) limit: Mutex<Option<(Attributes, u64)>>,
     /// Names of entries that could not be removed when they should leave.
     pub(crate) stuck: Mutex<BTreeSet<String>>,
+    /// Damaged entries that could not be removed, by their names: no save takes them for stored.
+    pub(crate) damaged: Mutex<BTreeMap<String, Attributes>>,
 }
 
 impl Folder {
@@ -184,11 +186,26 @@ impl Folder {
             Refusal::Invalid { reason, attributes } if reason.is_corrupt() => {
                 self.counters.corrupt();
                 let removed = self.remove_now(name, attributes);
-                tracing::warn!(name, %reason, removed, "a stored entry is damaged");
+                if !removed && self.stays_damaged(name, attributes) {
+                    tracing::debug!(name, %reason, "a damaged entry is still there");
+                } else {
+                    tracing::warn!(name, %reason, removed, "a stored entry is damaged");
+                }
             }
             Refusal::Invalid { reason, .. } => self.rejected_entry(name, reason),
             Refusal::Unusable(reason) => self.rejected_entry(name, reason),
         }
+    }
+
+    /// Remembers a damaged entry that could not be removed, and says whether it was known.
+    fn stays_damaged(&self, name: &str, attributes: &Attributes) -> bool {
+        let mut damaged = self.damaged.lock();
+        damaged.insert(name.to_owned(), *attributes) == Some(*attributes)
+    }
+
+    /// Whether a load found an entry with these attributes to be damaged, and could not remove it.
+    pub(crate) fn is_damaged(&self, name: &str, attributes: &Attributes) -> bool {
+        self.damaged.lock().get(name) == Some(attributes)
     }
 
     /// What the folder may take. The file is read again when it was replaced.

@@ -34,7 +34,7 @@ pub struct VerifyReport {
 pub struct Fault {
     /// Its file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// What is wrong with it, and why it could not be removed where it should have been.
     pub reason: String,
     /// Whether it was removed.
     pub removed: bool,
@@ -102,20 +102,19 @@ struct Failure {
 impl Failure {
     fn into_fault(self, folder: &Folder, entry: &Listed, repair: bool) -> Fault {
         let name = entry.name();
-        let removed = repair
-            && self.useless.is_some_and(|useless| {
-                let removed = folder.remove(&name, Some(&useless));
-                removed.map_or_else(
-                    |error| {
-                        folder.error("remove the entry", &name, error);
-                        false
-                    },
-                    |freed| freed.is_some(),
-                )
-            });
+        let (mut reason, mut removed) = (self.reason, false);
+        if let Some(useless) = self.useless.filter(|_| repair) {
+            match folder.remove(&name, Some(&useless)) {
+                Ok(freed) => removed = freed.is_some(),
+                Err(error) => {
+                    folder.counters.error();
+                    reason = format!("{reason}; it could not be removed: {error}");
+                }
+            }
+        }
         Fault {
             path: folder.directory.path().join(name),
-            reason: self.reason,
+            reason,
             removed,
         }
     }

@@ -138,6 +138,28 @@ fn a_flipped_bit_in_the_artifact_is_removed() {
 }
 
 #[test]
+fn a_damaged_entry_that_stays_is_not_there_for_a_save() {
+    let folder = Folder::new();
+    let mut bytes = fs::read(folder.entry()).unwrap();
+    bytes[100] ^= 1;
+    folder.overwrite(&bytes);
+    let cache = FileSystemCache::builder(&folder.root)
+        .read_only()
+        .open()
+        .unwrap();
+    let load = || cache.load(folder.key(), &folder.engine).unwrap();
+    assert!(load().is_none() && load().is_none());
+    let module = folder.engine.compile(&folder.wasm).unwrap();
+    assert_eq!(
+        cache.save(folder.key(), &folder.engine, &module).unwrap(),
+        SaveOutcome::Skipped(SkipReason::ReadOnly)
+    );
+    assert!(folder.misses("a handle that can remove it"));
+    folder.heals("a handle that can remove it");
+    assert!(load().is_some());
+}
+
+#[test]
 fn a_bit_flipped_behind_the_memory_of_an_earlier_verification_is_found() {
     let folder = Folder::new();
     let whole = fs::read(folder.entry()).unwrap();

@@ -181,6 +181,30 @@ fn on_a_full_disk_programs_run_and_compile_says_which_files_are_missing() {
             assert_eq!(
                 object["error"],
                 "its code cannot be stored: there is no space left"
+#[test]
+fn a_damaged_entry_in_a_folder_that_can_only_be_read_is_told_once_and_as_one_that_stays() {
+    let place = Place::new();
+    place.store(0..1)[0].damage();
+    fs::create_dir(place.path().join("disk")).unwrap();
+    fs::rename(place.cache(), place.path().join("disk/cache")).unwrap();
+    let run = |args: &[&str]| on_mount(&place, "--bind -o ro disk", args);
+    let ran = run(&["run", "0.wat"]).ok();
+    let [damaged, stays] = ran.lines("module-cache: warning: ")[..] else {
+        panic!("{ran:?}");
+    };
+    assert!(damaged.contains("a stored entry is damaged"), "{ran:?}");
+    assert!(
+        stays.contains("0.wat could not be stored") && stays.ends_with("the storage is read-only"),
+        "{ran:?}"
+    );
+    let ran = run(&["verify", "--repair"]);
+    let error = ran.error(1);
+    assert!(
+        error.contains("; it could not be removed: read-only file"),
+        "{error}"
+    );
+}
+
             );
         }
     }
