@@ -70,10 +70,22 @@ fn explained(error: CacheError) -> anyhow::Error {
     match error {
         // Its text says what to do.
         CacheError::Untrusted { .. } => error.into(),
-        error => anyhow!(
-            "{:#}; choose another cache folder with --cache-dir",
-            anyhow::Error::from(error)
-        ),
+        error => {
+            let is_private = matches!(
+                &error,
+                CacheError::Io { operation: "open the folder", source, .. }
+                    if source.kind() == ErrorKind::PermissionDenied
+            );
+            let or = if is_private {
+                ", or have root fill this one with `compile --world-readable`"
+            } else {
+                ""
+            };
+            anyhow!(
+                "{:#}; choose another cache folder with --cache-dir{or}",
+                anyhow::Error::from(error)
+            )
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn objection(attributes: &Attributes, user: u32) -> Option<String> {
     }
     if owner != user && owner != ROOT {
         return Some(format!(
-            "it belongs to user {owner}, and this is user {user}; choose a folder of your own"
+            "it belongs to user {owner}, and this is user {user}; choose one that belongs to this user or to root"
         ));
     }
     if mode & WRITABLE_BY_OTHERS != 0 {

@@ -64,7 +64,27 @@ fn a_folder_of_another_user_is_refused() {
     let place = Place::new();
     fill(&place);
     chown(place.cache().join("v1"), Some(1000), None).unwrap();
-    assert_refused(&place, "it belongs to user 1000");
+    let reason = "it belongs to user 1000, and this is user 0; choose one that belongs to this user or to root";
+    assert_refused(&place, reason);
+}
+
+#[test]
+fn a_private_folder_of_another_user_says_how_it_is_shared() {
+    need_root();
+    let place = Place::new();
+    fill(&place);
+    chown(place.cache(), Some(1000), None).unwrap();
+    // Root without the right to read everything, as another user.
+    let ran = place.run_by(
+        &["setpriv", "--bounding-set=-dac_override,-dac_read_search"],
+        &["run", "exit.wat"],
+    );
+    let warning = ran.ok();
+    let warning = warning.one_line("module-cache: warning: ");
+    assert!(
+        warning.contains("ermission denied") && warning.contains("`compile --world-readable`"),
+        "{warning}"
+    );
 }
 
 #[test]
@@ -162,26 +182,6 @@ fn a_folder_that_can_only_be_read_can_be_looked_at_and_exported() {
 }
 
 #[test]
-fn on_a_full_disk_programs_run_and_compile_says_which_files_are_missing() {
-    let place = Place::new();
-    place.file("small.wat", exits_with(4));
-    let toolbox = sample("toolbox.wasm");
-    let mount = "-t tmpfs -o size=300k,mode=700 none";
-    let ran = on_mount(&place, mount, &["run", &toolbox, "calc", "6 * 7"]).ok();
-    assert_eq!(ran.stdout, "42\n");
-    let warning = ran.one_line("module-cache: warning: ");
-    assert!(warning.ends_with("there is no space left"), "{warning}");
-
-    let ran = on_mount(&place, mount, &["compile", "--json", "small.wat", &toolbox]);
-    assert_eq!(ran.code, 1);
-    for object in ran.json() {
-        if object["path"] == "small.wat" {
-            assert_eq!(object["source"], "compiled");
-        } else {
-            assert_eq!(
-                object["error"],
-                "its code cannot be stored: there is no space left"
-#[test]
 fn a_damaged_entry_in_a_folder_that_can_only_be_read_is_told_once_and_as_one_that_stays() {
     let place = Place::new();
     place.store(0..1)[0].damage();
@@ -205,6 +205,26 @@ fn a_damaged_entry_in_a_folder_that_can_only_be_read_is_told_once_and_as_one_tha
     );
 }
 
+#[test]
+fn on_a_full_disk_programs_run_and_compile_says_which_files_are_missing() {
+    let place = Place::new();
+    place.file("small.wat", exits_with(4));
+    let toolbox = sample("toolbox.wasm");
+    let mount = "-t tmpfs -o size=300k,mode=700 none";
+    let ran = on_mount(&place, mount, &["run", &toolbox, "calc", "6 * 7"]).ok();
+    assert_eq!(ran.stdout, "42\n");
+    let warning = ran.one_line("module-cache: warning: ");
+    assert!(warning.ends_with("there is no space left"), "{warning}");
+
+    let ran = on_mount(&place, mount, &["compile", "--json", "small.wat", &toolbox]);
+    assert_eq!(ran.code, 1);
+    for object in ran.json() {
+        if object["path"] == "small.wat" {
+            assert_eq!(object["source"], "compiled");
+        } else {
+            assert_eq!(
+                object["error"],
+                "its code cannot be stored: there is no space left"
             );
         }
     }

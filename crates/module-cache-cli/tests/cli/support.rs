@@ -93,6 +93,16 @@ impl Place {
         Ran::new(&self.command(args).output().unwrap())
     }
 
+    /// Runs the command by another one, which starts it.
+    pub(crate) fn run_by(&self, by: &[&str], args: &[&str]) -> Ran {
+        let command = self.command(args);
+        let mut starts = Command::new(by[0]);
+        starts.args(&by[1..]).arg(command.get_program()).args(args);
+        starts.env("MODULE_CACHE_DIR", self.cache());
+        starts.current_dir(self.path()).stdin(Stdio::null());
+        Ran::new(&starts.output().unwrap())
+    }
+
     /// Runs the command with this standard input.
     pub(crate) fn run_with_input(&self, args: &[&str], input: &[u8]) -> Ran {
         let mut child = self
