@@ -39,6 +39,7 @@ impl RemoteCache {
         install_default();
         let open = || {
             let (uri, choices) = Choices::split(uri)?;
+            refuse_unknown(&uri)?;
             let options = match uri.scheme() {
                 #[cfg(feature = "redis")]
                 "redis" | "rediss" => redis_builder(&uri, trust)?,
@@ -161,6 +162,50 @@ fn meant(name: &str) -> Option<&'static str> {
         .find(|parameter| bare(parameter) == bare(name))
 }
 
+/// `OpenDAL` passes over parameters that it does not know: with a misspelt `endpoint`, it would go to another storage.
+fn refuse_unknown(uri: &OperatorUri) -> opendal::Result<()> {
+    let has: fn(&str) -> bool = match uri.scheme() {
+        #[cfg(feature = "azblob")]
+        "azblob" => has::<opendal::services::AzblobConfig>,
+        #[cfg(feature = "fs")]
+        "fs" => has::<opendal::services::FsConfig>,
+        #[cfg(feature = "gcs")]
+        "gcs" => has::<opendal::services::GcsConfig>,
+        #[cfg(feature = "http")]
+        "http" | "https" => has::<opendal::services::HttpConfig>,
+        #[cfg(feature = "memcached")]
+        "memcached" => has::<opendal::services::MemcachedConfig>,
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" => |_| false,
+        #[cfg(feature = "s3")]
+        "s3" => has::<opendal::services::S3Config>,
+        // Of others it cannot be told, or they tell it.
+        _ => |_| true,
+    };
+    match uri.options().keys().find(|name| !has(name)) {
+        Some(name) => Err(invalid("the service has no such parameter", name)),
+        None => Ok(()),
+    }
+}
+
+/// Whether a parameter changes a configuration, or cannot have this value.
+#[cfg(any(
+    feature = "azblob",
+    feature = "fs",
+    feature = "gcs",
+    feature = "http",
+    feature = "memcached",
+    feature = "s3"
+))]
+fn has<C: opendal::Configurator + PartialEq>(name: &str) -> bool {
+    let option = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    // Azure Blob has no configuration without one.
+    let container = option("container", "-");
+    let without = C::from_iter([container.clone()]);
+    let with = C::from_iter([container, option(name, "true")]);
+    with.map_or(true, |with| without.is_ok_and(|without| with != without))
+}
+
 fn invalid(reason: &'static str, parameter: &str) -> opendal::Error {
     opendal::Error::new(opendal::ErrorKind::ConfigInvalid, reason)
         .with_context("parameter", parameter)
@@ -278,6 +323,54 @@ mod tests {
             let (name, _) = wrong.split_once('=').unwrap();
             let cause = std::error::Error::source(&error).unwrap().to_string();
             assert!(cause.contains(name), "{cause}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_a_service_does_not_have_is_an_error() {
+        for (built, known, unknown) in [
+            (
+                cfg!(feature = "s3"),
+                "s3://bucket/x?region=r&endpoint_url=http://host&enable_virtual_host_style=true",
+                "s3://bucket/x?region=r&endpont=http://host",
+            ),
+            (
+                cfg!(feature = "gcs"),
+                "gcs://bucket/x?endpoint=http://host&allow_anonymous=true",
+                "gcs://bucket/x?endpont=http://host",
+            ),
+            (
+                cfg!(feature = "azblob"),
+                "azblob://container/x?endpoint=http://host&account_name=a",
+                "azblob://container/x?endpont=http://host",
+            ),
+            (
+                cfg!(feature = "http"),
+                "https://host/x?token=a",
+                "https://host/x?endpont=a",
+            ),
+            (
+                cfg!(feature = "memcached"),
+                "memcached://host:11211/x?username=a",
+                "memcached://host:11211/x?endpont=a",
+            ),
+            (
+                cfg!(feature = "fs"),
+                "fs:///tmp?atomic_write_dir=/tmp",
+                "fs:///tmp?endpont=a",
+            ),
+            (
+                cfg!(feature = "redis"),
+                "redis://host/0/x",
+                "redis://host/0/x?endpont=a",
+            ),
+        ] {
+            if built {
+                drop(open(known).unwrap());
+                let error = open(unknown).unwrap_err();
+                let cause = std::error::Error::source(&error).unwrap().to_string();
+                assert!(cause.contains("endpont"), "{cause}");
+            }
         }
     }
 
