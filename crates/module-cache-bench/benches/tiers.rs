@@ -21,11 +21,15 @@ use module_cache_loader::{ModuleLoader, Tiered, TieredLoader};
 use module_cache_memory::SharedCache;
 use module_cache_testkit::{TestEngine, wasm};
 use module_cache_wasmtime::{EngineBuilder, WasmtimeEngine};
-use wasmtime::{Cache, CacheConfig, Config, Engine, Module, Result, WasmBacktraceDetails};
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine, Module, Result, Strategy, WasmBacktraceDetails,
+};
 
 const ALONE: &str = "baseline: Cranelift alone";
 const TIERS: &str = "module-cache, tiers";
 const WASMTIME: &str = "wasmtime's Cache";
+/// What the first request of tiers cannot be faster than.
+const WINCH: &str = "baseline: Winch alone";
 
 /// What a child process measures, of which module, and in which folder.
 const ROLE: &str = "MODULE_CACHE_BENCH_ROLE";
@@ -59,6 +63,7 @@ fn main() {
             for contender in [ALONE, TIERS] {
                 run("cpu", contender, module, disk::scratch_folder().path());
             }
+            run("first", WINCH, module, disk::scratch_folder().path());
             // To and fro, so that none always follows the same one.
             starts.reverse();
         }
@@ -89,6 +94,7 @@ fn child(role: &str) {
     };
     match what {
         "cold" => start.cold(),
+        "first" => drop(start.first_request("first request, cold")),
         "warm" => start.warm(),
         "cpu" => start.cpu(),
         _ => start.steady(),
@@ -207,6 +213,11 @@ impl Start<'_> {
                     handle: loaded.module,
                     _loader: Box::new(loader),
                 }
+            }
+            WINCH => {
+                let mut config = config();
+                let engine = Engine::new(config.strategy(Strategy::Winch)).unwrap();
+                Server::Fixed(Module::from_binary(&engine, module.wasm()).unwrap())
             }
             _ => {
                 let mut options = CacheConfig::new();
