@@ -27,13 +27,7 @@ mod error_bodies;
 mod failure;
 mod fetch;
 mod flow;
-#[cfg(any(
-    feature = "azblob",
-    feature = "gcs",
-    feature = "http",
-    feature = "oci",
-    feature = "s3"
-))]
+#[cfg(feature = "_http-client")]
 mod http_client;
 mod index;
 mod io_thread;

@@ -63,13 +63,7 @@ impl RemoteCacheBuilder {
 
 /// Makes services known by their names, and brings an HTTP client, where no other one was chosen for the process.
 pub(crate) fn install_default() {
-    #[cfg(any(
-        feature = "azblob",
-        feature = "gcs",
-        feature = "http",
-        feature = "oci",
-        feature = "s3"
-    ))]
+    #[cfg(feature = "_http-client")]
     crate::http_client::install_default();
     opendal::install_default();
 }
