@@ -27,7 +27,7 @@
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::process;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 
 use module_cache_core::EngineError;
@@ -50,6 +50,43 @@ const NICENESS: i32 = 10;
 /// When `compile` panics.
 pub(crate) fn run<T: Send>(compile: impl FnOnce() -> T + Send) -> Result<T, EngineError> {
     Urgency::Awaited.run(compile)
+}
+
+/// Runs what takes microseconds on the calling thread, and starts no thread for it: the thread is the one worker of a pool
+/// that ends with the work.
+///
+/// # Errors
+///
+/// As for [`run`].
+pub(crate) fn run_here<T: Send + 'static>(
+    compile: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, EngineError> {
+    if rayon::current_thread_index().is_some() {
+        // A thread is a worker of one pool.
+        return run(compile);
+    }
+    let mut this = None;
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(1)
+        .spawn_handler(|worker| {
+            this = Some(worker);
+            Ok(())
+        })
+        .build();
+    let (Ok(pool), Some(this)) = (pool, this) else {
+        return run(compile);
+    };
+    let (send, receive) = mpsc::sync_channel(1);
+    pool.spawn(move || {
+        let _ = send.send(panic::catch_unwind(AssertUnwindSafe(compile)));
+    });
+    // It ends when what was spawned is done.
+    drop(pool);
+    this.run();
+    let outcome = receive.recv();
+    outcome
+        .unwrap_or_else(|_| unreachable!("the worker ends after the work"))
+        .map_err(|panic| EngineError::panicked(&*panic))
 }
 
 /// Who waits for a compilation. Each kind has a pool: in one, what somebody waits for would come after all that idle workers
@@ -206,9 +243,28 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_microseconds_runs_on_the_calling_thread() {
+        let ids = || run_here(|| rayon::join(|| thread::current().id(), || thread::current().id()));
+        let this = thread::current().id();
+        for _ in 0..2 {
+            assert_eq!(ids().unwrap(), (this, this));
+        }
+        // It is nobody's worker afterwards, and other pools' workers hand it on.
+        assert_eq!(rayon::current_thread_index(), None);
+        let (one, other) = rayon::scope(|_| ids().unwrap());
+        assert!(one != this && other != this);
+    }
+
+    #[test]
     fn a_panic_becomes_an_error() {
         let in_place = || run(|| panic!("out of registers")).unwrap_err();
-        for error in [in_place(), rayon::scope(|_| in_place())] {
+        let here = || run_here(|| panic!("out of registers")).unwrap_err();
+        for error in [
+            in_place(),
+            rayon::scope(|_| in_place()),
+            here(),
+            rayon::scope(|_| here()),
+        ] {
             assert_eq!(error.to_string(), "the engine panicked: out of registers");
         }
     }

@@ -1,9 +1,6 @@
 //! Creates engines of one configuration: for this machine, and for other kinds of machines.
 
 #[cfg(feature = "winch")]
-use std::{panic::resume_unwind, thread};
-
-#[cfg(feature = "winch")]
 use module_cache_core::Tiers;
 use module_cache_core::{EngineError, EngineId};
 use target_lexicon::Triple;
@@ -205,19 +202,13 @@ impl EngineBuilder {
         Ok(WasmtimePrecompiler::new(engine, precompile, own.id))
     }
 
-    /// As [`host`](Self::host), of both compilers. They are created at the same time, so that a start waits for one.
+    /// As [`host`](Self::host), of both compilers.
     #[cfg(feature = "winch")]
     fn tiers(&self, kind: &str) -> Result<[Host; 2], EngineError> {
-        let fast = || self.tier(&format!("winch-{kind}"), Strategy::Winch, Vec::new());
-        thread::scope(|scope| {
-            let helper = thread::Builder::new().spawn_scoped(scope, fast);
-            let best = self.tier(kind, Strategy::Cranelift, self.accept.clone());
-            let fast = match helper {
-                Ok(helper) => helper.join().unwrap_or_else(|panic| resume_unwind(panic)),
-                Err(_) => fast(),
-            };
-            Ok([fast?, best?])
-        })
+        Ok([
+            self.tier(&format!("winch-{kind}"), Strategy::Winch, Vec::new())?,
+            self.tier(kind, Strategy::Cranelift, self.accept.clone())?,
+        ])
     }
 
     /// As [`host`](Self::host), of one compiler.

@@ -38,7 +38,9 @@ pub(crate) fn identify(
     }
     // An engine may be made without a compiler (`Config::enable_compiler`). Target, CPU features and
     // compiler flags are then missing in the hash. Compiling tells, and of an empty module takes microseconds.
-    let artifact = compile_pool::run(|| engine.precompile_module(EMPTY_MODULE))?.map_err(|_| {
+    let compiler = engine.clone();
+    let compile = move || compiler.precompile_module(EMPTY_MODULE);
+    let artifact = compile_pool::run_here(compile)?.map_err(|_| {
         EngineError::refused("the engine has no compiler and cannot compute its id; use `with_id`")
     })?;
     // The label counts as a field. It brings the version in, which is not in the hash when a module

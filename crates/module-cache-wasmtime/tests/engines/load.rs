@@ -1,6 +1,7 @@
 //! Loading what was stored: from files and from memory, by this process and by another.
 
 use std::fs::{self, File, OpenOptions};
+use std::path::Path;
 use std::process::Command;
 
 use module_cache_core::{Artifact, SealedEntry};
@@ -13,6 +14,7 @@ for_both_kinds![
     large_code_is_mapped_and_small_code_keeps_no_file_open,
     a_file_that_cannot_be_mapped_is_read,
     what_another_process_stored_is_loaded_here,
+    what_is_stored_is_loaded_without_starting_a_thread,
     what_is_no_artifact_is_an_error,
     code_of_another_configuration_is_an_error,
 ];
@@ -96,22 +98,46 @@ fn what_another_process_stored_is_loaded_here<K: Kind>() {
     }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("entry");
-    let this_test = format!(
-        "load::what_another_process_stored_is_loaded_here::{}",
-        K::NAME
-    );
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args([&this_test, "--exact"])
-        .env(FILE, &path)
-        .output()
-        .unwrap();
-    assert!(child.status.success(), "{child:?}");
+    run_again::<K>("what_another_process_stored_is_loaded_here", FILE, &path);
 
     // Opening it under this process's key succeeds only if the ids are equal.
     let bytes = fs::read(&path).unwrap();
     SealedEntry::open(bytes.clone(), &engine.key(&wasm), &trust()).unwrap();
     let module = engine.load(entry_in_file(&path, &bytes)).unwrap();
     assert_eq!(engine.at(&module, 42), letter(42));
+}
+
+fn what_is_stored_is_loaded_without_starting_a_thread<K: Kind>() {
+    const FILE: &str = "MODULE_CACHE_TEST_STORED";
+    if !cfg!(target_os = "linux") {
+        return; // Nowhere else are a process's threads listed.
+    }
+    let wasm = K::wasm(LARGE);
+    let Some(path) = std::env::var_os(FILE) else {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("entry");
+        let engine = K::new(&wasmtime::Engine::default());
+        fs::write(&path, engine.compile_entry(&wasm)).unwrap();
+        let this_test = "what_is_stored_is_loaded_without_starting_a_thread";
+        return run_again::<K>(this_test, FILE, &path);
+    };
+    let threads = || fs::read_dir("/proc/self/task").unwrap().count();
+    let before = threads();
+    let engine = K::new(&wasmtime::Engine::default());
+    let entry = fs::read(&path).unwrap();
+    let module = engine.load(entry_in_file(Path::new(&path), &entry)).unwrap();
+    assert_eq!(engine.at(&module, 42), letter(42));
+    assert_eq!(threads(), before);
+}
+
+/// Runs the test of this kind alone in a process, with `variable` naming a file.
+fn run_again<K: Kind>(test: &str, variable: &str, file: &Path) {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args([&format!("load::{test}::{}", K::NAME), "--exact"])
+        .env(variable, file)
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{child:?}");
 }
 
 fn what_is_no_artifact_is_an_error<K: Kind>() {
