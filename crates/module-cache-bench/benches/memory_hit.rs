@@ -67,7 +67,7 @@ fn contenders(capacity: usize, pattern: Pattern) -> Vec<Contender<BareModule>> {
             )),
         ),
         (
-            "RwLock<HashMap>",
+            "HashMap in an RwLock",
             Arc::new(Locked::<BareModule, PassThrough>::default()),
         ),
         ("papaya", Arc::new(peers::Papaya::default())),

@@ -47,7 +47,7 @@ impl Folder {
     /// What it is called in tables: the smallest is the baseline.
     pub fn name(&self) -> String {
         let begin = if self.entries == 10 {
-            "baseline: "
+            "baseline: a folder of "
         } else {
             "module-cache, "
         };

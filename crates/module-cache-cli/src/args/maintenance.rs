@@ -109,7 +109,7 @@ Examples:
 The command reads all entries, on all cores, and reports faulty ones on standard
 error. With --repair, it removes entries that are damaged or stored under the
 wrong key; they are compiled again when they are needed. Entries that only this
-command cannot use stay: files of other users, and signed entries.
+command cannot use stay, such as files of other users.
 
 With --json, the command prints a line for each faulty entry, and a summary as
 the last line:
