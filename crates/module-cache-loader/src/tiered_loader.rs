@@ -250,7 +250,8 @@ where
         if shared.upgrades.has_stayed(hash) {
             self.upgrade(origin, None);
         } else if !shared.upgrades.knows(hash) && shared.note_left(hash) {
-            self.start_worker(shared.upgrades.leave_fast(hash, self.most_workers()));
+            let is_needed = shared.upgrades.leave_fast(hash, self.most_workers());
+            self.start_worker(hash, is_needed);
         }
     }
 
@@ -265,20 +266,24 @@ where
             behind,
             load: Box::new(move |loader, place| origin.load(loader, place, ModuleLoader::finish)),
         };
-        self.start_worker(shared.upgrades.add(hash, waiting, job, self.most_workers()));
+        let is_needed = shared.upgrades.add(hash, waiting, job, self.most_workers());
+        self.start_worker(hash, is_needed);
     }
 
     fn most_workers(&self) -> usize {
         self.0.most_behind.get().saturating_add(WAITING_WORKERS)
     }
 
-    fn start_worker(&self, is_needed: bool) {
+    fn start_worker(&self, hash: ModuleHash, is_needed: bool) {
         if is_needed {
             let shared = Arc::downgrade(&self.0);
             let worker = thread::Builder::new().name("module-cache tiers".to_owned());
             if let Err(error) = worker.spawn(move || work(&shared)) {
-                debug!(%error, "cannot start a thread to upgrade modules");
                 self.0.upgrades.not_started();
+                let _ = panic_as_error(hash, || {
+                    debug!(%error, "cannot start a thread to upgrade modules");
+                    Ok(())
+                });
             }
         }
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -18,7 +19,7 @@ use module_cache_core::{
     ModuleCache, ModuleHash, SaveOutcome, StoreCache, Tiers,
 };
 use module_cache_fallback::{FallbackCache, FallbackExt};
-use module_cache_loader::{LoadError, Loaded, ModuleLoader, Source, TieredLoader};
+use module_cache_loader::{LoadError, Loaded, ModuleLoader, Source, Tier, TieredLoader};
 use module_cache_memory::SharedCache;
 use module_cache_testkit::{ReferenceStore, TestEngine, wasm};
 use tracing::span::{Attributes, Id, Record};
@@ -337,6 +338,40 @@ fn a_panic_of_a_subscriber_where_fast_refuses_reaches_no_caller() {
         let left = fuse.0.swap(-1, Ordering::SeqCst);
         load().unwrap();
         fuse.0.store(left, Ordering::SeqCst);
+    });
+}
+
+/// This test starts itself as a process that has no threads to start.
+#[test]
+fn a_panic_of_a_subscriber_where_no_thread_starts_reaches_no_caller() {
+    const CHILD: &str = "MODULE_CACHE_TEST_WITHOUT_THREADS";
+    if std::env::var_os(CHILD).is_none() {
+        let name = "a_panic_of_a_subscriber_where_no_thread_starts_reaches_no_caller";
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args([name, "--exact", "--test-threads=1"])
+            .env(CHILD, "1")
+            .env("RUST_MIN_STACK", "200000000000000")
+            .status();
+        assert!(status.unwrap().success());
+        return;
+    }
+    for_each_call(10, |fuse| {
+        let (fast, best) = (TestEngine::new("fast"), TestEngine::new("best"));
+        let cache = StoreCache(ReferenceStore::new());
+        let loader = TieredLoader::new(Tiers::pair(fast, best).unwrap(), cache);
+        let plugin = Arc::new(module(1));
+        let load = || loader.load(&plugin, |_, _: &TestEngine, _| Ok::<_, EngineError>(()));
+        let subscriber = FragileSubscriber(fuse.clone(), AtomicU64::new(0));
+        let first = || catch_unwind(AssertUnwindSafe(load));
+        let loaded = tracing::subscriber::with_default(subscriber, first).unwrap();
+        // One that panics while fast is compiled leaves best.
+        if let Some(loaded) = loaded
+            .ok()
+            .filter(|loaded| loaded.module.tier() == Tier::Fast)
+        {
+            let upgraded = loaded.module.wait_upgraded();
+            assert!(matches!(upgraded, Err(LoadError::Abandoned(_))));
+        }
     });
 }
 
