@@ -32,6 +32,12 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8> {
             messages::error(problem);
         }
         if !selection.problems.is_empty() {
+            if let Some(origins) = &origins {
+                messages::note(format_args!(
+                    "only entries of the key {} were looked for",
+                    ids(origins)
+                ));
+            }
             return Ok(1);
         }
         if selection.entries.is_empty() {
@@ -66,11 +72,15 @@ fn nothing_of(origins: Option<&Trust>) -> String {
     let Some(origins) = origins else {
         return "the remote storage has no unsigned entries".into();
     };
-    let ids: Vec<_> = origins.key_ids().map(|id| id.to_string()).collect();
     format!(
         "the remote storage has no entries of the key {}; `module-cache key public` prints the ids of keys",
-        ids.join(" or ")
+        ids(origins)
     )
+}
+
+fn ids(origins: &Trust) -> String {
+    let ids: Vec<_> = origins.key_ids().map(|id| id.to_string()).collect();
+    ids.join(" or ")
 }
 
 type Listed<'a> = Box<dyn Iterator<Item = Result<ListedEntry>> + 'a>;

@@ -15,6 +15,8 @@ use crate::redis_connection::refusal;
 pub(crate) enum Failure {
     #[error("the storage sent nothing for {0:?}")]
     TimedOut(Duration),
+    #[error("it has failed recently, and is not used for a while")]
+    Rests,
     #[error("the storage refused or failed")]
     Storage(#[from] StorageError),
     #[error(
@@ -122,7 +124,8 @@ impl Failure {
     pub(crate) fn is_local(&self) -> bool {
         matches!(
             self,
-            Self::Entry(_)
+            Self::Rests
+                | Self::Entry(_)
                 | Self::Skipped(_)
                 | Self::Held(_)
                 | Self::NoIndex

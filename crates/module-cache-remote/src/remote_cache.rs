@@ -223,8 +223,7 @@ impl RemoteCache {
         if self.shared().admit() {
             Ok(())
         } else {
-            let reason = "it has failed recently, and is not used for a while";
-            Err(CacheError::backend("remote storage", operation, reason))
+            Err(Failure::Rests.into_cache_error(operation))
         }
     }
 }

@@ -306,7 +306,7 @@ impl Shared {
                 // What is sent at once comes late.
                 let _turn = self.flow.turn_to_open().await?;
                 if self.breaker.is_open() {
-                    return Err(Failure::TimedOut(self.time_limit));
+                    return Err(Failure::Rests);
                 }
                 let open =
                     fetch::open(&self.operator, path.clone(), key, &self.demands, &self.flow);
@@ -610,17 +610,18 @@ impl Shared {
 
     /// Counts what came instead of an entry, and remembers to replace it.
     fn refused(&self, key: &EntryKey, refusal: &Refusal) {
-        {
+        let is_another = {
             let mut suspects = self.suspects.lock();
             if suspects.len() >= MOST_SUSPECTS {
                 suspects.clear();
             }
-            suspects.insert(*key);
-        }
+            suspects.insert(*key)
+        };
         self.warn_of_entry(key, refusal);
         if matches!(refusal, Refusal::Invalid(invalid) if InvalidEntry::is_corrupt(invalid)) {
             self.counters.corrupt();
-            if self.breaker.returned_garbage() {
+            // One that is looked for again says no more of the storage.
+            if is_another && self.breaker.returned_garbage() {
                 tracing::warn!(
                     "the remote storage returns only damaged entries; nothing is loaded from it for a while"
                 );

@@ -63,8 +63,8 @@ With --remote, a file that is not in the cache folder is looked up in a storage
 that several machines share, and code that is compiled is uploaded; see `run
 --help`. When several machines do this at the same time, one of them compiles
 each file. Code that was in the folder before is uploaded, too, if the storage
-lacks it. If the storage does not work, the command prints a warning and goes
-on.
+lacks it; of what it has, the command verifies the length and the signature. If
+the storage does not work, the command prints a warning and goes on.
 
 The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR. It
 is created for its user alone. With --world-readable, others can read it, and

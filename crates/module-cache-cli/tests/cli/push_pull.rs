@@ -203,7 +203,10 @@ fn over_http_is_pulled_what_an_index_names() {
         [entries[0].hash.clone()]
     );
     let ran = Host::of(&http).run(&["pull", "00000000"]);
-    assert!(ran.error(1).contains("no such module"), "{ran:?}");
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("no such module"), "{ran:?}");
+    let looked_for = "only entries of the key ";
+    assert!(ran.stderr.contains(looked_for), "{ran:?}");
 }
 
 #[test]

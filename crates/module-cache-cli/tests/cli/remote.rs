@@ -182,6 +182,24 @@ fn any_number_of_damaged_entries_is_replaced_by_a_host_that_compiles_them() {
 }
 
 #[test]
+fn a_storage_of_damaged_entries_alone_is_said_to_have_failed() {
+    let shared = Place::new();
+    let uri = shared_folder(&shared);
+    let [first, second] = two_hosts(&uri);
+    for code in 0..40 {
+        first
+            .place
+            .file(&format!("in/{code}.wat"), exits_with(code));
+    }
+    first.run(&["compile", "in"]).ok();
+    damage_all(&shared.path().join("shared"));
+    let ran = second.run(&["pull"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("it has failed recently"), "{ran:?}");
+    assert!(!ran.stderr.contains("sent nothing"), "{ran:?}");
+}
+
+#[test]
 fn what_was_in_the_folder_before_is_uploaded_where_the_storage_lacks_it() {
     let shared = Place::new();
     let uri = shared_folder(&shared);
