@@ -66,7 +66,10 @@ fn print(
         .iter()
         .fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
     let signed = signed.map_or_else(|| "no".to_owned(), |key: KeyId| format!("with key {key}"));
-    let fields = fields.to_string().replace('\n', "\n  ");
+    let fields = match fields.to_string() {
+        fields if fields.is_empty() => "it does not tell what it depends on".to_owned(),
+        fields => fields.replace('\n', "\n  "),
+    };
     let text = format!(
         "hash: {}\nengine: {} {digest}\nbytes: {}\nsigned: {signed}\ncode:\n  {}\n",
         listed.hash,

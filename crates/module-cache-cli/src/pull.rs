@@ -32,7 +32,9 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8> {
             messages::error(problem);
         }
         if !selection.problems.is_empty() {
-            if let Some(origins) = &origins {
+            if let Some(origins) = &origins
+                && !args.select.hashes.is_empty()
+            {
                 messages::note(format_args!(
                     "only entries of the key {} were looked for",
                     ids(origins)

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
-/// So many different bad entries in a row, with no good answer between them, count as a failure: what answers is not
+/// So many bad entries in a row, with no good answer between them, count as a failure: what answers is not
 /// the storage, or is the storage no more.
 const GARBAGE: u32 = 3;
 

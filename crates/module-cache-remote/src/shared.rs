@@ -610,18 +610,17 @@ impl Shared {
 
     /// Counts what came instead of an entry, and remembers to replace it.
     fn refused(&self, key: &EntryKey, refusal: &Refusal) {
-        let is_another = {
+        {
             let mut suspects = self.suspects.lock();
             if suspects.len() >= MOST_SUSPECTS {
                 suspects.clear();
             }
-            suspects.insert(*key)
-        };
+            suspects.insert(*key);
+        }
         self.warn_of_entry(key, refusal);
         if matches!(refusal, Refusal::Invalid(invalid) if InvalidEntry::is_corrupt(invalid)) {
             self.counters.corrupt();
-            // One that is looked for again says no more of the storage.
-            if is_another && self.breaker.returned_garbage() {
+            if self.breaker.returned_garbage() {
                 tracing::warn!(
                     "the remote storage returns only damaged entries; nothing is loaded from it for a while"
                 );

@@ -8,7 +8,9 @@ use std::fmt;
 use wasmer::sys::{Architecture, CpuFeature, Target, Triple};
 
 /// A set of CPU features that code is compiled for, named as in compilers of other languages. There are none for other
-/// architectures than x86-64, because wasmer does not distinguish CPUs there.
+/// architectures than x86-64, because wasmer does not distinguish CPUs there. There is none for all CPUs of x86-64: without
+/// SSE4.1, wasmer's Cranelift panics at instructions that shuffle the bytes of a vector, which leaves an engine unusable,
+/// and its code rounds signalling NaNs to signalling NaNs, against the specification of WebAssembly.
 ///
 /// ```
 /// use module_cache_wasmer::{CpuLevel, WasmerEngine};
@@ -32,21 +34,17 @@ pub enum CpuLevel {
     X86_64V3,
     /// SSE4.2 and POPCNT beside the baseline: Intel since Nehalem, AMD since Bulldozer.
     X86_64V2,
-    /// The baseline: all 64-bit CPUs of Intel and AMD. For this level, wasmer's Cranelift panics at instructions that
-    /// shuffle the bytes of a vector, which leaves an engine unusable.
-    X86_64,
 }
 
 impl CpuLevel {
     /// All levels, the one with the most features first.
-    pub const ALL: &[Self] = &[Self::X86_64V3, Self::X86_64V2, Self::X86_64];
+    pub const ALL: &[Self] = &[Self::X86_64V3, Self::X86_64V2];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::X86_64V3 => "x86-64-v3",
             Self::X86_64V2 => "x86-64-v2",
-            Self::X86_64 => "x86-64",
         }
     }
 
@@ -54,12 +52,8 @@ impl CpuLevel {
     /// ([`EngineBuilder::set_target`](wasmer::sys::EngineBuilder::set_target)), with the system and ABI of this machine.
     pub fn target(self) -> Target {
         // As in the psABI of x86-64; what is not here, such as MOVBE, wasmer neither knows nor uses.
-        let mut features = CpuFeature::set();
-        features.insert(CpuFeature::SSE2);
-        if self != Self::X86_64 {
-            features |= CpuFeature::SSE3 | CpuFeature::SSSE3 | CpuFeature::SSE41;
-            features |= CpuFeature::SSE42 | CpuFeature::POPCNT;
-        }
+        let mut features = CpuFeature::SSE2 | CpuFeature::SSE3 | CpuFeature::SSSE3;
+        features |= CpuFeature::SSE41 | CpuFeature::SSE42 | CpuFeature::POPCNT;
         if self == Self::X86_64V3 {
             features |= CpuFeature::AVX | CpuFeature::AVX2 | CpuFeature::FMA;
             features |= CpuFeature::BMI1 | CpuFeature::BMI2 | CpuFeature::LZCNT;

@@ -232,9 +232,9 @@ mod tests {
         let engine = wasmer::Engine::from(wasmer::sys::Cranelift::new());
         let target = engine.as_sys().target();
         let mut identity = Identity::of(&engine, None).unwrap();
-        assert!(identity.id_at(CpuLevel::X86_64, target).is_some());
+        assert!(identity.id_at(CpuLevel::X86_64V2, target).is_some());
         "llvm".clone_into(&mut identity.compiler);
-        assert!(identity.id_at(CpuLevel::X86_64, target).is_none());
+        assert!(identity.id_at(CpuLevel::X86_64V2, target).is_none());
     }
 
     /// Aligned or not is for `cargo xtask layouts` to show: it takes another build.

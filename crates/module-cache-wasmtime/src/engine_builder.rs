@@ -3,7 +3,7 @@
 #[cfg(feature = "winch")]
 use module_cache_core::Tiers;
 use module_cache_core::{EngineError, EngineId};
-use target_lexicon::Triple;
+use target_lexicon::{Environment, OperatingSystem, Triple, Vendor};
 #[cfg(feature = "winch")]
 use wasmtime::Strategy;
 use wasmtime::{Config, InstanceAllocationStrategy, Module};
@@ -276,12 +276,7 @@ impl EngineBuilder {
         target: Option<&str>,
         level: Option<CpuLevel>,
     ) -> Result<(wasmtime::Engine, Identity), EngineError> {
-        let target: Triple = match target {
-            Some(target) => target.parse().map_err(|error| {
-                EngineError::refused(&format!("unknown target {target}: {error}"))
-            })?,
-            None => Triple::host(),
-        };
+        let target = target.map_or_else(|| Ok(Triple::host()), parse_target)?;
         let level = level
             .or_else(|| CpuLevel::baseline(&target))
             .filter(|level| level.is_of(&target))
@@ -305,11 +300,31 @@ impl EngineBuilder {
         })?;
         // What the name of the level does not say.
         let mut machine = format!("-{level}-{}", target.operating_system);
-        if target.environment != target_lexicon::Environment::Unknown {
+        if target.environment != Environment::Unknown {
             machine = format!("{machine}-{}", target.environment);
         }
         let own = identify(&engine, kind, &machine, &self.salt)?;
         Ok((engine, own))
+    }
+}
+
+/// A target as Rust names it, since programs have the ids of such.
+fn parse_target(name: &str) -> Result<Triple, EngineError> {
+    let target: Triple = name
+        .parse()
+        .map_err(|error| EngineError::refused(&format!("unknown target {name}: {error}")))?;
+    let is_whole = match target.operating_system {
+        OperatingSystem::Unknown => false,
+        OperatingSystem::Linux => {
+            target.vendor == Vendor::Unknown && target.environment != Environment::Unknown
+        }
+        _ => true,
+    };
+    if is_whole {
+        Ok(target)
+    } else {
+        let message = format!("unknown target {name}: Rust has such as aarch64-unknown-linux-gnu");
+        Err(EngineError::refused(&message))
     }
 }
 

@@ -19,8 +19,8 @@ For each entry, the command prints `hash`, `engine` with its whole digest,
 `bytes` and `signed`. Below `code` it prints, indented, what the code says about
 the engine that compiled it: the target, compiler flags, features of the CPU and
 of wasm, and what wasmtime calls tunables. A salt, which a program may give to
-its engine, is part of the digest only. Of code for wasmer, or for another
-version of wasmtime, only the engine's name and digest are known.
+its engine, is part of the digest only. Code for another version of wasmtime
+tells little, and wasmer's experimental artifacts tell nothing.
 
 The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR.
 

@@ -101,6 +101,7 @@ fn a_file_that_is_no_settings_is_an_error_that_says_why() {
     for (toml, reason) in [
         ("[wasm]\nfule = 1", "fule"),
         ("[wasm", "TOML"),
+        (&"#".repeat(2 << 20), "larger than"),
         ("[codegen]\ncache = true", "disabled at compile time"),
     ] {
         place.file("engine.toml", toml);
@@ -133,9 +134,16 @@ fn why_reads_standard_input() {
 fn settings_that_change_no_code_are_the_default() {
     let place = Place::new();
     place.file("0.wat", exits_with(0));
-    place.file("engine.toml", "[optimize]\npooling-allocator = true");
     place.run(&["compile", "0.wat"]).ok();
-    assert_eq!(why(&place, &["--engine-config", "engine.toml"]).0, 0);
+    for toml in [
+        "[optimize]\npooling-allocator = true",
+        "[wasm]\ncomponent-model = true",
+    ] {
+        place.file("engine.toml", toml);
+        assert_eq!(why(&place, &["--engine-config", "engine.toml"]).0, 0);
+    }
+    place.file("engine.toml", "[wasm]\ncomponent-model = false");
+    assert_eq!(why(&place, &["--engine-config", "engine.toml"]).0, 1);
 }
 
 #[test]

@@ -17,11 +17,23 @@ pub fn why_unused<E: ArtifactEngine>(engine: &E, other: &EngineId, artifact: &[u
     if is_told {
         reasons.extend(there.differences(&here));
     }
-    match reasons.is_empty() {
-        false => reasons.join("; "),
-        true if is_told => {
-            "all that the code tells is as here, so what differs is a salt, or what else only the id covers".to_owned()
-        }
-        true => "the engine does not list what its code depends on".to_owned(),
+    let mut accepted = engine.accepted_ids().iter();
+    if other.label() != own && accepted.any(|id| id.label() == other.label()) {
+        // What differs by the CPU alone would be of that id.
+        reasons.push(
+            "code of this name is accepted, so what keeps it from being used is a difference that is not of the CPU, or a salt"
+                .to_owned(),
+        );
     }
+    if !reasons.is_empty() {
+        return reasons.join("; ");
+    }
+    let text = if is_told {
+        "all that the code tells is as here, so what differs is a salt, or what else only the id covers"
+    } else if here.is_empty() {
+        "the engine does not list what its code depends on"
+    } else {
+        "the code does not tell what it depends on"
+    };
+    text.to_owned()
 }

@@ -110,20 +110,6 @@ fn a_changed_byte_is_a_miss_and_is_replaced() {
 }
 
 #[test]
-fn one_damaged_entry_that_is_looked_for_again_and_again_does_not_open_the_breaker() {
-    let place = Place::new(1000);
-    let mut changed = place.stored.clone();
-    changed[0] ^= 1;
-    place.write(&changed);
-    let cache = builder(&place.operator).build();
-    for _ in 0..5 {
-        assert!(!place.scene.loads(&cache));
-    }
-    assert_eq!(cache.stats().corrupt, 5);
-    assert_eq!(cache.remote_stats().outages, 0);
-}
-
-#[test]
 fn damaged_entries_that_open_the_breaker_are_replaced_by_the_saves_behind_them() {
     let operator = Operator::new(services::Memory::default()).unwrap();
     let scenes: Vec<_> = (0..6).map(|n| Scene::new(n, 200_000)).collect();

@@ -2,7 +2,11 @@
 
 use module_cache_core::Engine;
 use module_cache_core::entry::why_unused;
+#[cfg(target_arch = "x86_64")]
+use module_cache_core::{ArtifactEngine, Compile};
 use module_cache_wasmtime::WasmtimeEngine;
+#[cfg(target_arch = "x86_64")]
+use module_cache_wasmtime::{CpuLevel, EngineBuilder};
 use wasmtime::Config;
 
 use crate::configurations::{Change, WITH_OTHER_CODE};
@@ -88,5 +92,25 @@ fn a_salt_is_what_remains() {
     assert_eq!(
         why_unused(&plain, salted.id(), &entry),
         "all that the code tells is as here, so what differs is a salt, or what else only the id covers"
+    );
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_salt_is_named_beside_what_a_level_differs_by() {
+    let builder = EngineBuilder::new(&Config::new());
+    let host = builder.clone().accept(CpuLevel::X86_64V2).module_engine();
+    let compiler = builder.cpu(CpuLevel::X86_64V2).salt("mine");
+    let compiler = compiler.module_precompiler(None).unwrap();
+    let artifact = compiler.compile(&WasmtimeEngine::wasm(SMALL)).unwrap();
+    let why = why_unused(
+        &host.unwrap(),
+        compiler.id(),
+        &compiler.serialize(&artifact).unwrap(),
+    );
+    assert!(why.contains("has_avx is false"), "{why}");
+    assert!(
+        why.ends_with("a difference that is not of the CPU, or a salt"),
+        "{why}"
     );
 }

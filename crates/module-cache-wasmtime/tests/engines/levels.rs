@@ -102,6 +102,10 @@ fn a_target_whose_levels_are_not_known_is_an_error() {
         "aarch64_be-unknown-linux-gnu",
         "riscv64gc-unknown-linux-gnu",
         "nonsense",
+        // Under ids that no program has.
+        "aarch64",
+        "aarch64-unknown-linux",
+        "x86_64-pc-linux-gnu",
     ] {
         assert!(
             builder().module_precompiler(Some(target)).is_err(),

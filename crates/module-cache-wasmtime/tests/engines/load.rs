@@ -125,7 +125,9 @@ fn what_is_stored_is_loaded_without_starting_a_thread<K: Kind>() {
     let before = threads();
     let engine = K::new(&wasmtime::Engine::default());
     let entry = fs::read(&path).unwrap();
-    let module = engine.load(entry_in_file(Path::new(&path), &entry)).unwrap();
+    let module = engine
+        .load(entry_in_file(Path::new(&path), &entry))
+        .unwrap();
     assert_eq!(engine.at(&module, 42), letter(42));
     assert_eq!(threads(), before);
 }
