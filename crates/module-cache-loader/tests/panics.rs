@@ -5,7 +5,6 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -19,7 +18,9 @@ use module_cache_core::{
     ModuleCache, ModuleHash, SaveOutcome, StoreCache, Tiers,
 };
 use module_cache_fallback::{FallbackCache, FallbackExt};
-use module_cache_loader::{LoadError, Loaded, ModuleLoader, Source, Tier, TieredLoader};
+#[cfg(unix)]
+use module_cache_loader::Tier;
+use module_cache_loader::{LoadError, Loaded, ModuleLoader, Source, TieredLoader};
 use module_cache_memory::SharedCache;
 use module_cache_testkit::{ReferenceStore, TestEngine, wasm};
 use tracing::span::{Attributes, Id, Record};
@@ -341,13 +342,14 @@ fn a_panic_of_a_subscriber_where_fast_refuses_reaches_no_caller() {
     });
 }
 
-/// This test starts itself as a process that has no threads to start.
+/// This test starts itself as a process that has no threads to start, in which Unix alone runs tests.
 #[test]
+#[cfg(unix)]
 fn a_panic_of_a_subscriber_where_no_thread_starts_reaches_no_caller() {
     const CHILD: &str = "MODULE_CACHE_TEST_WITHOUT_THREADS";
     if std::env::var_os(CHILD).is_none() {
         let name = "a_panic_of_a_subscriber_where_no_thread_starts_reaches_no_caller";
-        let status = Command::new(std::env::current_exe().unwrap())
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
             .args([name, "--exact", "--test-threads=1"])
             .env(CHILD, "1")
             .env("RUST_MIN_STACK", "200000000000000")

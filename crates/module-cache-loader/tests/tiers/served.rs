@@ -1,7 +1,6 @@
 //! What is served, and what is compiled for it.
 
 use std::pin::pin;
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Wake, Waker};
@@ -407,8 +406,9 @@ fn fast_leaves_the_cache_if_another_loader_has_best_in_memory() {
     }
 }
 
-/// This test starts itself as a process that has no threads to start.
+/// This test starts itself as a process that has no threads to start, in which Unix alone runs tests.
 #[test]
+#[cfg(unix)]
 fn where_no_thread_starts_a_fast_module_is_saved_first() {
     const CHILD: &str = "MODULE_CACHE_TEST_WITHOUT_THREADS";
     if std::env::var_os(CHILD).is_some() {
@@ -419,7 +419,7 @@ fn where_no_thread_starts_a_fast_module_is_saved_first() {
         return;
     }
     let name = "served::where_no_thread_starts_a_fast_module_is_saved_first";
-    let status = Command::new(std::env::current_exe().unwrap())
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
         .args([name, "--exact", "--test-threads=1"])
         .env(CHILD, "1")
         .env("RUST_MIN_STACK", "200000000000000")
