@@ -22,7 +22,7 @@ const TARGETS: [&str; 3] = [
 
 /// The crates with all their features, and their tests. wasmer takes too long to be checked with each change, and
 /// with it all that has a feature for it.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "module-cache-core",
     "module-cache-fallback",
     "module-cache-filesystem",
@@ -32,6 +32,7 @@ const CRATES: [&str; 9] = [
     "module-cache-testkit",
     "module-cache-wasmtime",
     "module-cache-web",
+    "xtask",
 ];
 
 /// What is compiled for this machine only helps to check, and runs for moments: optimizing it takes longer.

@@ -157,7 +157,8 @@ impl FileSystemCacheBuilder {
     }
 
     /// Lets every user of the machine read the folder, from now on; they can neither change anything nor take the cache's
-    /// locks. By default, only its user can. Other users load only from a folder that root owns.
+    /// locks. By default, only its user can. Other users load only from a folder that root owns. On Windows, this changes
+    /// nothing.
     pub fn world_readable(mut self) -> Self {
         self.world_readable = true;
         self
@@ -181,7 +182,8 @@ impl FileSystemCacheBuilder {
         self
     }
 
-    /// Refuses a folder below a directory in which another user could replace it. By default, a warning is logged.
+    /// Refuses a folder below a directory in which another user could replace it. By default, a warning is logged. On
+    /// Windows, neither is done.
     pub fn strict(mut self) -> Self {
         self.strict = true;
         self

@@ -210,6 +210,10 @@ pub(crate) fn free_space(
         return Ok(true);
     }
     let mut space = directory.space()?;
+    if space.total == 0 {
+        // Such as ramfs, which does not tell.
+        return Ok(true);
+    }
     let fit = DEFAULT_RESERVE.min(space.total / 20);
     let reserve = folder.policy.min_free.unwrap_or(fit);
     let lacking = |space: Space| {

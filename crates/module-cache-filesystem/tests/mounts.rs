@@ -419,16 +419,44 @@ fn on_a_file_system_that_a_program_serves_every_load_is_copied() {
     });
 }
 
+#[test]
+fn where_a_file_system_tells_no_size_entries_are_stored() {
+    let name = "where_a_file_system_tells_no_size_entries_are_stored";
+    with_scratch(name, |scratch| {
+        let mounted = scratch.join("ramfs");
+        fs::create_dir(&mounted).unwrap();
+        let options = ["-t", "ramfs", "none"].map(Path::new);
+        run("mount", &[&options[..], &[&mounted]].concat());
+        let engine = TestEngine::new("ramfs");
+        let (hash, module) = module(&engine, 1);
+        let cache = FileSystemCache::open(mounted.join("cache")).unwrap();
+        assert!(cache.save(hash, &engine, &module).unwrap().is_stored());
+        assert!(cache.load(hash, &engine).unwrap().is_some());
+        drop(cache);
+        run("umount", &[&mounted]);
+    });
+}
+
 /// As in a sandbox without `/proc`, and on systems that do not tell boots apart.
 #[test]
 fn without_a_boot_id_eviction_follows_use_and_a_restart_counts_anew() {
     let name = "without_a_boot_id_eviction_follows_use_and_a_restart_counts_anew";
+    eviction_follows_use_and_a_restart_counts_anew(name, |boot_id| assert!(!boot_id.exists()));
+}
+
+#[test]
+fn an_empty_boot_id_is_none() {
+    let empty = |boot_id: &Path| fs::write(boot_id, "").unwrap();
+    eviction_follows_use_and_a_restart_counts_anew("an_empty_boot_id_is_none", empty);
+}
+
+fn eviction_follows_use_and_a_restart_counts_anew(name: &str, hide: fn(&Path)) {
     with_scratch(name, |scratch| {
         // This process has not asked yet.
         let random = Path::new("/proc/sys/kernel/random");
         let options = ["-t", "tmpfs", "none"].map(Path::new);
         run("mount", &[&options[..], &[random]].concat());
-        assert!(!random.join("boot_id").exists());
+        hide(&random.join("boot_id"));
         let root = scratch.join("cache");
         let capped = |blocks| {
             let options = FileSystemCache::builder(&root).max_size(blocks * BLOCK);

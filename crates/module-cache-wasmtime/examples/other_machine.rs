@@ -1,7 +1,8 @@
 //! What `cargo xtask emulate` asks about a folder that a machine of another architecture filled: `other_machine FOLDER WAT`.
 //!
 //! Prints `miss`, or what the module's `answer` returns and whether its code is mapped. The engine has the configuration
-//! of the command, and accepts what is compiled for each CPU level that this machine has.
+//! of the command where its wasmtime has the same features, and accepts what is compiled for each CPU level that this machine
+//! has.
 
 use std::error::Error;
 use std::{env, fs};

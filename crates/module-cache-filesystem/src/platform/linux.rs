@@ -12,7 +12,9 @@ pub(crate) const MAPS: bool = true;
 
 /// What differs between boots; `None` where that is not told.
 pub(crate) fn boot_id() -> Option<Vec<u8>> {
-    std::fs::read("/proc/sys/kernel/random/boot_id").ok()
+    let id = std::fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+    // What hides it may leave an empty file.
+    (id.len() > 1).then_some(id)
 }
 
 /// What is known of where an open file comes from.
