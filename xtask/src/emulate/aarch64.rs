@@ -117,6 +117,8 @@ fn run(command: &mut Command) -> Result<Output> {
 /// Too large to be read instead of mapped.
 const DATA: usize = 400_000;
 
+const EXAMPLE: &str = "other_machine";
+
 /// What the example's engine is like, whose wasmtime has fewer features than the command's.
 const SETTINGS: &str = "
 [codegen]
@@ -130,12 +132,11 @@ concurrency-support = false
 /// Fails unless code that the command compiles here for aarch64 is mapped and runs there, and what it compiles for this
 /// machine is a miss.
 pub(super) fn other_machine(workspace: &Workspace) -> Result<()> {
-    let programs = build(
-        workspace,
-        &SYSTEM,
-        &["test", "--no-run", "--example", "other_machine"],
-    )?;
-    let program = &programs.first().context("cargo built no example")?.path;
+    // With the tests, or the standard library would be built without what they need of it, and all anew.
+    let built = ["test", "--no-run", "--tests", "--example", EXAMPLE];
+    let programs = build(workspace, &SYSTEM, &built)?;
+    let example = programs.iter().find(|program| program.name == EXAMPLE);
+    let program = &example.context("cargo built no example")?.path;
     let folder = tempfile::tempdir()?;
     let cache = folder.path().join("cache");
     let settings = folder.path().join("settings.toml");
