@@ -279,7 +279,9 @@ where
             let shared = Arc::downgrade(&self.0);
             let worker = thread::Builder::new().name("module-cache tiers".to_owned());
             if let Err(error) = worker.spawn(move || work(&shared)) {
-                self.0.upgrades.not_started();
+                for stays in self.0.upgrades.not_started() {
+                    self.0.left.lock().remove(&stays);
+                }
                 let _ = panic_as_error(hash, || {
                     debug!(%error, "cannot start a thread to upgrade modules");
                     Ok(())

@@ -132,8 +132,8 @@ impl<E: Engine, J> Upgrades<E, J> {
     }
 
     /// A worker that could not be started. The jobs are for those that run. If there are none, they are given up, and the
-    /// next load of each module tries again.
-    pub(crate) fn not_started(&self) {
+    /// next load of each module tries again. Returns those whose fast module stays in the cache.
+    pub(crate) fn not_started(&self) -> Vec<ModuleHash> {
         let mut state = self.state.lock();
         state.workers -= 1;
         let given_up = match state.workers {
@@ -141,7 +141,13 @@ impl<E: Engine, J> Upgrades<E, J> {
             _ => VecDeque::new(),
         };
         drop(state);
+        let stay = given_up.iter().filter_map(|job| match job {
+            Job::LeaveFast(hash) => Some(*hash),
+            Job::Upgrade(..) => None,
+        });
+        let stay = stay.collect();
         self.give_up(given_up);
+        stay
     }
 
     pub(crate) fn pending(&self) -> u64 {
@@ -377,7 +383,7 @@ mod tests {
         };
         let handles = [(); 2].map(|()| Tiered::on_fast(()));
         assert!(load(handles[0].cell()));
-        upgrades.not_started();
+        assert!(upgrades.not_started().is_empty());
         let told = handles[0].wait_upgraded();
         assert!(matches!(told, Err(LoadError::Abandoned(_))), "{told:?}");
         assert_eq!(upgrades.pending(), 0);
@@ -387,5 +393,8 @@ mod tests {
         let module = engine.compile(&module_cache_testkit::wasm(1, 100)).unwrap();
         let upgraded = upgrades.succeed(hash, &engine, &module).unwrap();
         assert_eq!(upgraded.len(), 2);
+        assert!(upgrades.next().is_none());
+        assert!(upgrades.leave_fast(hash, 1));
+        assert_eq!(upgrades.not_started(), [hash]);
     }
 }

@@ -308,22 +308,24 @@ impl EngineBuilder {
     }
 }
 
-/// A target as Rust names it, since programs have the ids of such.
+/// A target. Names that people have for Linux and Rust has not are refused: no program would have the id.
 fn parse_target(name: &str) -> Result<Triple, EngineError> {
     let target: Triple = name
         .parse()
         .map_err(|error| EngineError::refused(&format!("unknown target {name}: {error}")))?;
     let is_whole = match target.operating_system {
-        OperatingSystem::Unknown => false,
+        OperatingSystem::Unknown => target.environment != Environment::Unknown,
         OperatingSystem::Linux => {
-            target.vendor == Vendor::Unknown && target.environment != Environment::Unknown
+            target.vendor != Vendor::Pc && target.environment != Environment::Unknown
         }
         _ => true,
     };
     if is_whole {
         Ok(target)
     } else {
-        let message = format!("unknown target {name}: Rust has such as aarch64-unknown-linux-gnu");
+        let message = format!(
+            "unknown target {name}: name it as Rust does, such as aarch64-unknown-linux-gnu"
+        );
         Err(EngineError::refused(&message))
     }
 }

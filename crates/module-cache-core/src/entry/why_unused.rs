@@ -19,10 +19,9 @@ pub fn why_unused<E: ArtifactEngine>(engine: &E, other: &EngineId, artifact: &[u
     }
     let mut accepted = engine.accepted_ids().iter();
     if other.label() != own && accepted.any(|id| id.label() == other.label()) {
-        // What differs by the CPU alone would be of that id.
+        // What is of another CPU only would be accepted.
         reasons.push(
-            "code of this name is accepted, so what keeps it from being used is a difference that is not of the CPU, or a salt"
-                .to_owned(),
+            "code of that name is accepted from an engine of these settings and salt".to_owned(),
         );
     }
     if !reasons.is_empty() {

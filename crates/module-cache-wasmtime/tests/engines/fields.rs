@@ -110,7 +110,7 @@ fn a_salt_is_named_beside_what_a_level_differs_by() {
     );
     assert!(why.contains("has_avx is false"), "{why}");
     assert!(
-        why.ends_with("a difference that is not of the CPU, or a salt"),
+        why.ends_with("is accepted from an engine of these settings and salt"),
         "{why}"
     );
 }
