@@ -291,11 +291,11 @@ impl EngineBuilder {
             unsafe { config.cranelift_flag_enable(flag) };
         }
         let engine = wasmtime::Engine::new(&config).map_err(|error| {
-            let message = if level.is_of(&Triple::host()) {
-                format!("cannot set up wasmtime for {target}")
-            } else {
-                format!("cannot set up wasmtime for {target}, which needs its feature `all-arch`")
-            };
+            let mut message = format!("cannot set up wasmtime for {target}");
+            // Cranelift's words, which have no type here.
+            if format!("{error:?}").contains("target is disabled") {
+                message += ", which needs its feature `all-arch`";
+            }
             EngineError::new(&message, error)
         })?;
         // What the name of the level does not say.

@@ -114,6 +114,19 @@ fn a_target_whose_levels_are_not_known_is_an_error() {
     }
 }
 
+/// With wasmtime's feature, which the workspace turns on and a release line does not, it works.
+#[test]
+fn another_architecture_names_the_feature_that_it_needs() {
+    let other = if cfg!(target_arch = "x86_64") {
+        "aarch64-unknown-linux-gnu"
+    } else {
+        "x86_64-unknown-linux-gnu"
+    };
+    if let Err(error) = builder().module_precompiler(Some(other)) {
+        assert!(error.to_string().contains("`all-arch`"), "{error}");
+    }
+}
+
 /// The level is compiled once; an engine that is configured for the baseline runs it where the CPU can, and where it was
 /// told to.
 fn a_folder_that_one_level_was_compiled_for_serves_all_engines_that_accept_it<K: Kind>() {
