@@ -113,7 +113,7 @@ impl EngineBuilder {
         Ok(WasmtimeEngine::with_accepted(&engine, id, accepted))
     }
 
-    /// An engine of components.
+    /// An engine of components, with a [`wasmtime::Engine`] of its own: tick its epochs, too.
     ///
     /// # Errors
     ///

@@ -44,8 +44,8 @@ Examples:
 The first line says whether the cache has code of the file that this command, or
 a program with the settings of --engine-config, can run. Then follows one line
 for each entry of another engine: the engine's name, and how it differs. Code
-for CPU levels that this machine can run is not listed. Without a cache folder,
-nothing is printed on standard output.
+with the same settings for CPU levels that this machine can run is not listed.
+Without a cache folder, nothing is printed on standard output.
 
 The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR.
 

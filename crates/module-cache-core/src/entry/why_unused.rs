@@ -4,25 +4,25 @@ use crate::{ArtifactEngine, EngineId};
 
 /// Explains why `engine` does not use code that is stored under the id `other`, by the id's label and the code's fields.
 pub fn why_unused<E: ArtifactEngine>(engine: &E, other: &EngineId, artifact: &[u8]) -> String {
-    let own = engine.id().label();
+    let (label, own) = (other.label(), engine.id().label());
     let mut reasons = Vec::new();
-    if other.label() != own {
+    if label != own {
+        let mut accepted = engine.accepted_ids().iter();
+        let accepts = if accepted.any(|id| id.label() == label) {
+            ", which accepts such code of the same settings and salt only"
+        } else if label.starts_with(own) {
+            ", which does not accept such code"
+        } else {
+            ""
+        };
         reasons.push(format!(
-            "it is code of {}, and this engine is {own}",
-            other.label()
+            "it is code of {label}, and this engine is {own}{accepts}"
         ));
     }
     let (there, here) = (engine.code_fields_of(artifact), engine.code_fields());
     let is_told = !there.is_empty() && !here.is_empty();
     if is_told {
         reasons.extend(there.differences(&here));
-    }
-    let mut accepted = engine.accepted_ids().iter();
-    if other.label() != own && accepted.any(|id| id.label() == other.label()) {
-        // What is of another CPU only would be accepted.
-        reasons.push(
-            "code of that name is accepted from an engine of these settings and salt".to_owned(),
-        );
     }
     if !reasons.is_empty() {
         return reasons.join("; ");
