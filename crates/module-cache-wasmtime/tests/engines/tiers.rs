@@ -124,9 +124,9 @@ fn a_configuration_that_counts_fuel_makes_no_tiers() {
 
 #[test]
 fn a_configuration_that_demands_what_winch_lacks_makes_no_tiers() {
-    let mut tail_calls = Config::new();
-    tail_calls.wasm_tail_call(true);
-    let builder = EngineBuilder::new(&tail_calls);
+    let mut relaxed = Config::new();
+    relaxed.wasm_relaxed_simd(true);
+    let builder = EngineBuilder::new(&relaxed);
     assert!(builder.module_engine().is_ok());
     assert!(builder.module_tiers().is_err());
 }
