@@ -11,7 +11,6 @@ mod debian_rust;
 mod deny;
 mod dependencies;
 mod emulate;
-#[cfg(unix)]
 mod faults;
 mod fleet;
 mod installed;
@@ -66,7 +65,6 @@ enum Command {
     /// Run tests of aarch64 Linux and of Windows on this machine, and count them
     Emulate,
     /// Do to the cache's folder what systems, disks and power supplies do, and write docs/reliability.md
-    #[cfg(unix)]
     Faults(faults::Options),
     /// Simulate hosts that share a storage, in small fleets with random failures and in a large one, and write docs/reliability.md
     Fleet(fleet::Options),
@@ -114,7 +112,6 @@ fn run(command: Command) -> Result<()> {
         Command::Deny(options) => deny::run(&workspace, options),
         Command::Dependencies(options) => dependencies::run(&workspace, &options),
         Command::Emulate => emulate::run(&workspace),
-        #[cfg(unix)]
         Command::Faults(options) => faults::run(&workspace, options),
         Command::Fleet(options) => fleet::run(&workspace, options),
         Command::Instructions(options) => instructions::run(&workspace, options),

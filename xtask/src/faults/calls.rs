@@ -1,9 +1,7 @@
 //! Every system call of an operation: killed there, and failed there.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::process::ExitStatusExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -149,7 +147,8 @@ impl Folder {
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
-    DirBuilder::new().mode(0o700).create(to)?;
+    fs::create_dir(to)?;
+    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let to = to.join(entry.file_name());
@@ -272,11 +271,11 @@ fn strike(
             .replace('\n', " ")
     };
     let status = output.status;
-    let ended = match (status.code(), status.signal()) {
-        (Some(3), _) if fault == "error=EINTR" && operation.finds => {
+    let ended = match status.code() {
+        Some(3) if fault == "error=EINTR" && operation.finds => {
             Some(format!("it was not repeated: {}", said()))
         }
-        (Some(0 | 3), _) => None,
+        Some(0 | 3) => None,
         _ if fault == "signal=SIGKILL" => None,
         _ => Some(format!("it ended with {status}: {}", said())),
     };
