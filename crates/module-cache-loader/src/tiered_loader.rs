@@ -44,8 +44,9 @@ const WAITING_WORKERS: usize = 8;
 ///   older handles get best, too. A caller that cannot prepare best keeps no other from it.
 /// - **Wasm that fast does not compile waits for best.** This is remembered for ten minutes, so that fast is not tried each
 ///   time.
-/// - **Fast is removed.** Once best is stored, the fast module is removed from the cache, even if an earlier process left
-///   it there, and its prepared value is dropped when the last request that has it ends.
+/// - **Fast is removed.** Once best is stored, whoever upgraded the module removes the fast one from the cache, and its
+///   prepared value is dropped when the last request that has it ends. What a process left that was killed in between is
+///   evicted, because nobody uses it.
 ///
 /// `prepare` must not wait for upgrades: nine calls that do so leave no thread for upgrades.
 ///
@@ -101,7 +102,6 @@ where
             cache,
             looking: Arc::new(SingleFlight::new()),
             refused: Remembered::default(),
-            left: Mutex::default(),
             without_fast: AtomicU64::new(0),
             upgrades: Upgrades::new(),
             most_behind: NonZeroUsize::MIN,
@@ -244,14 +244,11 @@ where
         Ok(loaded)
     }
 
-    /// Sees to it that handles that stayed on fast before get best, and that fast leaves the cache.
+    /// Sees to it that handles that stayed on fast before get best.
     fn served_on_best(&self, origin: impl Origin) {
         let (shared, hash) = (&*self.0, origin.hash());
         if shared.upgrades.has_stayed(hash) {
             self.upgrade(origin, None);
-        } else if !shared.upgrades.knows(hash) && shared.note_left(hash) {
-            let is_needed = shared.upgrades.leave_fast(hash, self.most_workers());
-            self.start_worker(hash, is_needed);
         }
     }
 
@@ -279,9 +276,7 @@ where
             let shared = Arc::downgrade(&self.0);
             let worker = thread::Builder::new().name("module-cache tiers".to_owned());
             if let Err(error) = worker.spawn(move || work(&shared)) {
-                for stays in self.0.upgrades.not_started() {
-                    self.0.left.lock().remove(&stays);
-                }
+                self.0.upgrades.not_started();
                 let _ = panic_as_error(hash, || {
                     debug!(%error, "cannot start a thread to upgrade modules");
                     Ok(())

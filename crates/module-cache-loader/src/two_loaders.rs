@@ -1,7 +1,6 @@
 //! The two loaders behind a [`TieredLoader`](crate::TieredLoader): which of them serves a module, and how the best module
 //! replaces the fast one.
 
-use std::collections::HashSet;
 use std::error::Error;
 use std::mem;
 use std::num::NonZeroUsize;
@@ -13,8 +12,7 @@ use std::time::Duration;
 
 use module_cache_core::entry::has_entry;
 use module_cache_core::{
-    CacheError, Compile, Engine, FoundModule, HashedModule, ModuleCache, ModuleHash, SaveOutcome,
-    SkipReason,
+    CacheError, Compile, Engine, FoundModule, HashedModule, ModuleCache, ModuleHash,
 };
 use parking_lot::Mutex;
 use tracing::debug;
@@ -24,14 +22,11 @@ use crate::compile_slots::{Behind, CompileSlots, Place};
 use crate::leader::{Completed, Saved, in_span, panic_as_error};
 use crate::remembered::Remembered;
 use crate::single_flight::SingleFlight;
-use crate::upgrades::{Job, Upgrades};
+use crate::upgrades::Upgrades;
 use crate::{LoadError, Loaded, ModuleLoader, Source};
 
 /// Fast modules that are saved at a time while they are in use. Callers that compile more save theirs first.
 const SAVES_BEHIND: usize = 8;
-
-/// So many modules are known to have left the fast tier, at 32 bytes each.
-const MOST_LEFT: usize = 1 << 16;
 
 pub(crate) struct TwoLoaders<Fast: Compile, Best: Compile, C> {
     pub(crate) fast: ModuleLoader<Fast, Arc<C>>,
@@ -42,8 +37,6 @@ pub(crate) struct TwoLoaders<Fast: Compile, Best: Compile, C> {
     pub(crate) looking: Arc<SingleFlight<Option<Best::Module>>>,
     /// What fast does not compile.
     pub(crate) refused: Remembered<()>,
-    /// Modules whose best one is stored, and whose fast one has left the cache or does so.
-    pub(crate) left: Mutex<HashSet<ModuleHash>>,
     pub(crate) without_fast: AtomicU64,
     pub(crate) upgrades: Upgrades<Best, Upgrade<Best, C>>,
     pub(crate) most_behind: NonZeroUsize,
@@ -159,7 +152,7 @@ where
         let load = |is_needless: &dyn Fn() -> bool| {
             let place = Place::FrontUnless(is_needless);
             origin.load(&self.fast, place, |_, completed| {
-                self.save_behind(completed)
+                self.save_behind(completed, stays)
             })
         };
         let mut loaded = load(&|| !stays && self.has_best(hash));
@@ -185,9 +178,13 @@ where
     }
 
     /// Saves the fast module while it is in use, or first if there is no thread for it.
-    fn save_behind(self: &Arc<Self>, completed: Completed<Fast::Module>) -> Option<Saved> {
+    fn save_behind(
+        self: &Arc<Self>,
+        completed: Completed<Fast::Module>,
+        stays: bool,
+    ) -> Option<Saved> {
         if !completed.is_compiled() {
-            return self.save_fast(completed);
+            return self.save_fast(completed, stays);
         }
         let (send, receive) = mpsc::channel();
         let mut saves = self.saves.lock();
@@ -197,7 +194,7 @@ where
             let thread = thread::Builder::new().name("module-cache save".to_owned());
             let save = thread.spawn(move || {
                 if let Ok(completed) = receive.recv() {
-                    shared.save_fast(completed);
+                    shared.save_fast(completed, stays);
                 }
             });
             if let Ok(save) = save {
@@ -206,19 +203,19 @@ where
                 // It waits for nothing else.
                 return match send.send(completed) {
                     Ok(()) => None,
-                    Err(SendError(completed)) => self.save_fast(completed),
+                    Err(SendError(completed)) => self.save_fast(completed, stays),
                 };
             }
         }
         drop(saves);
-        self.save_fast(completed)
+        self.save_fast(completed, stays)
     }
 
-    fn save_fast(&self, completed: Completed<Fast::Module>) -> Option<Saved> {
+    fn save_fast(&self, completed: Completed<Fast::Module>, stays: bool) -> Option<Saved> {
         let hash = completed.hash();
         let saved = self.fast.finish(completed);
-        // It may have left the cache before it came there.
-        if saved.is_some() && self.left.lock().contains(&hash) {
+        // It may be upgraded already, and came there too late to leave with that.
+        if saved.is_some() && !stays && !self.upgrades.knows(hash) {
             self.leave_fast(hash);
         }
         saved
@@ -231,7 +228,6 @@ where
         error: LoadError,
     ) -> Result<Loaded<Fast::Module>, LoadError> {
         let hash = origin.hash();
-        self.left.lock().remove(&hash);
         match self.load_fast(origin, true) {
             Some(Ok(First::Fast(loaded))) => {
                 self.upgrades.not_prepared(hash, &error);
@@ -250,10 +246,7 @@ where
                 let engine = self.best.engine();
                 let upgraded = self.upgrades.succeed(hash, engine, &loaded.module);
                 if let Some(upgraded) = upgraded {
-                    if is_stored(&loaded) {
-                        self.note_left(hash);
-                        self.leave_fast(hash);
-                    }
+                    self.leave_fast(hash);
                     for waiter in upgraded {
                         waiter.end(Ok(()));
                     }
@@ -261,16 +254,6 @@ where
             }
             Err(error) => self.upgrades.fail(hash, &error),
         }
-    }
-
-    /// Notes that the fast module leaves the cache. `false` if that is known.
-    pub(crate) fn note_left(&self, hash: ModuleHash) -> bool {
-        let mut left = self.left.lock();
-        if left.len() >= MOST_LEFT {
-            // Each is looked for once more.
-            left.clear();
-        }
-        left.insert(hash)
     }
 
     fn has_best(&self, hash: ModuleHash) -> bool {
@@ -309,13 +292,8 @@ where
     C: ModuleCache<Fast> + ModuleCache<Best> + Send + Sync + 'static,
 {
     while let Some(shared) = shared.upgrade() {
-        let (hash, upgrade) = match shared.upgrades.next() {
-            Some(Job::Upgrade(hash, upgrade)) => (hash, upgrade),
-            Some(Job::LeaveFast(hash)) => {
-                shared.leave_fast(hash);
-                continue;
-            }
-            None => return,
+        let Some((hash, upgrade)) = shared.upgrades.next() else {
+            return;
         };
         let done = panic_as_error(hash, || {
             shared.upgrade(hash, upgrade);
@@ -324,17 +302,6 @@ where
         if let Err(error) = done {
             shared.upgrades.fail(hash, &error);
         }
-    }
-}
-
-/// Not so if it was saved now, and that failed.
-fn is_stored<M>(loaded: &Loaded<M>) -> bool {
-    match &loaded.saved {
-        Some(Ok(SaveOutcome::Stored { .. } | SaveOutcome::Skipped(SkipReason::AlreadyStored))) => {
-            true
-        }
-        Some(_) => false,
-        None => loaded.source == Source::Stored,
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Upgrades<E: Engine, J> {
 }
 
 struct State<E: Engine, J> {
-    jobs: VecDeque<Job<J>>,
+    jobs: VecDeque<(ModuleHash, J)>,
     /// By the module that they wait for, from when a job for it is made until that has ended.
     waiting: HashMap<ModuleHash, Waiters<E>>,
     /// Those whose module stayed on fast, for as long as their handles keep them. A later upgrade is theirs, too.
@@ -38,13 +38,6 @@ struct State<E: Engine, J> {
 }
 
 pub(crate) type Waiters<E> = Vec<Arc<dyn Waiter<E>>>;
-
-/// What a worker does.
-pub(crate) enum Job<J> {
-    Upgrade(ModuleHash, J),
-    /// Removes the fast module of one that was served on best from the start.
-    LeaveFast(ModuleHash),
-}
 
 /// A handle that is to be upgraded, if anybody still has it.
 pub(crate) trait Waiter<E: Engine>: Send + Sync {
@@ -115,16 +108,11 @@ impl<E: Engine, J> Upgrades<E, J> {
             return false;
         }
         state.waiting.insert(hash, waiter.into_iter().collect());
-        state.push(Job::Upgrade(hash, job()), most_workers)
-    }
-
-    /// Has a worker remove the fast module. Says whether one is to be started.
-    pub(crate) fn leave_fast(&self, hash: ModuleHash, most_workers: usize) -> bool {
-        self.state.lock().push(Job::LeaveFast(hash), most_workers)
+        state.push((hash, job()), most_workers)
     }
 
     /// The next job of a worker, which ends if there is none.
-    pub(crate) fn next(&self) -> Option<Job<J>> {
+    pub(crate) fn next(&self) -> Option<(ModuleHash, J)> {
         let mut state = self.state.lock();
         let job = state.jobs.pop_front();
         state.workers -= usize::from(job.is_none());
@@ -132,8 +120,8 @@ impl<E: Engine, J> Upgrades<E, J> {
     }
 
     /// A worker that could not be started. The jobs are for those that run. If there are none, they are given up, and the
-    /// next load of each module tries again. Returns those whose fast module stays in the cache.
-    pub(crate) fn not_started(&self) -> Vec<ModuleHash> {
+    /// next load of each module tries again.
+    pub(crate) fn not_started(&self) {
         let mut state = self.state.lock();
         state.workers -= 1;
         let given_up = match state.workers {
@@ -141,13 +129,7 @@ impl<E: Engine, J> Upgrades<E, J> {
             _ => VecDeque::new(),
         };
         drop(state);
-        let stay = given_up.iter().filter_map(|job| match job {
-            Job::LeaveFast(hash) => Some(*hash),
-            Job::Upgrade(..) => None,
-        });
-        let stay = stay.collect();
         self.give_up(given_up);
-        stay
     }
 
     pub(crate) fn pending(&self) -> u64 {
@@ -241,11 +223,9 @@ impl<E: Engine, J> Upgrades<E, J> {
         log(hash, error);
     }
 
-    fn give_up(&self, jobs: VecDeque<Job<J>>) {
-        for job in jobs {
-            if let Job::Upgrade(hash, _) = job {
-                self.fail(hash, &LoadError::Abandoned(hash));
-            }
+    fn give_up(&self, jobs: VecDeque<(ModuleHash, J)>) {
+        for (hash, _) in jobs {
+            self.fail(hash, &LoadError::Abandoned(hash));
         }
     }
 
@@ -281,7 +261,7 @@ impl<E: Engine, J> Upgrades<E, J> {
 
 impl<E: Engine, J> State<E, J> {
     /// Adds a job, and says whether a worker is to be started for it.
-    fn push(&mut self, job: Job<J>, most_workers: usize) -> bool {
+    fn push(&mut self, job: (ModuleHash, J), most_workers: usize) -> bool {
         self.jobs.push_back(job);
         let is_free = self.workers < most_workers;
         self.workers += usize::from(is_free);
@@ -383,18 +363,15 @@ mod tests {
         };
         let handles = [(); 2].map(|()| Tiered::on_fast(()));
         assert!(load(handles[0].cell()));
-        assert!(upgrades.not_started().is_empty());
+        upgrades.not_started();
         let told = handles[0].wait_upgraded();
         assert!(matches!(told, Err(LoadError::Abandoned(_))), "{told:?}");
         assert_eq!(upgrades.pending(), 0);
         assert!(load(handles[1].cell()));
-        assert!(matches!(upgrades.next(), Some(Job::Upgrade(of, ())) if of == hash));
+        assert_eq!(upgrades.next(), Some((hash, ())));
         let engine = TestEngine::new("best");
         let module = engine.compile(&module_cache_testkit::wasm(1, 100)).unwrap();
         let upgraded = upgrades.succeed(hash, &engine, &module).unwrap();
         assert_eq!(upgraded.len(), 2);
-        assert!(upgrades.next().is_none());
-        assert!(upgrades.leave_fast(hash, 1));
-        assert_eq!(upgrades.not_started(), [hash]);
     }
 }

@@ -7,8 +7,7 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 
 use module_cache_core::{
-    CacheError, Compile, Engine, EngineError, ModuleCache, ModuleHash, SaveOutcome, StoreCache,
-    Tiers,
+    CacheError, Engine, EngineError, ModuleCache, ModuleHash, SaveOutcome, StoreCache, Tiers,
 };
 use module_cache_fallback::FallbackExt;
 use module_cache_loader::{ModuleLoader, Source, Tier};
@@ -367,43 +366,21 @@ fn fast_stays_while_only_memory_has_best() {
 }
 
 #[test]
-fn fast_leaves_the_cache_if_best_is_stored_under_an_accepted_id() {
-    let level = TestEngine::new("best of a level");
-    let engines = Engines {
-        best: TestEngine::accepting("best", &[&level]),
-        ..Engines::new()
-    };
-    let (store, plugin) = (ReferenceStore::new(), module(1));
-    let cache = StoreCache(store.clone());
-    for engine in [&engines.fast, &level] {
-        let compiled = engine.compile(plugin.wasm()).unwrap();
-        let saved = cache.save(plugin.hash(), engine, &compiled);
-        assert!(saved.unwrap().is_stored());
-    }
-    let loader = engines.loader(&store);
-    let handle = load(&loader, &plugin).unwrap().module;
-    assert_eq!(handle.tier(), Tier::Best);
-    while cache.contains(plugin.hash(), &engines.fast).unwrap() {
-        thread::yield_now();
-    }
-}
-
-#[test]
-fn fast_leaves_the_cache_if_another_loader_has_best_in_memory() {
+fn fast_leaves_the_cache_if_another_loader_compiled_best() {
     let (store, engines, plugin) = (ReferenceStore::new(), Engines::new(), module(1));
     let below = StoreCache(store.clone());
-    let compiled = engines.fast.compile(plugin.wasm()).unwrap();
-    let saved = below.save(plugin.hash(), &engines.fast, &compiled);
-    assert!(saved.unwrap().is_stored());
     let cache = SharedCache::new().with_fallback(StoreCache(store));
     let alone = ModuleLoader::new(engines.best.clone(), cache.clone());
-    alone.load(&plugin).unwrap();
     let loader = engines.loader_over(cache);
-    let loaded = load(&loader, &plugin).unwrap();
-    assert_eq!(loaded.source, Source::Resident);
-    while below.contains(plugin.hash(), &engines.fast).unwrap() {
+    loader.pause_upgrades();
+    let handle = load(&loader, &plugin).unwrap().module;
+    while !below.contains(plugin.hash(), &engines.fast).unwrap() {
         thread::yield_now();
     }
+    let _resident = alone.load(&plugin).unwrap();
+    loader.resume_upgrades();
+    handle.wait_upgraded().unwrap();
+    assert!(!below.contains(plugin.hash(), &engines.fast).unwrap());
 }
 
 /// This test starts itself as a process that has no threads to start, in which Unix alone runs tests.
@@ -428,26 +405,24 @@ fn where_no_thread_starts_a_fast_module_is_saved_first() {
 }
 
 #[test]
-fn fast_that_a_process_left_behind_is_removed_by_the_next_load_of_best() {
+fn where_best_is_stored_nobody_looks_for_fast() {
     let (store, engines) = (ReferenceStore::new(), Engines::new());
     let loader = engines.loader(&store);
     loader.pause_upgrades();
     load(&loader, &module(1)).unwrap();
     drop(loader);
-    let cache = StoreCache(store.clone());
+    let cache = StoreCache(store);
     let loader = ModuleLoader::new(engines.again().best, &cache);
     loader.load(&module(1)).unwrap();
-    assert!(cache.contains(module(1).hash(), &engines.fast).unwrap());
     let cache = Arc::new(Observed::new(cache.clone()));
     let loader = engines.again().loader_over(Arc::clone(&cache));
     for _ in 0..3 {
         let handle = load(&loader, &module(1)).unwrap().module;
         assert_eq!(handle.tier(), Tier::Best);
     }
-    while cache.contains(module(1).hash(), &engines.fast).unwrap() {
-        thread::yield_now();
-    }
-    assert_eq!(cache.calls(Method::Remove), 1);
+    drop(loader);
+    assert_eq!(cache.calls(Method::Remove), 0);
+    assert!(cache.contains(module(1).hash(), &engines.fast).unwrap());
 }
 
 #[test]
