@@ -1,5 +1,9 @@
 //! A panic in code of others, wherever a load calls any, costs that load and nothing else.
 
+#[cfg(unix)]
+#[path = "support/without_threads.rs"]
+mod without_threads;
+
 use std::borrow::Cow;
 use std::io;
 use std::num::NonZeroUsize;
@@ -342,19 +346,11 @@ fn a_panic_of_a_subscriber_where_fast_refuses_reaches_no_caller() {
     });
 }
 
-/// This test starts itself as a process that has no threads to start, in which Unix alone runs tests.
 #[test]
 #[cfg(unix)]
 fn a_panic_of_a_subscriber_where_no_thread_starts_reaches_no_caller() {
-    const CHILD: &str = "MODULE_CACHE_TEST_WITHOUT_THREADS";
-    if std::env::var_os(CHILD).is_none() {
-        let name = "a_panic_of_a_subscriber_where_no_thread_starts_reaches_no_caller";
-        let status = std::process::Command::new(std::env::current_exe().unwrap())
-            .args([name, "--exact", "--test-threads=1"])
-            .env(CHILD, "1")
-            .env("RUST_MIN_STACK", "200000000000000")
-            .status();
-        assert!(status.unwrap().success());
+    let name = "a_panic_of_a_subscriber_where_no_thread_starts_reaches_no_caller";
+    if !without_threads::is_without_threads(name) {
         return;
     }
     for_each_call(10, |fuse| {

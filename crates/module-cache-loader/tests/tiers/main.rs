@@ -5,3 +5,6 @@ mod limits;
 mod served;
 mod storm;
 mod support;
+#[cfg(unix)]
+#[path = "../support/without_threads.rs"]
+mod without_threads;

@@ -383,25 +383,17 @@ fn fast_leaves_the_cache_if_another_loader_compiled_best() {
     assert!(!below.contains(plugin.hash(), &engines.fast).unwrap());
 }
 
-/// This test starts itself as a process that has no threads to start, in which Unix alone runs tests.
 #[test]
 #[cfg(unix)]
 fn where_no_thread_starts_a_fast_module_is_saved_first() {
-    const CHILD: &str = "MODULE_CACHE_TEST_WITHOUT_THREADS";
-    if std::env::var_os(CHILD).is_some() {
-        let (store, engines) = (ReferenceStore::new(), Engines::new());
-        let loader = engines.loader(&store);
-        let loaded = load(&loader, &module(1)).unwrap();
-        assert!(loaded.saved.unwrap().unwrap().is_stored());
+    let name = "served::where_no_thread_starts_a_fast_module_is_saved_first";
+    if !crate::without_threads::is_without_threads(name) {
         return;
     }
-    let name = "served::where_no_thread_starts_a_fast_module_is_saved_first";
-    let status = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--test-threads=1"])
-        .env(CHILD, "1")
-        .env("RUST_MIN_STACK", "200000000000000")
-        .status();
-    assert!(status.unwrap().success());
+    let (store, engines) = (ReferenceStore::new(), Engines::new());
+    let loader = engines.loader(&store);
+    let loaded = load(&loader, &module(1)).unwrap();
+    assert!(loaded.saved.unwrap().unwrap().is_stored());
 }
 
 #[test]
