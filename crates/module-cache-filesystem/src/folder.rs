@@ -194,16 +194,20 @@ impl Folder {
             }
             Refusal::Invalid { reason, .. } => self.rejected_entry(name, reason),
             Refusal::Unusable(reason) => self.rejected_entry(name, reason),
+            Refusal::Unreadable { error, attributes } => {
+                self.stays_damaged(name, attributes);
+                self.rejected_entry(name, &format_args!("it cannot be read: {error}"));
+            }
         }
     }
 
-    /// Remembers a damaged entry that could not be removed, and says whether it was known.
+    /// Remembers a damaged entry that was not removed, for a save to replace it, and says whether it was known.
     fn stays_damaged(&self, name: &str, attributes: &Attributes) -> bool {
         let mut damaged = self.damaged.lock();
         damaged.insert(name.to_owned(), *attributes) == Some(*attributes)
     }
 
-    /// Whether a load found an entry with these attributes to be damaged, and could not remove it.
+    /// Whether a load found an entry with these attributes to be damaged, and did not remove it.
     pub(crate) fn is_damaged(&self, name: &str, attributes: &Attributes) -> bool {
         self.damaged.lock().get(name) == Some(attributes)
     }

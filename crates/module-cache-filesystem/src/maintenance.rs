@@ -129,7 +129,7 @@ impl FileSystemCache {
         let key = opened.map(|opened| {
             let (file, attributes) = opened?;
             let footer = open_entry::footer_of(&file, &attributes)
-                .map_err(|error| open_entry::unreadable(&error))?;
+                .map_err(|error| Refusal::Unreadable { error, attributes })?;
             let key = footer.and_then(|footer| {
                 let key = *footer.key();
                 if layout::entry(&key) == name {

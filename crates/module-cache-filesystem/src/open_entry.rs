@@ -44,6 +44,11 @@ pub(crate) enum Refusal {
     },
     /// What is there cannot be looked at, or others control it.
     Unusable(String),
+    /// Its file was opened, and some of it cannot be read.
+    Unreadable {
+        error: io::Error,
+        attributes: Attributes,
+    },
 }
 
 impl OpenEntry {
@@ -69,7 +74,7 @@ impl OpenEntry {
         let len = if is_small { SMALL } else { FOOTER_LEN as u64 };
         let tail = match read_tail(&file, attributes.size, len) {
             Ok(tail) => tail,
-            Err(error) => return Ok(Err(unreadable(&error))),
+            Err(error) => return Ok(Err(Refusal::Unreadable { error, attributes })),
         };
         let checked = Footer::parse(&tail)
             .and_then(|footer| footer.check(key, attributes.size).map(|()| footer))
@@ -133,7 +138,7 @@ impl OpenEntry {
         match verified {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(reason)) => Err(Refusal::Invalid { reason, attributes }),
-            Err(error) => Err(unreadable(&error)),
+            Err(error) => Err(Refusal::Unreadable { error, attributes }),
         }
     }
 
@@ -171,18 +176,13 @@ impl OpenEntry {
             Some(bytes) => bytes,
             None => match read_whole(&self.file, &attributes) {
                 Err(error) if error.kind() == io::ErrorKind::OutOfMemory => return Err(error),
-                Err(error) => return Ok(Err(unreadable(&error))),
+                Err(error) => return Ok(Err(Refusal::Unreadable { error, attributes })),
                 Ok(bytes) => bytes,
             },
         };
         let opened = SealedEntry::open(bytes, self.footer.key(), trust);
         Ok(opened.map_err(|reason| Refusal::Invalid { reason, attributes }))
     }
-}
-
-/// What cannot be read is no entry, and says nothing about others.
-pub(crate) fn unreadable(error: &io::Error) -> Refusal {
-    Refusal::Unusable(format!("it cannot be read: {error}"))
 }
 
 /// The footer of an entry of which the file is open, and nothing else is known.

@@ -140,6 +140,7 @@ fn check(folder: &Folder, entry: &Listed) -> Result<(), Failure> {
             let useless = None;
             return Err(Failure { reason, useless });
         }
+        Err(Refusal::Unreadable { error, .. }) => return Err(error.into()),
     };
     let max = folder.max_size()?;
     if attributes.size > max {

@@ -9,6 +9,7 @@ mod privileged;
 mod role;
 
 use std::fs::{self, File};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -255,34 +256,44 @@ fn what_cannot_be_read_is_a_miss_and_kills_nobody() {
     with_scratch(
         "what_cannot_be_read_is_a_miss_and_kills_nobody",
         |scratch| {
-            let image = Image::new(scratch);
-            let engine = TestEngine::new("mounts");
-            let (hash, module) = module(&engine, 1);
-            let root = image.mounted.join("cache");
-            let cache = FileSystemCache::open(&root).unwrap();
-            assert!(cache.save(hash, &engine, &module).unwrap().is_stored());
-            run("sync", &[]);
-            let entry = root
-                .join("v1")
-                .join(engine.id().to_string())
-                .join(hash.to_string());
-            let at = image.find(&module.wasm()[SIZE / 2..SIZE / 2 + 100]);
-            // Behind what is left of the image, its device has bad sectors.
-            let file = File::options().write(true).open(&image.file).unwrap();
-            file.set_len(at & !4095).unwrap();
-            let open = File::open(&entry).unwrap();
-            rustix::fs::fadvise(&open, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-            drop(open);
-
-            assert!(cache.load(hash, &engine).unwrap().is_none());
-            assert_eq!((cache.stats().rejected, cache.stats().corrupt), (1, 0));
-            let report = cache.verify(true, &|_| ()).unwrap();
-            assert_eq!(report.faults.len(), 1, "{report:?}");
-            assert!(!report.faults[0].removed, "{report:?}");
-            drop(cache);
-            run("umount", &["-l".as_ref(), &image.mounted]);
+            // All behind the bad sector is bad, too, or is still in memory: with the footer, which says that all is well.
+            for bad in [None, NonZeroU64::new(SIZE as u64)] {
+                what_cannot_be_read(scratch, bad);
+            }
         },
     );
+}
+
+fn what_cannot_be_read(scratch: &Path, bad: Option<NonZeroU64>) {
+    let image = Image::new(scratch);
+    let engine = TestEngine::new("mounts");
+    let (hash, module) = module(&engine, 1);
+    let root = image.mounted.join("cache");
+    let cache = FileSystemCache::open(&root).unwrap();
+    assert!(cache.save(hash, &engine, &module).unwrap().is_stored());
+    run("sync", &[]);
+    let entry = root
+        .join("v1")
+        .join(engine.id().to_string())
+        .join(hash.to_string());
+    let at = image.find(&module.wasm()[SIZE / 2..SIZE / 2 + 100]);
+    // Behind what is left of the image, its device has bad sectors.
+    let file = File::options().write(true).open(&image.file).unwrap();
+    file.set_len(at & !4095).unwrap();
+    let open = File::open(&entry).unwrap();
+    rustix::fs::fadvise(&open, 0, bad, rustix::fs::Advice::DontNeed).unwrap();
+    drop(open);
+
+    assert!(cache.load(hash, &engine).unwrap().is_none());
+    assert_eq!((cache.stats().rejected, cache.stats().corrupt), (1, 0));
+    let report = cache.verify(true, &|_| ()).unwrap();
+    assert_eq!(report.faults.len(), 1, "{report:?}");
+    assert!(!report.faults[0].removed, "{report:?}");
+    assert!(cache.save(hash, &engine, &module).unwrap().is_stored());
+    assert!(cache.load(hash, &engine).unwrap().is_some());
+    drop(cache);
+    run("umount", &["-l".as_ref(), &image.mounted]);
+    fs::remove_dir(&image.mounted).unwrap();
 }
 
 /// Its file can neither be opened nor looked at, nor removed.

@@ -97,6 +97,7 @@ fn read(
         Err(Refusal::Missing) => return Ok(None),
         Err(Refusal::Invalid { reason, .. }) => return Err(reason.into()),
         Err(Refusal::Unusable(reason)) => return Err(Unusable(reason)),
+        Err(Refusal::Unreadable { error, .. }) => return Err(error.into()),
     };
     if attributes.size > MAX_ENTRY {
         return Err(Unusable(format!(
