@@ -3,10 +3,10 @@
 //! # Safety in one paragraph
 //!
 //! A cache hands machine code to a runtime that will execute it. Its safety rests on three `unsafe` promises: an
-//! [`ArtifactEngine`] promises that equal [`EngineId`]s mean interchangeable code; [`SealedEntry::from_artifact`] and
-//! [`SealedEntry::from_file`] promise that bytes were made by such an engine; [`Trust::unauthenticated`] promises that only
-//! trusted users can write to a storage. Everything built on top is safe code, and [`entry::load_entry`] is the one place
-//! where stored bytes become a module.
+//! [`ArtifactEngine`] promises that equal [`EngineId`]s mean interchangeable code; [`SealedEntry::from_artifact`],
+//! [`SealedEntry::from_file`] and [`SealedEntry::from_read`] promise that bytes were made by such an engine;
+//! [`Trust::unauthenticated`] promises that only trusted users can write to a storage. Everything built on top is safe code,
+//! and [`entry::open_entry`] is the one place where stored bytes become a module.
 
 pub mod entry;
 pub mod format;

@@ -13,8 +13,8 @@ use crate::{Artifact, EntryKey, InvalidEntry, KeyId, Trust, parallel};
 /// One module as compiled for one engine id, proven to be that.
 ///
 /// **Invariant**: the artifact was made by [`serialize`](crate::ArtifactEngine::serialize) on an engine with the id in
-/// [`key`](Self::key), and is unchanged. The safe way to get one is [`open`](Self::open), which verifies; other
-/// constructors are `unsafe` and ask for that promise, or verify content as it arrives.
+/// [`key`](Self::key), and is unchanged. Constructors verify that, such as [`open`](Self::open), or are `unsafe` and ask
+/// for that promise.
 ///
 /// In a storage it is the artifact, then a manifest of its frames, then a [`Footer`]: see `docs/format.md`. A signature
 /// stays with the entry when it is copied to a storage that accepts its key.

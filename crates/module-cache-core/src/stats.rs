@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a cache has done since it was made. Every cache's `stats()` returns one.
+/// What a cache has done since it was made. A cache that counts returns one from its `stats()`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheStats {
@@ -14,10 +14,10 @@ pub struct CacheStats {
     pub saves: u64,
     /// Saves that were skipped, other than for being stored already.
     pub skipped: u64,
-    /// Entries that were found damaged, and deleted.
+    /// Entries that were found damaged. A folder deletes them if it can, a remote cache replaces them.
     pub corrupt: u64,
-    /// Entries that were undamaged and could not be used: of another module, engine, key or format, or refused by the
-    /// engine. They stay.
+    /// Entries that could not be used, though nothing proves them damaged: of another module, engine, key, format or owner,
+    /// unreadable, or refused by the engine. They stay.
     pub rejected: u64,
     /// Calls in which the cache itself could not work.
     pub errors: u64,

@@ -92,7 +92,7 @@ impl FileSystemCacheBuilder {
     /// Signs entries with a key, and accepts only such entries.
     ///
     /// Entries are then read into private memory and verified there on every load, rather than mapped: a key is for folders
-    /// that others can write to, and they could change a file after it was verified. By default entries have a checksum,
+    /// that others can change in spite of owner and permissions, as on a file server, even after a file was verified. By default entries have a checksum,
     /// and the folder's owner and permissions prove who wrote them.
     pub fn trust(mut self, trust: Trust) -> Self {
         self.trust = Some(trust);
@@ -116,7 +116,7 @@ impl FileSystemCacheBuilder {
         self
     }
 
-    /// Does not compare entries with their checksums.
+    /// Does not compare entries that are mapped with their checksums.
     ///
     /// # Safety
     ///

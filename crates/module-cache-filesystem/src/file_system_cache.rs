@@ -21,13 +21,13 @@ use crate::{layout, limit, permit, publish};
 /// documentation](crate) describes the layout on disk, locking, and the differences between platforms.
 ///
 /// - **Load**: `openat`, `fstat`, a `pread` of the footer and one of the hints, then the engine maps that same descriptor.
-///   An entry of 64 KiB or less is read with its footer instead, in one call. The first load since the machine started also
-///   hashes the entry. On a miss, the same is done for each id that the engine
+///   An entry of 64 KiB or less is read with its footer instead, in one call. The first load since the file system was
+///   mounted also hashes the entry. On a miss, the same is done for each id that the engine
 ///   [accepts](module_cache_core::Engine::accepted_ids).
-/// - **Save**: a temporary file is written, synced and renamed into place. If there is no room or the folder is not
+/// - **Save**: a temporary file is written, synced unless the entry was fetched, and renamed into place. If there is no room or the folder is not
 ///   writable, the outcome is [`Skipped`](SaveOutcome::Skipped).
 /// - **Bad entries**: a damaged entry is deleted. An undamaged one that cannot be used here (of another module, key or
-///   format, not a regular file, or owned by another user) stays, and is a miss; the next save replaces it if it is a file.
+///   format, not a regular file, owned by another user, or on a bad sector) stays, and is a miss; the next save replaces it if it is a file.
 #[derive(Debug, Clone)]
 pub struct FileSystemCache {
     pub(crate) folder: Arc<Folder>,

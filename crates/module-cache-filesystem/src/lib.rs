@@ -5,7 +5,7 @@
 //! ```text
 //! <root>/CACHEDIR.TAG, .gitignore
 //! <root>/v1/<engine label>-<16 hex of its digest>/<module hash>    the entries, mode 0444
-//! <root>/v1/hints           last uses, and what was verified since the machine started
+//! <root>/v1/hints           last uses, and what was verified since the file system was mounted
 //! <root>/v1/files           the hashes of wasm files, by their identity
 //! <root>/v1/ledger          how many bytes the entries take
 //! <root>/v1/limit           how many they may take, where that was said
@@ -15,8 +15,8 @@
 //!
 //! # Locking
 //!
-//! Loads take no lock. A save writes a temporary file, syncs it and renames it into place, so a reader sees the whole entry
-//! or none. [Permits](module_cache_core::ModuleCache::compile_permit) are `flock`s, which the system releases when their
+//! Loads take no lock. A save writes a temporary file, syncs it unless the entry was fetched, and renames it into place, so a
+//! reader sees the whole entry or none. [Permits](module_cache_core::ModuleCache::compile_permit) are `flock`s, which the system releases when their
 //! holder dies. Changes of the number of published bytes (publishing, removing, pruning) are made under the lock of the
 //! ledger. A forked child that lives on shares the locks that its parent held when it forked.
 //!

@@ -33,8 +33,8 @@ use crate::{LoadError, Loaded, Source};
 ///   A module that another process compiled and did not store is put at the end of the queue again.
 /// - **Module first, storage second**: waiting callers get the module as soon as it is compiled. Only the leader waits
 ///   until it is saved.
-/// - **A broken cache costs time, not the load**: its errors are counted, logged (the first as a warning) and never
-///   returned.
+/// - **A broken cache costs time, not the load**: its errors are counted, logged (the first as a warning) and fail no
+///   load; that of a save is in [`Loaded::saved`].
 /// - **A panic costs one load.** If engine, cache, module, `fetch` or a subscriber panics, the load ends in
 ///   [`LoadError::Panicked`]; a panic while a caller's module is cloned reaches that caller. The loader stays usable. The
 ///   engine may not, such as one of wasmer that panicked under its lock.

@@ -1,6 +1,6 @@
 //! A cache for precompiled WebAssembly modules, assembled from the crates that are enabled.
 //!
-//! Compiling a module takes seconds; loading stored code takes microseconds. This crate re-exports the parts of
+//! Compiling a module takes up to seconds; loading stored code takes microseconds to milliseconds. This crate re-exports the parts of
 //! module-cache, each behind a feature, and adds one alias:
 //!
 //! | feature | brings |

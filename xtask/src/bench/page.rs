@@ -170,9 +170,9 @@ pub(super) fn page(machine: &str, measurements: &Measurements) -> String {
     let answers = QUESTIONS.map(|question| question.answer(measurements));
     format!(
         "# Performance\n\n\
-         The programs that a row compares ran alternately, and each ratio is the median over all rounds. Below 1, module-cache is faster.\n\
-         The baseline is the simplest code for the task; the peer is what people use instead. Trust the ratios, because times\n\
-         differ between machines. Files were in the page cache. The thread-local `HashMap` hashes each key;\n\
+         The programs that a row compares ran alternately, and each ratio is the median over all rounds: module-cache's time by\n\
+         the other's. The baseline is the simplest code for the task; the peer is what people use instead. Trust the ratios,\n\
+         because times differ between machines. Files were in the page cache. The thread-local `HashMap` hashes each key;\n\
          module-cache uses the key, itself a hash.\n{}\n\
          ## How is it measured?\n\n\
          `cargo xtask bench` measures this and more, on Linux, and writes this page, in half an hour on two idle cores. `cargo\n\
