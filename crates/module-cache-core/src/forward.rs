@@ -56,6 +56,10 @@ macro_rules! forward {
                 (**self).entries()
             }
 
+            fn storages(&self) -> Vec<&dyn EntryStore> {
+                (**self).storages()
+            }
+
             fn load_sealed(
                 &self,
                 hash: ModuleHash,

@@ -97,6 +97,12 @@ pub trait ModuleCache<E: Engine>: Debug {
         None
     }
 
+    /// All storages of sealed entries behind this cache, in the order in which they are asked. The default is that of
+    /// [`entries`](Self::entries), if there is one.
+    fn storages(&self) -> Vec<&dyn EntryStore> {
+        self.entries().into_iter().collect()
+    }
+
     /// Loads the module of an entry that was fetched from elsewhere and that [`entries`](Self::entries) did not keep, so
     /// that it need not be fetched again. A cache that keeps live modules keeps this one too.
     ///

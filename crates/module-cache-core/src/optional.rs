@@ -68,6 +68,10 @@ impl<E: Engine, C: ModuleCache<E>> ModuleCache<E> for Option<C> {
         self.as_ref()?.entries()
     }
 
+    fn storages(&self) -> Vec<&dyn EntryStore> {
+        self.as_ref().map_or_else(Vec::new, C::storages)
+    }
+
     fn load_sealed(
         &self,
         hash: ModuleHash,

@@ -65,6 +65,10 @@ impl<E: ArtifactEngine, S: EntryStore> ModuleCache<E> for StoreCache<S> {
         Some(&self.0)
     }
 
+    fn storages(&self) -> Vec<&dyn EntryStore> {
+        vec![&self.0]
+    }
+
     fn load_sealed(
         &self,
         hash: ModuleHash,

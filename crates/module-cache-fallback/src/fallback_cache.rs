@@ -107,8 +107,7 @@ impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for Fallbac
         };
         let below = passed_on.unwrap_or_else(|| self.fallback.save(hash, engine, module));
         let (above, below) = both(above, below)?;
-        let above_is_storage = self.primary.entries().is_some();
-        let outlived = !above_is_storage && self.fallback.entries().is_some();
+        let outlived = self.primary.storages().is_empty() && !self.fallback.storages().is_empty();
         Ok(if !outlived && kept(above) >= kept(below) {
             above
         } else {
@@ -144,12 +143,18 @@ impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for Fallbac
         }
     }
 
-    /// The one side's that has any. Where both have, there is no one store that holds them all.
+    /// The one storage of both sides. Where there are more, none holds all entries.
     fn entries(&self) -> Option<&dyn EntryStore> {
-        match (self.primary.entries(), self.fallback.entries()) {
-            (Some(_), Some(_)) => None,
-            (above, below) => above.or(below),
+        match self.storages()[..] {
+            [only] => Some(only),
+            _ => None,
         }
+    }
+
+    fn storages(&self) -> Vec<&dyn EntryStore> {
+        let mut storages = self.primary.storages();
+        storages.extend(self.fallback.storages());
+        storages
     }
 
     fn load_sealed(

@@ -422,6 +422,9 @@ fn of_memory_in_front_of_a_storage_the_outcome_is_the_storages() {
     let (cache, engine, key, module) = scene(Memory::new(), StoreCache(ReadOnly));
     assert_eq!(cache.save(key, &engine, &module).unwrap(), read_only);
     assert!(cache.primary().contains(key, &engine).unwrap());
+    let none = StoreCache(ReadOnly).with_fallback(StoreCache(ReadOnly));
+    let (cache, engine, key, module) = scene(Memory::new(), none);
+    assert_eq!(cache.save(key, &engine, &module).unwrap(), read_only);
     // Of two storages, one that has it is enough.
     let (cache, engine, key, module) =
         scene(Memory::new().with_fallback(disk()), StoreCache(ReadOnly));

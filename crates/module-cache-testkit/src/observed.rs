@@ -185,6 +185,10 @@ impl<E: Engine, C: ModuleCache<E>> ModuleCache<E> for Observed<C> {
         self.inner.entries()
     }
 
+    fn storages(&self) -> Vec<&dyn EntryStore> {
+        self.inner.storages()
+    }
+
     fn load_sealed(
         &self,
         hash: ModuleHash,
