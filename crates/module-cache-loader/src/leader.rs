@@ -152,10 +152,10 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         });
         if let Err(error) = finished {
             self.counters.cache_error();
-            let _ = panic_as_error(hash, || {
-                error!(%hash, %error, "it is unknown whether the module was stored");
-                Ok(())
-            });
+            log(
+                hash,
+                || error!(%hash, %error, "it is unknown whether the module was stored"),
+            );
             if is_compiled {
                 let error = CacheError::backend("the cache", "save the module", error);
                 saved.get_or_insert(Err(error));
@@ -356,6 +356,14 @@ pub(crate) fn in_span<T>(span: Span, work: impl FnOnce() -> T) -> T {
     let value = work();
     drop(entered);
     value
+}
+
+/// Logs; a subscriber that panics costs the message.
+pub(crate) fn log(hash: ModuleHash, message: impl FnOnce()) {
+    let _ = panic_as_error(hash, || {
+        message();
+        Ok(())
+    });
 }
 
 /// A panic in `work` is an error of this load.

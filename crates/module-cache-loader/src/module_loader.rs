@@ -12,7 +12,7 @@ use web_time::Instant;
 
 use crate::compile_slots::{CompileSlots, Place};
 use crate::in_flight::Outcome;
-use crate::leader::{Completed, Found, Saved};
+use crate::leader::{Completed, Found, Saved, log};
 use crate::pace::Pace;
 use crate::remembered::Remembered;
 use crate::single_flight::{Joined, SingleFlight};
@@ -36,8 +36,8 @@ use crate::{LoadError, Loaded, Source};
 /// - **A broken cache costs time, not the load**: its errors are counted, logged (the first as a warning) and fail no
 ///   load; that of a save is in [`Loaded::saved`].
 /// - **A panic costs one load.** If engine, cache, module, `fetch` or a subscriber panics, the load ends in
-///   [`LoadError::Panicked`]; a panic while a caller's module is cloned reaches that caller. The loader stays usable. The
-///   engine may not, such as one of wasmer that panicked under its lock.
+///   [`LoadError::Panicked`]; a panic in the cache's `load_resident`, or while a caller's module is cloned, reaches that
+///   caller. The loader stays usable. The engine may not, such as one of wasmer that panicked under its lock.
 ///
 /// A resident hit takes only the cache's own lock, and reads no clock.
 pub struct ModuleLoader<E: Compile, C> {
@@ -172,7 +172,10 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         let error = self.invalid.get(hash)?;
         self.counters.failed();
         self.counters.known_invalid();
-        debug!(%hash, %error, "the module is known to be invalid");
+        log(
+            hash,
+            || debug!(%hash, %error, "the module is known to be invalid"),
+        );
         Some(error.into())
     }
 
@@ -232,7 +235,10 @@ impl<E: Compile, C: ModuleCache<E>> ModuleLoader<E, C> {
         let joined = self.loads.join(hash);
         if !joined.first {
             self.counters.coalesced();
-            debug!(%hash, "waiting for another load of this module");
+            log(
+                hash,
+                || debug!(%hash, "waiting for another load of this module"),
+            );
         }
         joined
     }

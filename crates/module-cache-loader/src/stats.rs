@@ -8,8 +8,9 @@ use crate::Source;
 
 /// What a loader has done since it was created.
 ///
-/// Each load counts once: a resident one as `resident`, one that joined another as `coalesced`, and any other as `stored`,
-/// `compiled` or `failed`. A load that joined another and got its error also counts as `failed`.
+/// Each load of a [`ModuleLoader`](crate::ModuleLoader) counts once: a resident one as `resident`, one that joined another as
+/// `coalesced`, and any other as `stored`, `compiled` or `failed`. A load that joined another and got its error also counts
+/// as `failed`. One of a [`TieredLoader`](crate::TieredLoader) may count for both tiers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoaderStats {

@@ -39,10 +39,10 @@ pub struct TierStats {
     pub best: LoaderStats,
     /// Modules whose best code was loaded in the background, and prepared unless no handle waited for it.
     pub upgraded: u64,
-    /// Modules that stayed on the fast tier, because their wasm could not be fetched or compiled, or because each `prepare`
+    /// How often a module or a handle stayed on the fast tier, because wasm could not be fetched or compiled, or `prepare`
     /// failed.
     pub failed_upgrades: u64,
-    /// Modules that are being upgraded, or wait for it.
+    /// Modules whose best code is being loaded in the background, or waits for that.
     pub pending_upgrades: u64,
     /// Loads of wasm that the fast engine cannot compile, and that waited for the best one.
     pub without_fast: u64,

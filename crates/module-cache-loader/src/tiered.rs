@@ -51,7 +51,7 @@ impl<T> Tiered<T> {
         }
     }
 
-    /// Waits until the value is of the best tier, or it is known that the upgrade failed.
+    /// Waits until the value is of the best tier and best is saved, or it is known that the upgrade failed.
     ///
     /// # Errors
     ///

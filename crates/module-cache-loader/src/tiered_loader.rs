@@ -14,7 +14,7 @@ use tracing::debug;
 use web_time::Instant;
 
 use crate::compile_slots::Behind;
-use crate::leader::panic_as_error;
+use crate::leader::{log, panic_as_error};
 use crate::remembered::Remembered;
 use crate::single_flight::SingleFlight;
 use crate::two_loaders::{AtHand, Fetched, First, Origin, TwoLoaders, Upgrade, work};
@@ -31,7 +31,7 @@ const WAITING_WORKERS: usize = 8;
 ///
 /// - **A load returns what is ready first**: the best module if it is stored, without compiling anything; or else the fast
 ///   one, stored or compiled, while best is compiled in the background. So a later start loads the best module, as without
-///   tiers. While an upgrade is pending, loads return fast without looking for best.
+///   tiers. While an upgrade is pending and the fast module is in memory, loads return it without looking for best.
 /// - **A handle returns the newest value.** [`Tiered::get`] takes the time of a memory hit. The caller's `prepare` makes
 ///   from a module what requests use, once for each tier, because modules, linkers and stores belong to one engine.
 /// - **Best is compiled once** by all processes that share the cache, as with [`ModuleLoader`]; so is fast.
@@ -41,14 +41,16 @@ const WAITING_WORKERS: usize = 8;
 ///   background compilation gets its turn, and the loader keeps the wasm of each module that waits.
 /// - **If best fails, fast stays in use**: if it does not compile, panics or cannot be prepared. The failure is counted
 ///   and remembered for ten minutes, for the last 1,024 such modules; the first load after that tries again. If that succeeds,
-///   older handles get best, too. A caller that cannot prepare best keeps no other from it.
+///   older handles get best, too. Once a caller prepared best, one that cannot keeps no other from it.
 /// - **Wasm that fast does not compile waits for best.** This is remembered for ten minutes, so that fast is not tried each
 ///   time.
 /// - **Fast is removed.** Once best is stored, whoever upgraded the module removes the fast one from the cache, and its
-///   prepared value is dropped when the last request that has it ends. What a process left that was killed in between is
+///   prepared value is dropped when the last request that has it ends. What a process left that ended in between is
 ///   evicted, because nobody uses it.
 ///
-/// `prepare` must not wait for upgrades: nine calls that do so leave no thread for upgrades.
+/// Nine threads upgrade modules (more with [`with_max_compiles_behind`](Self::with_max_compiles_behind)). Nine upgrades that
+/// wait, for another process that compiles, for `fetch`, `prepare` or the cache, hold up all others. So `prepare` must not
+/// wait for upgrades.
 ///
 /// Keep the handle, because each load prepares what it returns. A host that does not keep handles asks
 /// [`resident`](Self::resident) first. An async host does the same, loads on a blocking thread if that returns nothing, and
@@ -277,10 +279,10 @@ where
             let worker = thread::Builder::new().name("module-cache tiers".to_owned());
             if let Err(error) = worker.spawn(move || work(&shared)) {
                 self.0.upgrades.not_started();
-                let _ = panic_as_error(hash, || {
-                    debug!(%error, "cannot start a thread to upgrade modules");
-                    Ok(())
-                });
+                log(
+                    hash,
+                    || debug!(%error, "cannot start a thread to upgrade modules"),
+                );
             }
         }
     }
@@ -313,8 +315,8 @@ where
         self.load_either(AtHand(Arc::clone(module)), prepare)
     }
 
-    /// Loads a module by its hash, and calls `fetch` for the wasm each time that it has to be compiled: once for each tier, if the cache
-    /// works.
+    /// Loads a module by its hash, and calls `fetch` for the wasm each time that it has to be compiled, for
+    /// either tier.
     ///
     /// The rules for `fetch` are those of [`ModuleLoader::load_with`]; for the best module, it is called in a thread of
     /// this loader.

@@ -12,14 +12,16 @@ use std::time::Duration;
 
 use module_cache_core::entry::has_entry;
 use module_cache_core::{
-    CacheError, Compile, Engine, FoundModule, HashedModule, ModuleCache, ModuleHash,
+    CacheError, Compile, Engine, FoundModule, HashedModule, ModuleCache, ModuleHash, SaveOutcome,
+    SkipReason,
 };
 use parking_lot::Mutex;
 use tracing::debug;
 use web_time::Instant;
 
 use crate::compile_slots::{Behind, CompileSlots, Place};
-use crate::leader::{Completed, Saved, in_span, panic_as_error};
+use crate::in_flight::Outcome;
+use crate::leader::{Completed, Saved, in_span, log, panic_as_error};
 use crate::remembered::Remembered;
 use crate::single_flight::SingleFlight;
 use crate::upgrades::Upgrades;
@@ -112,30 +114,32 @@ where
         let is_first = joined.first;
         let outcome = match joined.lead_or_wait() {
             Ok(lead) => {
-                let outcome = panic_as_error(hash, || {
-                    let found = in_span(self.best.span(hash), || self.best.look_up(hash));
-                    let found = found.map_or(FoundModule::own(None), |found| {
-                        self.best.counters.loaded(Source::Stored);
-                        FoundModule {
-                            module: Some(found.module),
-                            accepted_id: found.accepted_id,
-                        }
-                    });
-                    Ok((found, Source::Stored))
-                });
+                let outcome = self.look_up_best(hash);
                 let for_others = panic_as_error(hash, || outcome.clone());
                 lead.complete(for_others);
                 outcome
             }
             Err(outcome) => outcome,
         };
-        let (found, source) = outcome.ok()?;
-        let mut loaded = Loaded::new(found.module?, source, started.elapsed());
+        let loaded = found_best(outcome, started)?;
         if !is_first {
             self.best.counters.coalesced();
         }
-        loaded.accepted_id = found.accepted_id.map(Box::new);
         Some(loaded)
+    }
+
+    fn look_up_best(&self, hash: ModuleHash) -> Outcome<Option<Best::Module>> {
+        panic_as_error(hash, || {
+            let found = in_span(self.best.span(hash), || self.best.look_up(hash));
+            let found = found.map_or(FoundModule::own(None), |found| {
+                self.best.counters.loaded(Source::Stored);
+                FoundModule {
+                    module: Some(found.module),
+                    accepted_id: found.accepted_id,
+                }
+            });
+            Ok((found, Source::Stored))
+        })
     }
 
     /// The fast module, or best if it was stored meanwhile and the module does not stay on fast; `None` for wasm that fast does
@@ -160,7 +164,9 @@ where
         while let Err(LoadError::Abandoned(_)) = loaded {
             self.fast.counters.tried_again();
             if !stays {
-                if let Some(best) = self.stored_best(hash) {
+                // Those who look at this moment may have begun before best was stored.
+                let started = Instant::now();
+                if let Some(best) = found_best(self.look_up_best(hash), started) {
                     return Some(Ok(First::Best(best)));
                 }
             }
@@ -168,10 +174,10 @@ where
         }
         if let Err(error @ LoadError::Compile(_)) = &loaded {
             self.refused.add(hash, ());
-            let _ = panic_as_error(hash, || {
-                debug!(%hash, %error, "the fast tier cannot compile the module");
-                Ok(())
-            });
+            log(
+                hash,
+                || debug!(%hash, %error, "the fast tier cannot compile the module"),
+            );
             return None;
         }
         Some(loaded.map(First::Fast))
@@ -246,7 +252,9 @@ where
                 let engine = self.best.engine();
                 let upgraded = self.upgrades.succeed(hash, engine, &loaded.module);
                 if let Some(upgraded) = upgraded {
-                    self.leave_fast(hash);
+                    if is_kept(loaded.saved.as_ref()) {
+                        self.leave_fast(hash);
+                    }
                     for waiter in upgraded {
                         waiter.end(Ok(()));
                     }
@@ -274,13 +282,35 @@ where
         });
     }
 
-    /// Whether best is where later starts find it: memory has it before the storage.
+    /// Whether best is where later starts find it: memory has it before the storages.
     fn stores_best(&self, hash: ModuleHash) -> Result<bool, CacheError> {
         let engine = self.best.engine();
-        match <C as ModuleCache<Best>>::entries(&self.cache) {
-            Some(storage) => has_entry(storage, hash, engine),
-            None => self.cache.contains(hash, engine),
+        let storages = <C as ModuleCache<Best>>::storages(&self.cache);
+        if storages.is_empty() {
+            return self.cache.contains(hash, engine);
         }
+        for storage in storages {
+            if has_entry(storage, hash, engine)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn found_best<M>(outcome: Outcome<Option<M>>, started: Instant) -> Option<Loaded<M>> {
+    let (found, source) = outcome.ok()?;
+    let mut loaded = Loaded::new(found.module?, source, started.elapsed());
+    loaded.accepted_id = found.accepted_id.map(Box::new);
+    Some(loaded)
+}
+
+/// Whether what was compiled was saved; another may have done that.
+fn is_kept(saved: Option<&Saved>) -> bool {
+    match saved {
+        Some(Ok(SaveOutcome::Skipped(reason))) => *reason == SkipReason::AlreadyStored,
+        Some(Err(_)) => false,
+        Some(Ok(SaveOutcome::Stored { .. })) | None => true,
     }
 }
 

@@ -10,7 +10,7 @@ use module_cache_core::{Engine, ModuleHash};
 use parking_lot::Mutex;
 use tracing::warn;
 
-use crate::leader::panic_as_error;
+use crate::leader::{log, panic_as_error};
 use crate::remembered::Remembered;
 use crate::tiered::Cell;
 use crate::{LoadError, Tier};
@@ -169,7 +169,7 @@ impl<E: Engine, J> Upgrades<E, J> {
                 return None;
             }
             self.stay(hash, failed, &error);
-            log(hash, &error);
+            log_failure(hash, &error);
         }
         if !upgraded.is_empty() {
             self.prepared(hash);
@@ -220,7 +220,7 @@ impl<E: Engine, J> Upgrades<E, J> {
 
     fn count_failure(&self, hash: ModuleHash, error: &LoadError) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        log(hash, error);
+        log_failure(hash, error);
     }
 
     fn give_up(&self, jobs: VecDeque<(ModuleHash, J)>) {
@@ -273,12 +273,11 @@ fn is_kept<W: ?Sized>(waiter: &Weak<W>) -> bool {
     waiter.strong_count() > 0
 }
 
-/// A subscriber that panics costs the message.
-fn log(hash: ModuleHash, error: &LoadError) {
-    let _ = panic_as_error(hash, || {
-        warn!(%hash, error = error as &dyn Error, "a module stays on the fast tier");
-        Ok(())
-    });
+fn log_failure(hash: ModuleHash, error: &LoadError) {
+    log(
+        hash,
+        || warn!(%hash, error = error as &dyn Error, "a module stays on the fast tier"),
+    );
 }
 
 /// A handle, and what makes its value of a module.

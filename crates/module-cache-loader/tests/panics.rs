@@ -329,6 +329,35 @@ fn a_panic_of_others_wherever_it_is_costs_one_load() {
 }
 
 #[test]
+fn a_panic_of_a_subscriber_reaches_nobody_who_joins_or_whose_wasm_is_known_to_be_invalid() {
+    for_each_call(2, |fuse| {
+        let engine = TestEngine::new("engine");
+        let loader = ModuleLoader::new(engine.clone(), StoreCache(ReferenceStore::new()));
+        let (module, invalid) = (module(1), HashedModule::new(b"no wasm".to_vec()));
+        loader.load(&invalid).unwrap_err();
+        let hold = engine.hold_compiles();
+        thread::scope(|scope| {
+            scope.spawn(|| loader.load(&module).unwrap());
+            hold.wait_for(1);
+            let joins = scope.spawn(|| {
+                let subscriber = FragileSubscriber(fuse.clone(), AtomicU64::new(0));
+                tracing::subscriber::with_default(subscriber, || {
+                    let load = |module| catch_unwind(AssertUnwindSafe(|| loader.load(module)));
+                    (load(&invalid), load(&module))
+                })
+            });
+            while loader.stats().coalesced == 0 && !joins.is_finished() {
+                thread::yield_now();
+            }
+            drop(hold);
+            let (refused, joined) = joins.join().unwrap();
+            assert!(refused.unwrap().is_err() && joined.unwrap().is_ok());
+            assert_eq!(loader.stats().known_invalid, 1);
+        });
+    });
+}
+
+#[test]
 fn a_panic_of_a_subscriber_where_fast_refuses_reaches_no_caller() {
     for_each_call(10, |fuse| {
         let (fast, best) = (TestEngine::new("fast"), TestEngine::new("best"));

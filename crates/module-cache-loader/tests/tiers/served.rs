@@ -1,13 +1,15 @@
 //! What is served, and what is compiled for it.
 
+use std::num::NonZeroUsize;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Wake, Waker};
 use std::thread;
 
 use module_cache_core::{
-    CacheError, Engine, EngineError, ModuleCache, ModuleHash, SaveOutcome, StoreCache, Tiers,
+    CacheError, Compile, Engine, EngineError, EntryKey, EntryStore, ModuleCache, ModuleHash,
+    SaveOutcome, SealedEntry, SkipReason, StoreCache, Tiers,
 };
 use module_cache_fallback::FallbackExt;
 use module_cache_loader::{ModuleLoader, Source, Tier};
@@ -146,7 +148,7 @@ fn the_wasm_is_fetched_once_for_each_tier_and_not_for_what_is_stored() {
 fn fast_is_dropped_with_its_last_request_and_leaves_the_cache() {
     let (store, engines) = (ReferenceStore::new(), Engines::new());
     let cache = SharedCache::new().with_fallback(StoreCache(store));
-    let loader = engines.loader_over(cache);
+    let loader = engines.loader_over(cache.clone());
     let hold = engines.best.hold_compiles();
     let handle = load(&loader, &module(1)).unwrap().module;
     let request = handle.get();
@@ -156,7 +158,9 @@ fn fast_is_dropped_with_its_last_request_and_leaves_the_cache() {
     let fast = Arc::downgrade(&request);
     drop(request);
     assert!(fast.upgrade().is_none());
-    let is_stored = |engine| loader.cache().contains(module(1).hash(), engine).unwrap();
+    // Whoever saves fast may do so last, and removes it then.
+    drop(loader);
+    let is_stored = |engine| cache.contains(module(1).hash(), engine).unwrap();
     assert_eq!(
         (is_stored(&engines.fast), is_stored(&engines.best)),
         (false, true)
@@ -238,6 +242,7 @@ fn two_engines_of_one_id_are_no_pair() {
 struct SlowFast {
     cache: ReferenceCache<TestEngine>,
     held: Mutex<()>,
+    saves: AtomicUsize,
     refuses_best: bool,
 }
 
@@ -265,6 +270,7 @@ impl ModuleCache<TestEngine> for SlowFast {
         module: &TestModule,
     ) -> Result<SaveOutcome, CacheError> {
         if engine.id().label().starts_with("fast") {
+            self.saves.fetch_add(1, Ordering::SeqCst);
             drop(self.held.lock());
         } else if self.refuses_best {
             return Err(CacheError::backend("the cache", "save", "it is full"));
@@ -304,7 +310,9 @@ fn where_many_are_being_saved_a_fast_module_is_saved_first() {
             load(&loader, &module(n)).unwrap();
         }
         let ninth = scope.spawn(|| load(&loader, &module(8)).unwrap());
-        sleep_a_little();
+        while cache.saves.load(Ordering::SeqCst) < 9 {
+            thread::yield_now();
+        }
         assert!(!ninth.is_finished());
         drop(held);
         assert!(ninth.join().unwrap().saved.unwrap().unwrap().is_stored());
@@ -363,6 +371,145 @@ fn fast_stays_while_only_memory_has_best() {
     drop(saving);
     handle.wait_upgraded().unwrap();
     assert!(!has_fast());
+}
+
+/// A storage that does not take the code of best.
+#[derive(Debug, Clone)]
+struct WithoutBest(ReferenceStore);
+
+impl EntryStore for WithoutBest {
+    fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        self.0.get(key)
+    }
+
+    fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+        if key.engine().label().starts_with("best") {
+            return Ok(SaveOutcome::Skipped(SkipReason::TooLarge));
+        }
+        self.0.put(key, entry)
+    }
+
+    fn exists(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        self.0.exists(key)
+    }
+
+    fn delete(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        self.0.delete(key)
+    }
+}
+
+/// Whether fast and best are stored after an upgrade, with memory in front of what does not take best.
+fn stored_without_best<C>(engines: &Engines, storages: C) -> (bool, bool)
+where
+    C: ModuleCache<TestEngine> + Clone + Send + Sync + 'static,
+{
+    let loader = engines.loader_over(SharedCache::new().with_fallback(storages.clone()));
+    let handle = load(&loader, &module(1)).unwrap().module;
+    handle.wait_upgraded().unwrap();
+    assert_eq!(handle.tier(), Tier::Best);
+    drop(loader);
+    let is_stored = |engine| storages.contains(module(1).hash(), engine).unwrap();
+    (is_stored(&engines.fast), is_stored(&engines.best))
+}
+
+#[test]
+fn fast_stays_where_no_storage_takes_best() {
+    let engines = Engines::new();
+    let storage = || StoreCache(WithoutBest(ReferenceStore::new()));
+    assert_eq!(stored_without_best(&engines, storage()), (true, false));
+    let two = storage().with_fallback(storage());
+    assert_eq!(stored_without_best(&engines, two), (true, false));
+}
+
+#[test]
+fn fast_stays_where_only_best_that_the_engine_refuses_is_stored() {
+    let other = TestEngine::new("other");
+    let engines = Engines {
+        fast: TestEngine::new("fast"),
+        best: TestEngine::accepting("best", &[&other]),
+    };
+    let store = StoreCache(WithoutBest(ReferenceStore::new()));
+    let compiled = other.compile(module(1).wasm()).unwrap();
+    assert!(
+        store
+            .save(module(1).hash(), &other, &compiled)
+            .unwrap()
+            .is_stored()
+    );
+    engines.best.reject_artifacts(true);
+    let (fast, _) = stored_without_best(&engines, store);
+    assert!(fast);
+}
+
+/// A storage that shows what was there when a look began, which may take long.
+#[derive(Debug, Clone)]
+struct SlowLook {
+    store: ReferenceStore,
+    slow: Arc<AtomicBool>,
+    begun: Arc<AtomicBool>,
+    over: Arc<AtomicBool>,
+}
+
+impl EntryStore for SlowLook {
+    fn get(&self, key: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
+        let found = self.store.get(key);
+        if self.slow.swap(false, Ordering::SeqCst) {
+            self.begun.store(true, Ordering::SeqCst);
+            while !self.over.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+        }
+        found
+    }
+
+    fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+        self.store.put(key, entry)
+    }
+
+    fn exists(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        self.store.exists(key)
+    }
+
+    fn delete(&self, key: &EntryKey) -> Result<bool, CacheError> {
+        self.store.delete(key)
+    }
+}
+
+/// One who waited for a slot finds best stored, while another's look, which began before that, still finds nothing.
+#[test]
+fn where_best_was_stored_meanwhile_nobody_trusts_an_older_look() {
+    let (store, engines) = (ReferenceStore::new(), Engines::new());
+    let cache = SlowLook {
+        store: store.clone(),
+        slow: Arc::default(),
+        begun: Arc::default(),
+        over: Arc::default(),
+    };
+    let loader = engines
+        .loader_over(StoreCache(cache.clone()))
+        .with_max_compiles(NonZeroUsize::MIN);
+    let hold = engines.fast.hold_compiles();
+    thread::scope(|scope| {
+        scope.spawn(|| load(&loader, &module(2)).unwrap());
+        hold.wait_for(1);
+        let waits_for_the_slot = scope.spawn(|| load(&loader, &module(1)).unwrap());
+        sleep_a_little();
+        cache.slow.store(true, Ordering::SeqCst);
+        let looks = scope.spawn(|| load(&loader, &module(1)).unwrap());
+        while !cache.begun.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        ModuleLoader::new(engines.again().best, StoreCache(store))
+            .load(&module(1))
+            .unwrap();
+        drop(hold);
+        sleep_a_little();
+        cache.over.store(true, Ordering::SeqCst);
+        for loads in [waits_for_the_slot, looks] {
+            assert_eq!(loads.join().unwrap().module.tier(), Tier::Best);
+        }
+    });
+    assert_eq!(engines.fast.compiles(), 1);
 }
 
 #[test]
