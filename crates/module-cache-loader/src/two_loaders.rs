@@ -10,10 +10,9 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use module_cache_core::entry::has_entry;
 use module_cache_core::{
-    CacheError, Compile, Engine, FoundModule, HashedModule, ModuleCache, ModuleHash, SaveOutcome,
-    SkipReason,
+    CacheError, Compile, Engine, EngineId, EntryKey, FoundModule, HashedModule, ModuleCache,
+    ModuleHash,
 };
 use parking_lot::Mutex;
 use tracing::debug;
@@ -222,7 +221,7 @@ where
         let saved = self.fast.finish(completed);
         // It may be upgraded already, and came there too late to leave with that.
         if saved.is_some() && !stays && !self.upgrades.knows(hash) {
-            self.leave_fast(hash);
+            self.leave_fast(hash, None);
         }
         saved
     }
@@ -252,9 +251,7 @@ where
                 let engine = self.best.engine();
                 let upgraded = self.upgrades.succeed(hash, engine, &loaded.module);
                 if let Some(upgraded) = upgraded {
-                    if is_kept(loaded.saved.as_ref()) {
-                        self.leave_fast(hash);
-                    }
+                    self.leave_fast(hash, loaded.accepted_id.as_deref());
                     for waiter in upgraded {
                         waiter.end(Ok(()));
                     }
@@ -269,11 +266,11 @@ where
         matches!(has, Ok(Ok(true)))
     }
 
-    /// Nobody looks for the fast module from now on, if best is stored.
-    fn leave_fast(&self, hash: ModuleHash) {
+    /// Removes the fast module from the cache, if best is stored under this id, or its engine's own.
+    fn leave_fast(&self, hash: ModuleHash, accepted_id: Option<&EngineId>) {
         let _ = panic_as_error(hash, || {
             let left = self
-                .stores_best(hash)
+                .stores_best(hash, accepted_id)
                 .and_then(|stored| Ok(stored && self.cache.remove(hash, self.fast.engine())?));
             if let Err(error) = left {
                 debug!(%hash, %error, "the fast module stays in the cache");
@@ -282,15 +279,21 @@ where
         });
     }
 
-    /// Whether best is where later starts find it: memory has it before the storages.
-    fn stores_best(&self, hash: ModuleHash) -> Result<bool, CacheError> {
+    /// Whether best is where later starts find it: memory has it before the storages. Under other accepted ids, they may
+    /// have what the engine refuses.
+    fn stores_best(
+        &self,
+        hash: ModuleHash,
+        accepted_id: Option<&EngineId>,
+    ) -> Result<bool, CacheError> {
         let engine = self.best.engine();
         let storages = <C as ModuleCache<Best>>::storages(&self.cache);
         if storages.is_empty() {
             return self.cache.contains(hash, engine);
         }
+        let key = EntryKey::new(hash, *accepted_id.unwrap_or(engine.id()));
         for storage in storages {
-            if has_entry(storage, hash, engine)? {
+            if storage.exists(&key)? {
                 return Ok(true);
             }
         }
@@ -303,15 +306,6 @@ fn found_best<M>(outcome: Outcome<Option<M>>, started: Instant) -> Option<Loaded
     let mut loaded = Loaded::new(found.module?, source, started.elapsed());
     loaded.accepted_id = found.accepted_id.map(Box::new);
     Some(loaded)
-}
-
-/// Whether what was compiled was saved; another may have done that.
-fn is_kept(saved: Option<&Saved>) -> bool {
-    match saved {
-        Some(Ok(SaveOutcome::Skipped(reason))) => *reason == SkipReason::AlreadyStored,
-        Some(Err(_)) => false,
-        Some(Ok(SaveOutcome::Stored { .. })) | None => true,
-    }
 }
 
 /// What a thread does that compiles behind, until there is nothing to do or the loader is dropped.
