@@ -170,10 +170,10 @@ pub(super) fn page(machine: &str, measurements: &Measurements) -> String {
     let answers = QUESTIONS.map(|question| question.answer(measurements));
     format!(
         "# Performance\n\n\
-         The programs that a row compares ran alternately, and each ratio is the median over all rounds: module-cache's time by\n\
-         the other's. The baseline is the simplest code for the task; the peer is what people use instead. Trust the ratios,\n\
-         because times differ between machines. Files were in the page cache. The thread-local `HashMap` hashes each key;\n\
-         module-cache uses the key, itself a hash.\n{}\n\
+         The programs that a row compares ran alternately, and each ratio is the median over all rounds of module-cache's time\n\
+         divided by the other's. The baseline is the simplest code for the task; the peer is what people use instead. Trust the\n\
+         ratios, because times differ between machines. Files were in the page cache. The baseline of a hit in memory hashes each\n\
+         key; module-cache uses the key, itself a hash.\n{}\n\
          ## How is it measured?\n\n\
          `cargo xtask bench` measures this and more, on Linux, and writes this page, in half an hour on two idle cores. `cargo\n\
          xtask bench --quick disk_hit` measures one task. Each file in `crates/module-cache-bench/benches` describes its method,\n\
