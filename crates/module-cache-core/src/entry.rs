@@ -1,6 +1,7 @@
-//! Functions with which a cache over an [`EntryStore`](crate::EntryStore) implements [`ModuleCache`](crate::ModuleCache),
-//! for backends to which [`StoreCache`](crate::StoreCache) does not suffice: those that count, cache or
-//! explain what they load. A store that overrides [`promote`](crate::EntryStore::promote) returns a [`Promotion`].
+//! Functions with which a cache over an [`EntryStore`](crate::EntryStore) implements
+//! [`ModuleCache`](crate::ModuleCache), for backends to which [`StoreCache`](crate::StoreCache) does not suffice: those
+//! that count, cache or explain what they load. A store that overrides [`promote`](crate::EntryStore::promote) returns
+//! a [`Promotion`].
 
 mod load_entry;
 mod promotion;

@@ -10,8 +10,9 @@ use crate::{CacheError, EngineId, EntryKey, SaveOutcome, SealedEntry};
 /// A storage of [`SealedEntry`]s, which does not depend on engines.
 ///
 /// Implementing it needs no `unsafe`: an entry read back from a storage can only be made by [`SealedEntry::open`],
-/// [`open_transported`](SealedEntry::open_transported) or [`incoming`](SealedEntry::incoming), which verify it. [`StoreCache`](crate::StoreCache) turns it into a [`ModuleCache`](crate::ModuleCache); a cache that does
-/// more than that calls [`load_entry`](crate::entry::load_entry) and [`save_entry`](crate::entry::save_entry).
+/// [`open_transported`](SealedEntry::open_transported) or [`incoming`](SealedEntry::incoming), which verify it.
+/// [`StoreCache`](crate::StoreCache) turns it into a [`ModuleCache`](crate::ModuleCache); a cache that does more than
+/// that calls [`load_entry`](crate::entry::load_entry) and [`save_entry`](crate::entry::save_entry).
 ///
 /// # Contract
 ///
@@ -105,8 +106,8 @@ pub trait EntryStore: Debug {
         Ok(CompilePermit::Uncoordinated)
     }
 
-    /// Called when an entry that [`get`](Self::get) returned could not be used, with the reason. The store may
-    /// verify the entry again; if it is not damaged, it stays. The default does nothing.
+    /// Called when an entry that [`get`](Self::get) returned could not be used, with the reason. The store may verify
+    /// the entry again; if it is not damaged, it stays. The default does nothing.
     fn rejected(&self, _key: &EntryKey, _reason: &(dyn Error + 'static)) {}
 
     /// Called when `from`, a faster store, had the entry, so that this one was not asked for it. A store that loses entries

@@ -91,9 +91,9 @@ impl FileSystemCacheBuilder {
 
     /// Signs entries with a key, and accepts only such entries.
     ///
-    /// Entries are then read into private memory and verified there on every load, rather than mapped: a key is for folders
-    /// that others can change in spite of owner and permissions, as on a file server, even after a file was verified. By default entries have a checksum,
-    /// and the folder's owner and permissions prove who wrote them.
+    /// Entries are then read into private memory and verified there on every load, rather than mapped: a key is for
+    /// folders that others can change in spite of owner and permissions, as on a file server, even after a file was
+    /// verified. By default entries have a checksum, and the folder's owner and permissions prove who wrote them.
     pub fn trust(mut self, trust: Trust) -> Self {
         self.trust = Some(trust);
         self

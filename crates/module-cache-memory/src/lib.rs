@@ -17,10 +17,11 @@
 //! engines of equal id never see each other's. When the last handle of an engine is dropped, the cache drops its modules.
 //!
 //! The bound is on the sum of [`Engine::weight`](module_cache_core::Engine::weight), in bytes, and on that of
-//! [`Engine::descriptors`](module_cache_core::Engine::descriptors), of which the modules of a cache hold, by default, at
-//! most half of the process's limit. Both bounds hold after each save (`tests/model.rs`, `tests/ends_of_engines.rs`). A module
-//! that its engine cannot weigh counts as 0 bytes, so a cache of such modules grows without bound until they are
-//! removed. That suits engines whose code lives as long as they do, where evicting a module frees nothing.
+//! [`Engine::descriptors`](module_cache_core::Engine::descriptors), of which the modules of a cache hold, by default,
+//! at most half of the process's limit. Both bounds hold after each save (`tests/model.rs`,
+//! `tests/ends_of_engines.rs`). A module that its engine cannot weigh counts as 0 bytes, so a cache of such modules
+//! grows without bound until they are removed. That suits engines whose code lives as long as they do, where evicting a
+//! module frees nothing.
 //!
 //! # What leaves when room is needed
 //!

@@ -1,7 +1,7 @@
 //! A cache for precompiled WebAssembly modules, assembled from the crates that are enabled.
 //!
-//! Compiling a module takes up to seconds; loading stored code takes microseconds to milliseconds. This crate re-exports the parts of
-//! module-cache, each behind a feature, and adds one alias:
+//! Compiling a module takes up to seconds; loading stored code takes microseconds to milliseconds. This crate
+//! re-exports the parts of module-cache, each behind a feature, and adds one alias:
 //!
 //! | feature | brings |
 //! |---|---|

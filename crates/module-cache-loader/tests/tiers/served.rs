@@ -531,6 +531,28 @@ fn fast_leaves_the_cache_if_another_loader_compiled_best() {
 }
 
 #[test]
+fn fast_leaves_the_cache_if_best_is_loaded_from_an_accepted_id() {
+    let level = TestEngine::new("best of a level");
+    let engines = Engines {
+        best: TestEngine::accepting("best", &[&level]),
+        ..Engines::new()
+    };
+    let (store, plugin) = (ReferenceStore::new(), module(1));
+    let loader = engines.loader(&store);
+    loader.pause_upgrades();
+    let handle = load(&loader, &plugin).unwrap().module;
+    let cache = StoreCache(store);
+    while !cache.contains(plugin.hash(), &engines.fast).unwrap() {
+        thread::yield_now();
+    }
+    ModuleLoader::new(level, &cache).load(&plugin).unwrap();
+    loader.resume_upgrades();
+    handle.wait_upgraded().unwrap();
+    assert_eq!(engines.best.compiles(), 0);
+    assert!(!cache.contains(plugin.hash(), &engines.fast).unwrap());
+}
+
+#[test]
 #[cfg(unix)]
 fn where_no_thread_starts_a_fast_module_is_saved_first() {
     let name = "served::where_no_thread_starts_a_fast_module_is_saved_first";
