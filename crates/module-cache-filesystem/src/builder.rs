@@ -169,7 +169,7 @@ impl FileSystemCacheBuilder {
     ///
     /// It is off by default, because what it relies on has not been tested on these systems: that attributes show each
     /// change of a file, and that mapped files can be replaced. A disk that was unplugged and changed elsewhere may not be
-    /// noticed. On Windows, a folder is refused if its access list lets others write to it.
+    /// noticed.
     pub fn experimental_mapping(mut self) -> Self {
         self.experimental_mapping = true;
         self
@@ -221,16 +221,11 @@ impl FileSystemCacheBuilder {
             .attributes()
             .map_err(|error| CacheError::io("examine the folder", directory.path(), error))?;
         if !self.skip_permission_checks {
-            if let Some(reason) = trust_check::objection(&attributes, user) {
+            let objection = trust_check::objection(&attributes, user)
+                .or_else(|| platform::objection_by_access_list(&directory));
+            if let Some(reason) = objection {
                 return Err(CacheError::untrusted(directory.path(), reason));
             }
-        }
-        let by_list = (self.experimental_mapping && !self.skip_permission_checks)
-            .then(|| platform::objection_by_access_list(&directory));
-        if let Some(reason) = by_list.flatten() {
-            return Err(CacheError::untrusted(directory.path(), reason));
-        }
-        if !self.skip_permission_checks {
             examine_ancestors(&root, user, self.strict)?;
             examine_links(&self.root, user, self.strict)?;
         }

@@ -33,8 +33,7 @@
 //! again. On overlay file systems, as in containers, this applies to entries that were stored since it was mounted. Other
 //! entries there, and all entries on network file systems, where a file can change behind a mapping, are read into private
 //! memory and verified on each load. So are all entries on other systems, unless
-//! [`experimental_mapping`](FileSystemCacheBuilder::experimental_mapping) is set. Without it, the folder's owner is not
-//! checked on Windows.
+//! [`experimental_mapping`](FileSystemCacheBuilder::experimental_mapping) is set.
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 compile_error!(

@@ -27,10 +27,6 @@ pub(super) const SYSTEM: System = System {
             "wine's one server is slower than sixteen processes wait for a lock",
         ),
         (
-            "module-cache-filesystem/module_cache_filesystem::platform::windows::tests::a_folder_that_others_can_write_to_is_refused",
-            "its `icacls` changes nothing",
-        ),
-        (
             "module-cache-filesystem/mapped::",
             "it removes mapped files like others",
         ),

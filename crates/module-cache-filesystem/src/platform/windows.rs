@@ -115,6 +115,8 @@ pub(crate) fn objection_by_access_list(directory: &Directory) -> Option<String> 
         .unwrap_or_else(|error| Some(format!("cannot determine who can write to it: {error}")))
 }
 
+const ADVICE: &str = "choose a folder in the user's profile, such as one below %LOCALAPPDATA%";
+
 /// With any of these rights, somebody can change what is in the directory, or hide that it changed.
 const WRITES: u32 = FILE_WRITE_DATA
     | FILE_APPEND_DATA
@@ -133,12 +135,12 @@ fn examine(directory: &Directory) -> io::Result<Option<String>> {
     // SAFETY: the buffer holds what the system wrote for `TokenUser`, and is aligned for it.
     let user = unsafe { (*user.as_ptr().cast::<TOKEN_USER>()).User.Sid };
     if !is_trusted(security.owner, user) {
-        return Ok(Some("it belongs to another user".into()));
+        return Ok(Some(format!("it belongs to another user; {ADVICE}")));
     }
     if security.list.is_null() {
-        return Ok(Some(
-            "it has no access list, so everybody can write to it".into(),
-        ));
+        return Ok(Some(format!(
+            "it has no access list, so everybody can write to it; {ADVICE}"
+        )));
     }
     // SAFETY: the list is that of the descriptor, which lives.
     let count = unsafe { (*security.list).AceCount };
@@ -154,15 +156,17 @@ fn examine(directory: &Directory) -> io::Result<Option<String>> {
             continue;
         }
         if kind != ACCESS_ALLOWED_ACE_TYPE {
-            return Ok(Some(
-                "its access list has entries of an unknown kind".into(),
-            ));
+            return Ok(Some(format!(
+                "its access list has entries of an unknown kind; {ADVICE}"
+            )));
         }
         let entry = entry.cast::<ACCESS_ALLOWED_ACE>();
         // SAFETY: of this kind it is; the identifier stands at its end.
         let (mask, who) = unsafe { ((*entry).Mask, (&raw mut (*entry).SidStart).cast()) };
         if mask & WRITES != 0 && !is_trusted(who, user) {
-            return Ok(Some("its access list lets others write to it".into()));
+            return Ok(Some(format!(
+                "its access list lets others write to it; {ADVICE}"
+            )));
         }
     }
     Ok(None)
@@ -259,21 +263,45 @@ fn handle(file: &File) -> HANDLE {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::os::windows::ffi::OsStrExt;
+
+    use module_cache_core::CacheError;
+    use windows_sys::Win32::Security::Authorization::SetNamedSecurityInfoW;
 
     use super::*;
+    use crate::FileSystemCache;
+    use crate::layout::VERSION_DIR;
+
+    /// Without an access list, everybody may do everything.
+    fn remove_access_list(directory: &Path) {
+        let name: Vec<u16> = directory.as_os_str().encode_wide().chain([0]).collect();
+        // SAFETY: the name ends in a zero, and only the list is set, to none.
+        let result = unsafe {
+            SetNamedSecurityInfoW(
+                name.as_ptr(),
+                SE_FILE_OBJECT,
+                DACL_SECURITY_INFORMATION,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null(),
+                ptr::null(),
+            )
+        };
+        assert_eq!(result, ERROR_SUCCESS);
+    }
 
     #[test]
     fn a_folder_that_others_can_write_to_is_refused() {
         let keep = tempfile::tempdir().unwrap();
-        let directory = Directory::open(keep.path()).unwrap();
-        assert_eq!(objection_by_access_list(&directory), None);
-        let mut grant = Command::new("icacls");
-        // Everybody, in each language.
-        grant
-            .arg(keep.path())
-            .args(["/grant", "*S-1-1-0:(OI)(CI)F"]);
-        assert!(grant.status().unwrap().success());
-        assert!(objection_by_access_list(&directory).is_some());
+        let folder = keep.path().join("modules");
+        drop(FileSystemCache::open(&folder).unwrap());
+        remove_access_list(&folder.join(VERSION_DIR));
+
+        let error = FileSystemCache::open(&folder).unwrap_err();
+        assert!(matches!(error, CacheError::Untrusted { .. }), "{error}");
+
+        // SAFETY: only this test writes to the folder.
+        let unchecked = unsafe { FileSystemCache::builder(&folder).skip_permission_checks() };
+        drop(unchecked.open().unwrap());
     }
 }
