@@ -103,6 +103,9 @@ impl Failure {
     fn into_fault(self, folder: &Folder, entry: &Listed, repair: bool) -> Fault {
         let name = entry.name();
         let (mut reason, mut removed) = (self.reason, false);
+        if let Some(hints) = &folder.hints {
+            hints.forget(&entry.engine, entry.hash);
+        }
         if let Some(useless) = self.useless.filter(|_| repair) {
             match folder.remove(&name, Some(&useless)) {
                 Ok(freed) => removed = freed.is_some(),

@@ -154,6 +154,12 @@ fn module(engine: &TestEngine, n: u64) -> (ModuleHash, TestModule) {
     (ModuleHash::of(&wasm), engine.compile(&wasm).unwrap())
 }
 
+/// The file of an entry.
+fn entry_in(root: &Path, engine: &TestEngine, hash: ModuleHash) -> PathBuf {
+    let folder = root.join("v1").join(engine.id().to_string());
+    folder.join(hash.to_string())
+}
+
 /// What was just written is not remembered.
 fn let_it_settle() {
     thread::sleep(Duration::from_millis(2100));
@@ -224,8 +230,7 @@ fn store_elsewhere(
 ) -> PathBuf {
     let cache = FileSystemCache::open(scratch.join("elsewhere")).unwrap();
     assert!(cache.save(hash, engine, module).unwrap().is_stored());
-    let folder = cache.root().join("v1").join(engine.id().to_string());
-    folder.join(hash.to_string())
+    entry_in(cache.root(), engine, hash)
 }
 
 #[test]
@@ -272,10 +277,7 @@ fn what_cannot_be_read(scratch: &Path, bad: Option<NonZeroU64>) {
     let cache = FileSystemCache::open(&root).unwrap();
     assert!(cache.save(hash, &engine, &module).unwrap().is_stored());
     run("sync", &[]);
-    let entry = root
-        .join("v1")
-        .join(engine.id().to_string())
-        .join(hash.to_string());
+    let entry = entry_in(&root, &engine, hash);
     let at = image.find(&module.wasm()[SIZE / 2..SIZE / 2 + 100]);
     // Behind what is left of the image, its device has bad sectors.
     let file = File::options().write(true).open(&image.file).unwrap();
@@ -294,6 +296,39 @@ fn what_cannot_be_read(scratch: &Path, bad: Option<NonZeroU64>) {
     drop(cache);
     run("umount", &["-l".as_ref(), &image.mounted]);
     fs::remove_dir(&image.mounted).unwrap();
+}
+
+#[test]
+fn what_a_disk_damaged_is_not_used_once_verify_has_found_it() {
+    with_scratch(
+        "what_a_disk_damaged_is_not_used_once_verify_has_found_it",
+        |scratch| {
+            let image = Image::new(scratch);
+            let engine = TestEngine::new("mounts");
+            let (hash, module) = module(&engine, 1);
+            let cache = FileSystemCache::open(image.mounted.join("cache")).unwrap();
+            assert!(cache.save(hash, &engine, &module).unwrap().is_stored());
+            run("sync", &[]);
+            let_it_settle();
+            assert!(cache.load(hash, &engine).unwrap().is_some());
+
+            image.flip(image.find(&module.wasm()[SIZE / 2..SIZE / 2 + 100]));
+            let entry = entry_in(cache.root(), &engine, hash);
+            let open = File::open(&entry).unwrap();
+            rustix::fs::fadvise(&open, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            drop(open);
+            let report = cache.verify(false, &|_| ()).unwrap();
+            assert_eq!(report.faults.len(), 1, "{report:?}");
+            assert!(entry.exists());
+
+            assert!(cache.load(hash, &engine).unwrap().is_none());
+            assert_eq!(cache.stats().corrupt, 1);
+            assert!(cache.save(hash, &engine, &module).unwrap().is_stored());
+            assert!(cache.load(hash, &engine).unwrap().is_some());
+            drop(cache);
+            image.unmount();
+        },
+    );
 }
 
 /// Its file can neither be opened nor looked at, nor removed.
