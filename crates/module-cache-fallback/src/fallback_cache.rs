@@ -32,8 +32,8 @@ impl<C> FallbackExt for C {}
 ///   keep sealed entries ([`EntryStore::offer`]).
 /// - **Errors**: an error of one cache does not hide what the other has. It is returned if the other has nothing; if both
 ///   fail, as [`CacheError::Both`].
-/// - **Save** and **remove** go to both caches, and return any error. The outcome of a save is that of the cache that keeps
-///   the module longer: of the fallback if it is a storage and the primary is not, or else of the one that stored it.
+/// - **Save** and **remove** go to both caches, and return any error. The outcome of a save is that of
+///   the storages, or else of the cache that stored it.
 /// - **Permits** are the primary's, then the fallback's.
 #[derive(Debug, Clone, Copy)]
 pub struct FallbackCache<P, F> {
@@ -107,11 +107,12 @@ impl<E: Engine, P: ModuleCache<E>, F: ModuleCache<E>> ModuleCache<E> for Fallbac
         };
         let below = passed_on.unwrap_or_else(|| self.fallback.save(hash, engine, module));
         let (above, below) = both(above, below)?;
-        let outlived = self.primary.storages().is_empty() && !self.fallback.storages().is_empty();
-        Ok(if !outlived && kept(above) >= kept(below) {
-            above
-        } else {
-            below
+        let stored = [self.primary.storages(), self.fallback.storages()];
+        Ok(match stored.map(|storages| !storages.is_empty()) {
+            [true, false] => above,
+            [false, true] => below,
+            _ if kept(above) >= kept(below) => above,
+            _ => below,
         })
     }
 

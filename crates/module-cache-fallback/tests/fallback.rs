@@ -417,13 +417,15 @@ impl EntryStore for ReadOnly {
 
 /// That memory has the module is of no use to the next process.
 #[test]
-fn of_memory_in_front_of_a_storage_the_outcome_is_the_storages() {
+fn of_memory_and_a_storage_the_outcome_is_the_storages() {
     let read_only = SaveOutcome::Skipped(SkipReason::ReadOnly);
     let (cache, engine, key, module) = scene(Memory::new(), StoreCache(ReadOnly));
     assert_eq!(cache.save(key, &engine, &module).unwrap(), read_only);
     assert!(cache.primary().contains(key, &engine).unwrap());
     let none = StoreCache(ReadOnly).with_fallback(StoreCache(ReadOnly));
     let (cache, engine, key, module) = scene(Memory::new(), none);
+    assert_eq!(cache.save(key, &engine, &module).unwrap(), read_only);
+    let cache = StoreCache(ReadOnly).with_fallback(Memory::new());
     assert_eq!(cache.save(key, &engine, &module).unwrap(), read_only);
     // Of two storages, one that has it is enough.
     let (cache, engine, key, module) =
