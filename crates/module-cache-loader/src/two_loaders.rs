@@ -292,12 +292,17 @@ where
             return self.cache.contains(hash, engine);
         }
         let key = EntryKey::new(hash, *accepted_id.unwrap_or(engine.id()));
-        for storage in storages {
-            if storage.exists(&key)? {
-                return Ok(true);
-            }
+        let stored = || {
+            let mut storages = storages.iter();
+            // One that fails does not hide what another has.
+            storages.any(|storage| matches!(storage.exists(&key), Ok(true)))
+        };
+        if stored() {
+            return Ok(true);
         }
-        Ok(false)
+        // It may be on its way.
+        ModuleCache::<Best>::flush(&self.cache)?;
+        Ok(stored())
     }
 }
 
