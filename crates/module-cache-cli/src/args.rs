@@ -178,9 +178,9 @@ until the program ended.
 With --tiered, Winch compiles a program that is not in the cache, several times
 faster, and the program runs on that code. Meanwhile Cranelift compiles it for
 later runs, which are as fast as without this option. The command ends when that
-code is stored. If nothing can be stored, only Winch compiles. A program that
-Winch cannot compile waits for Cranelift. Winch has had security advisories that
-Cranelift did not have: see docs/tiers.md.
+code is stored. Without a folder that can be written to, or a storage, only
+Winch compiles. A program that Winch cannot compile waits for Cranelift. Winch
+has had security advisories that Cranelift did not have: see docs/tiers.md.
 
 The cache folder is the one that --cache-dir names, or else MODULE_CACHE_DIR. If
 it cannot be used, the command prints a warning and runs the program without it.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use module_cache::{
-    FallbackExt, ModuleHash,
+    FallbackExt, FileSystemCache, ModuleHash,
     backend::{EngineId, EntryKey},
     loader::Loaded,
 };
@@ -104,10 +104,8 @@ fn load(
     file: WasmFile,
 ) -> Result<(EngineId, Loaded<Arc<Code>>, Option<Behind>)> {
     if args.tiered {
-        let stores = match cache.primary() {
-            Some(folder) => folder.is_writable(),
-            None => cache.fallback().is_some(),
-        };
+        let folder = cache.primary().as_ref();
+        let stores = folder.is_some_and(FileSystemCache::is_writable) || cache.fallback().is_some();
         let (id, loaded, behind) = tiered::load(cache, file, stores)?;
         return Ok((id, loaded, stores.then_some(behind)));
     }

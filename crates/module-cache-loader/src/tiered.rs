@@ -51,7 +51,8 @@ impl<T> Tiered<T> {
         }
     }
 
-    /// Waits until the value is of the best tier and best is saved, or it is known that the upgrade failed.
+    /// Waits until the value is of the best tier, best was saved if a cache takes it, and fast was removed; or until it is
+    /// known that the upgrade failed.
     ///
     /// # Errors
     ///

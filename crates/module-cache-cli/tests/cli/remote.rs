@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::host::{Host, key_of, with_credentials};
 use crate::servers;
-use crate::support::{Place, Ran, exits_with, prints, sample};
+use crate::support::{Place, Ran, exits_with, on_mount, prints, sample};
 
 const RUN: [&str; 3] = ["run", "--timing", "0.wat"];
 
@@ -38,6 +38,67 @@ fn what_one_host_compiles_the_other_runs_and_keeps() {
         assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
         assert_eq!(second.source_alone("0.wat"), "stored");
     }
+}
+
+/// The engines of the entries in a folder that hosts share.
+fn engines_in(shared: &Place) -> Vec<String> {
+    let mut folders = vec![shared.path().join("shared/v1")];
+    let mut engines = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for found in fs::read_dir(&folder).unwrap() {
+            let path = found.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let engine = folder.file_name().unwrap();
+                engines.push(engine.to_str().unwrap().to_owned());
+            }
+        }
+    }
+    engines
+}
+
+#[test]
+fn a_tiered_run_that_no_folder_keeps_uploads_what_cranelift_compiled() {
+    let shared = Place::new();
+    let host = Host::of(&shared_folder(&shared));
+    host.place.file("no-folder", "");
+    // As often as the upload is lost if nobody waits for it.
+    for code in 0..16 {
+        host.place.file("program.wat", exits_with(code));
+        let args = ["run", "--tiered", "--cache-dir", "no-folder", "program.wat"];
+        assert_eq!(host.run(&args).code, code);
+    }
+    let engines = engines_in(&shared);
+    assert_eq!(engines.len(), 16, "{engines:?}");
+    assert!(
+        engines.iter().all(|engine| !engine.contains("winch")),
+        "{engines:?}"
+    );
+}
+
+#[test]
+fn a_tiered_run_with_a_folder_that_can_only_be_read_uploads_what_cranelift_compiled() {
+    let (place, shared) = (Place::new(), Place::new());
+    place.store(0..1);
+    fs::create_dir(place.path().join("disk")).unwrap();
+    fs::rename(place.cache(), place.path().join("disk/cache")).unwrap();
+    place.file("new.wat", exits_with(5));
+    let (mount, storage) = ("--bind -o ro disk", shared_folder(&shared));
+    let args = [
+        "run",
+        "--tiered",
+        "--unauthenticated",
+        "--remote",
+        &storage,
+        "new.wat",
+    ];
+    assert_eq!(on_mount(&place, mount, &args).code, 5);
+    let engines = engines_in(&shared);
+    assert!(
+        matches!(&engines[..], [engine] if !engine.contains("winch")),
+        "{engines:?}"
+    );
 }
 
 #[test]
