@@ -26,14 +26,15 @@ impl<C> FallbackExt for C {}
 ///
 /// - **Promotion**: a hit in the fallback is saved in the primary. If both keep sealed entries ([`ModuleCache::entries`]),
 ///   the entry's bytes are copied to the primary and loaded from there, so that an entry is fetched once and no module is
-///   serialized again; an entry keeps the [accepted id](module_cache_core::Engine::accepted_ids) that it was found under. A
-///   failed promotion does not fail the hit: the module is then loaded from the bytes that were fetched.
+///   serialized again; an entry keeps the [accepted id](module_cache_core::Engine::accepted_ids) that it was found under.
+///   Otherwise the module itself is saved in the primary, in which storages take none that was found under an accepted id.
+///   A failed promotion does not fail the hit: the module is then loaded from the bytes that were fetched.
 /// - **Backfill**: a hit in the primary that is not resident is offered to the fallback, which may have lost it, if both
 ///   keep sealed entries ([`EntryStore::offer`]).
 /// - **Errors**: an error of one cache does not hide what the other has. It is returned if the other has nothing; if both
 ///   fail, as [`CacheError::Both`].
-/// - **Save** and **remove** go to both caches, and return any error. The outcome of a save is that of
-///   the storages, or else of the cache that stored it.
+/// - **Save** and **remove** go to both caches, and return any error. The outcome of a save is that of the
+///   storages, or else of the cache that stored it.
 /// - **Permits** are the primary's, then the fallback's.
 #[derive(Debug, Clone, Copy)]
 pub struct FallbackCache<P, F> {

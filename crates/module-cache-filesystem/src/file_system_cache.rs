@@ -24,10 +24,12 @@ use crate::{layout, limit, permit, publish};
 ///   An entry of 64 KiB or less is read with its footer instead, in one call. The first load since the file system was
 ///   mounted also hashes the entry. On a miss, the same is done for each id that the engine
 ///   [accepts](module_cache_core::Engine::accepted_ids).
-/// - **Save**: a temporary file is written, synced unless the entry was fetched, and renamed into place. If there is no room or the folder is not
-///   writable, the outcome is [`Skipped`](SaveOutcome::Skipped).
+/// - **Save**: a temporary file is written, synced unless the entry was fetched, and renamed into place. If there is no
+///   room or the folder is not writable, the outcome is [`Skipped`](SaveOutcome::Skipped).
 /// - **Bad entries**: a damaged entry is deleted. An undamaged one that cannot be used here (of another module, key or
-///   format, not a regular file, owned by another user, or on a bad sector) stays, and is a miss; the next save replaces it if it is a file.
+///   format, not a regular file, owned by another user, or on a bad sector) stays, and is a miss; after that load, a save
+///   replaces it if it is a file. A sector that went bad after the entry was verified is found by
+///   [`verify`](Self::verify) alone: until then, reading it through a mapping kills the process (`SIGBUS`).
 #[derive(Debug, Clone)]
 pub struct FileSystemCache {
     pub(crate) folder: Arc<Folder>,
