@@ -202,7 +202,7 @@ impl Folder {
     }
 
     /// Remembers a damaged entry that was not removed, for a save to replace it, and says whether it was known.
-    fn stays_damaged(&self, name: &str, attributes: &Attributes) -> bool {
+    pub(crate) fn stays_damaged(&self, name: &str, attributes: &Attributes) -> bool {
         let mut damaged = self.damaged.lock();
         damaged.insert(name.to_owned(), *attributes) == Some(*attributes)
     }

@@ -84,28 +84,11 @@ impl Hints {
     /// When an entry was last used, since 1970; zero if that is not known. The engine is known by its folder,
     /// which ends in the first digits of the digest.
     pub(crate) fn last_use(&self, engine: &str, module: ModuleHash) -> Duration {
-        let hint = self.find_listed(engine, module);
-        hint.map_or(Duration::ZERO, |hint| hint.last_use())
-    }
-
-    /// Forgets that an entry was verified, for it has changed and its file does not show it.
-    pub(crate) fn forget(&self, engine: &str, module: ModuleHash) {
-        let Some(mut hint) = self.find_listed(engine, module) else {
-            return;
-        };
-        let stamps = &mut hint.slot[STAMPS_AT..STAMPS_AT + STAMPS * STAMP];
-        // One that has no slot takes no other's place.
-        if stamps.iter().all(|&byte| byte == 0) {
-            return;
-        }
-        stamps.fill(0);
-        self.write(&hint.slot, hint.offset);
-    }
-
-    fn find_listed(&self, engine: &str, module: ModuleHash) -> Option<Hint> {
         let digits = engine.len().checked_sub(16).and_then(|at| engine.get(at..));
-        let prefix = u64::from_str_radix(digits?, 16).ok()?;
-        Some(self.find_tag(tag(module, &prefix.to_be_bytes())))
+        let Some(prefix) = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) else {
+            return Duration::ZERO;
+        };
+        self.find_tag(tag(module, &prefix.to_be_bytes())).last_use()
     }
 
     fn find_tag(&self, tag: [u8; 16]) -> Hint {
@@ -153,11 +136,7 @@ impl Hints {
             stamps.rotate_right(STAMP);
             stamps[..STAMP].copy_from_slice(&stamp);
         }
-        self.write(&slot, hint.offset);
-    }
-
-    fn write(&self, slot: &[u8; SLOT], offset: u64) {
-        if let Err(error) = write_all_at(&self.file, slot, offset) {
+        if let Err(error) = write_all_at(&self.file, &slot, hint.offset) {
             tracing::debug!(%error, "cannot record a hint");
         }
     }

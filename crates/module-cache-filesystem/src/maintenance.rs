@@ -150,7 +150,8 @@ impl FileSystemCache {
         }
     }
 
-    /// Compares every entry with its checksum, on all cores, even if it was verified before.
+    /// Compares every entry with its checksum, on all cores, even if it was verified before. A damaged entry counts as not
+    /// verified from then on, in every process, unless this handle cannot write to the folder.
     ///
     /// With `repair`, unusable entries are removed: damaged ones, and those stored in the place of another. Entries signed
     /// with an unknown key, and files of other users, stay. `progress` is called with the length of each entry when it is

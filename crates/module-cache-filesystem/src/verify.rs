@@ -1,6 +1,7 @@
 //! Checking everything that is stored, at the speed of the hash.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,7 +11,7 @@ use module_cache_core::InvalidEntry;
 use module_cache_core::format::Seal;
 use parking_lot::Mutex;
 
-use crate::directory::Attributes;
+use crate::directory::{Attributes, Directory};
 use crate::folder::Folder;
 use crate::open_entry::{Refusal, footer_of};
 use crate::positional::read_exact_at;
@@ -100,12 +101,30 @@ struct Failure {
 }
 
 impl Failure {
+    /// Makes the file look changed, so that no process takes it for what it verified before, and saves here replace it.
+    fn mark(mut self, folder: &Folder, entry: &Listed, file: &File) -> Self {
+        let marked = match &folder.ledger {
+            Some(_) => Directory::seal_permissions(file),
+            None => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        };
+        match marked.and_then(|()| Directory::attributes_of_file(file)) {
+            Ok(attributes) => {
+                folder.stays_damaged(&entry.name(), &attributes);
+                self.useless = self.useless.map(|_| attributes);
+            }
+            Err(error) => {
+                let reason = self.reason;
+                self.reason = format!(
+                    "{reason}; programs that verified it earlier may still use it, as it cannot be marked: {error}"
+                );
+            }
+        }
+        self
+    }
+
     fn into_fault(self, folder: &Folder, entry: &Listed, repair: bool) -> Fault {
         let name = entry.name();
         let (mut reason, mut removed) = (self.reason, false);
-        if let Some(hints) = &folder.hints {
-            hints.forget(&entry.engine, entry.hash);
-        }
         if let Some(useless) = self.useless.filter(|_| repair) {
             match folder.remove(&name, Some(&useless)) {
                 Ok(freed) => removed = freed.is_some(),
@@ -153,21 +172,38 @@ fn check(folder: &Folder, entry: &Listed) -> Result<(), Failure> {
             useless: None,
         });
     }
-    let invalid = |reason| failure(&reason, attributes);
-    let footer = footer_of(&file, &attributes)?.map_err(invalid)?;
+    let failure = match check_contents(folder, entry, &file, &attributes) {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(reason)) => failure(&reason, attributes),
+        Err(error) => return Err(Failure::from(error).mark(folder, entry, &file)),
+    };
+    Err(match failure.useless {
+        Some(_) => failure.mark(folder, entry, &file),
+        None => failure,
+    })
+}
+
+fn check_contents(
+    folder: &Folder,
+    entry: &Listed,
+    file: &File,
+    attributes: &Attributes,
+) -> io::Result<Result<(), InvalidEntry>> {
+    let footer = match footer_of(file, attributes)? {
+        Ok(footer) => footer,
+        Err(reason) => return Ok(Err(reason)),
+    };
     // The name tells the module in full, and enough of the engine.
     if footer.key().hash() != entry.hash || footer.key().engine().to_string() != entry.engine {
-        return Err(invalid(InvalidEntry::KeyMismatch(Box::new(*footer.key()))));
+        return Ok(Err(InvalidEntry::KeyMismatch(Box::new(*footer.key()))));
     }
-    let trust = folder.policy.trust_in(footer.key_id());
-    footer
-        .check(footer.key(), attributes.size)
-        .map_err(invalid)?;
+    if let Err(reason) = footer.check(footer.key(), attributes.size) {
+        return Ok(Err(reason));
+    }
     // It is not mapped: a part that cannot be read would kill the process.
-    let read = |piece: &mut [u8], offset| read_exact_at(&file, piece, offset);
-    Seal::verify_read(&footer, attributes.size, &read, trust)?
-        .map(drop)
-        .map_err(invalid)
+    let read = |piece: &mut [u8], offset| read_exact_at(file, piece, offset);
+    let trust = folder.policy.trust_in(footer.key_id());
+    Ok(Seal::verify_read(&footer, attributes.size, &read, trust)?.map(drop))
 }
 
 fn failure(reason: &InvalidEntry, attributes: Attributes) -> Failure {

@@ -317,15 +317,26 @@ fn what_a_disk_damaged_is_not_used_once_verify_has_found_it() {
             let open = File::open(&entry).unwrap();
             rustix::fs::fadvise(&open, 0, None, rustix::fs::Advice::DontNeed).unwrap();
             drop(open);
-            let report = cache.verify(false, &|_| ()).unwrap();
+            let reading = FileSystemCache::builder(cache.root()).read_only();
+            let report = reading.open().unwrap().verify(false, &|_| ()).unwrap();
+            let reason = &report.faults[0].reason;
+            assert!(reason.contains("may still use it"), "{reason}");
+            // A table of hints that only the other process has still says that all is well.
+            let other = FileSystemCache::open(cache.root()).unwrap();
+            fs::remove_file(cache.root().join("v1/hints")).unwrap();
+            let report = FileSystemCache::open(cache.root())
+                .unwrap()
+                .verify(false, &|_| ())
+                .unwrap();
             assert_eq!(report.faults.len(), 1, "{report:?}");
+            assert!(!report.faults[0].reason.contains("may still use it"));
             assert!(entry.exists());
+            assert!(other.load(hash, &engine).unwrap().is_none());
+            assert_eq!(other.stats().corrupt, 1);
 
-            assert!(cache.load(hash, &engine).unwrap().is_none());
-            assert_eq!(cache.stats().corrupt, 1);
             assert!(cache.save(hash, &engine, &module).unwrap().is_stored());
             assert!(cache.load(hash, &engine).unwrap().is_some());
-            drop(cache);
+            drop((cache, other));
             image.unmount();
         },
     );
