@@ -72,6 +72,8 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
             }
             None => key,
         };
+        // The thread that compiled may be the last to let go of the storage, and ends with the process.
+        let _ = remote::flush(&cache);
         warn_of(saved::missing(&cache, &key), &name, &cache);
     }
     match end.with_context(|| name.clone())? {

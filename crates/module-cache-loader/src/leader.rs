@@ -336,8 +336,8 @@ fn outlast(wait: PermitWait, expected: Duration) -> PermitOutcome {
     in_span(debug_span!("wait"), || wait.wait(expected))
 }
 
-/// What to tell those who wait for a module that was compiled here.
-fn outcome_of(saved: Option<&Saved>) -> PermitOutcome {
+/// Whether a module that was compiled here was stored, as far as its save says.
+pub(crate) fn outcome_of(saved: Option<&Saved>) -> PermitOutcome {
     match saved {
         Some(Ok(SaveOutcome::Stored { .. } | SaveOutcome::Skipped(SkipReason::AlreadyStored))) => {
             PermitOutcome::Stored

@@ -51,8 +51,9 @@ impl<T> Tiered<T> {
         }
     }
 
-    /// Waits until the value is of the best tier, best was saved if a cache takes it, and fast was removed; or until it is
-    /// known that the upgrade failed.
+    /// Waits until the value is of the best tier and best was saved, if the cache takes it, or until it is known that the
+    /// upgrade failed. What was saved may still be on its way to a storage: see
+    /// [`flush`](module_cache_core::ModuleCache::flush).
     ///
     /// # Errors
     ///

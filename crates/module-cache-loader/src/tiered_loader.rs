@@ -44,9 +44,9 @@ const WAITING_WORKERS: usize = 8;
 ///   older handles get best, too. Once a caller prepared best, one that cannot keeps no other from it.
 /// - **Wasm that fast does not compile waits for best.** This is remembered for ten minutes, so that fast is not tried each
 ///   time.
-/// - **Fast is removed.** Once best is stored, whoever upgraded the module removes the fast one from the cache, and its
-///   prepared value is dropped when the last request that has it ends. What a process left that ended in between is
-///   evicted, because nobody uses it.
+/// - **Fast is removed.** Once best is saved, the thread that upgraded the module removes the fast one from the cache, and
+///   its prepared value is dropped when the last request that has it ends. What a process left that ended in between is
+///   evicted from folders, because nobody uses it.
 ///
 /// Nine threads upgrade modules (more with [`with_max_compiles_behind`](Self::with_max_compiles_behind)). Nine upgrades that
 /// wait, for another process that compiles, for `fetch`, `prepare` or the cache, hold up all others. So `prepare` must not

@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use module_cache_core::permit::PermitOutcome;
 use module_cache_core::{
     CacheError, Compile, Engine, EngineId, EntryKey, FoundModule, HashedModule, ModuleCache,
     ModuleHash,
@@ -20,7 +21,7 @@ use web_time::Instant;
 
 use crate::compile_slots::{Behind, CompileSlots, Place};
 use crate::in_flight::Outcome;
-use crate::leader::{Completed, Saved, in_span, log, panic_as_error};
+use crate::leader::{Completed, Saved, in_span, log, outcome_of, panic_as_error};
 use crate::remembered::Remembered;
 use crate::single_flight::SingleFlight;
 use crate::upgrades::Upgrades;
@@ -221,7 +222,7 @@ where
         let saved = self.fast.finish(completed);
         // It may be upgraded already, and came there too late to leave with that.
         if saved.is_some() && !stays && !self.upgrades.knows(hash) {
-            self.leave_fast(hash, None);
+            self.leave_fast(hash, None, None);
         }
         saved
     }
@@ -251,7 +252,7 @@ where
                 let engine = self.best.engine();
                 let upgraded = self.upgrades.succeed(hash, engine, &loaded.module);
                 if let Some(upgraded) = upgraded {
-                    self.leave_fast(hash, loaded.accepted_id.as_deref());
+                    self.leave_fast(hash, loaded.accepted_id.as_deref(), loaded.saved.as_ref());
                     for waiter in upgraded {
                         waiter.end(Ok(()));
                     }
@@ -266,11 +267,12 @@ where
         matches!(has, Ok(Ok(true)))
     }
 
-    /// Removes the fast module from the cache, if best is stored under this id, or its engine's own.
-    fn leave_fast(&self, hash: ModuleHash, accepted_id: Option<&EngineId>) {
+    /// Removes the fast module from the cache, if this is how best was saved, or it is stored under this id, or its engine's
+    /// own.
+    fn leave_fast(&self, hash: ModuleHash, accepted_id: Option<&EngineId>, saved: Option<&Saved>) {
         let _ = panic_as_error(hash, || {
             let left = self
-                .stores_best(hash, accepted_id)
+                .stores_best(hash, accepted_id, saved)
                 .and_then(|stored| Ok(stored && self.cache.remove(hash, self.fast.engine())?));
             if let Err(error) = left {
                 debug!(%hash, %error, "the fast module stays in the cache");
@@ -285,24 +287,21 @@ where
         &self,
         hash: ModuleHash,
         accepted_id: Option<&EngineId>,
+        saved: Option<&Saved>,
     ) -> Result<bool, CacheError> {
         let engine = self.best.engine();
         let storages = <C as ModuleCache<Best>>::storages(&self.cache);
         if storages.is_empty() {
             return self.cache.contains(hash, engine);
         }
-        let key = EntryKey::new(hash, *accepted_id.unwrap_or(engine.id()));
-        let stored = || {
-            let mut storages = storages.iter();
-            // One that fails does not hide what another has.
-            storages.any(|storage| matches!(storage.exists(&key), Ok(true)))
-        };
-        if stored() {
+        // What was just saved may be on its way to one.
+        if matches!(outcome_of(saved), PermitOutcome::Stored) {
             return Ok(true);
         }
-        // It may be on its way.
-        ModuleCache::<Best>::flush(&self.cache)?;
-        Ok(stored())
+        let key = EntryKey::new(hash, *accepted_id.unwrap_or(engine.id()));
+        // One that fails does not hide what another has.
+        let mut storages = storages.into_iter();
+        Ok(storages.any(|storage| matches!(storage.exists(&key), Ok(true))))
     }
 }
 

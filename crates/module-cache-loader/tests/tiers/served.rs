@@ -409,6 +409,7 @@ where
     handle.wait_upgraded().unwrap();
     assert_eq!(handle.tier(), Tier::Best);
     drop(loader);
+    storages.flush().unwrap();
     let is_stored = |engine| matches!(storages.contains(module(1).hash(), engine), Ok(true));
     (is_stored(&engines.fast), is_stored(&engines.best))
 }
