@@ -104,6 +104,7 @@ where
             cache,
             looking: Arc::new(SingleFlight::new()),
             refused: Remembered::default(),
+            kept: Remembered::default(),
             without_fast: AtomicU64::new(0),
             upgrades: Upgrades::new(),
             most_behind: NonZeroUsize::MIN,

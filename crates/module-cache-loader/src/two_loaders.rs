@@ -39,6 +39,8 @@ pub(crate) struct TwoLoaders<Fast: Compile, Best: Compile, C> {
     pub(crate) looking: Arc<SingleFlight<Option<Best::Module>>>,
     /// What fast does not compile.
     pub(crate) refused: Remembered<()>,
+    /// Whether the cache kept the best module of the last upgrade.
+    pub(crate) kept: Remembered<bool>,
     pub(crate) without_fast: AtomicU64,
     pub(crate) upgrades: Upgrades<Best, Upgrade<Best, C>>,
     pub(crate) most_behind: NonZeroUsize,
@@ -222,7 +224,7 @@ where
         let saved = self.fast.finish(completed);
         // It may be upgraded already, and came there too late to leave with that.
         if saved.is_some() && !stays && !self.upgrades.knows(hash) {
-            self.leave_fast(hash, None, None);
+            self.leave_fast(hash, None);
         }
         saved
     }
@@ -245,14 +247,21 @@ where
 
     /// Loads a best module for those who wait for it, and lets go of the fast one.
     fn upgrade(&self, hash: ModuleHash, upgrade: Upgrade<Best, C>) {
-        match panic_as_error(hash, || {
+        let loaded = panic_as_error(hash, || {
             (upgrade.load)(&self.best, Place::Behind(upgrade.behind))
-        }) {
+        });
+        let saved = loaded
+            .as_ref()
+            .ok()
+            .and_then(|loaded| loaded.saved.as_ref());
+        let is_kept = matches!(outcome_of(saved), PermitOutcome::Stored);
+        self.kept.add(hash, is_kept);
+        match loaded {
             Ok(loaded) => {
                 let engine = self.best.engine();
                 let upgraded = self.upgrades.succeed(hash, engine, &loaded.module);
                 if let Some(upgraded) = upgraded {
-                    self.leave_fast(hash, loaded.accepted_id.as_deref(), loaded.saved.as_ref());
+                    self.leave_fast(hash, loaded.accepted_id.as_deref());
                     for waiter in upgraded {
                         waiter.end(Ok(()));
                     }
@@ -267,12 +276,11 @@ where
         matches!(has, Ok(Ok(true)))
     }
 
-    /// Removes the fast module from the cache, if this is how best was saved, or it is stored under this id, or its engine's
-    /// own.
-    fn leave_fast(&self, hash: ModuleHash, accepted_id: Option<&EngineId>, saved: Option<&Saved>) {
+    /// Removes the fast module from the cache, if best is stored under this id, or its engine's own.
+    fn leave_fast(&self, hash: ModuleHash, accepted_id: Option<&EngineId>) {
         let _ = panic_as_error(hash, || {
             let left = self
-                .stores_best(hash, accepted_id, saved)
+                .stores_best(hash, accepted_id)
                 .and_then(|stored| Ok(stored && self.cache.remove(hash, self.fast.engine())?));
             if let Err(error) = left {
                 debug!(%hash, %error, "the fast module stays in the cache");
@@ -287,15 +295,14 @@ where
         &self,
         hash: ModuleHash,
         accepted_id: Option<&EngineId>,
-        saved: Option<&Saved>,
     ) -> Result<bool, CacheError> {
         let engine = self.best.engine();
         let storages = <C as ModuleCache<Best>>::storages(&self.cache);
         if storages.is_empty() {
             return self.cache.contains(hash, engine);
         }
-        // What was just saved may be on its way to one.
-        if matches!(outcome_of(saved), PermitOutcome::Stored) {
+        // What was saved may still be on its way to one.
+        if self.kept.get(hash) == Some(true) {
             return Ok(true);
         }
         let key = EntryKey::new(hash, *accepted_id.unwrap_or(engine.id()));

@@ -443,10 +443,11 @@ fn fast_stays_where_only_best_that_the_engine_refuses_is_stored() {
     assert!(fast);
 }
 
-/// A storage that keeps what it is given when it is flushed.
+/// A storage that keeps what it is given when it is flushed, and is given fast when `held` is unlocked.
 #[derive(Debug, Clone, Default)]
 struct Uploads {
     store: ReferenceStore,
+    held: Arc<Mutex<()>>,
     queue: Arc<Mutex<Vec<SealedEntry<'static>>>>,
 }
 
@@ -455,7 +456,10 @@ impl EntryStore for Uploads {
         self.store.get(key)
     }
 
-    fn put(&self, _: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+    fn put(&self, key: &EntryKey, entry: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
+        if key.engine().label().starts_with("fast") {
+            drop(self.held.lock());
+        }
         self.queue.lock().push(entry.to_static().unwrap());
         Ok(SaveOutcome::Stored { bytes: entry.len() })
     }
@@ -482,6 +486,24 @@ fn fast_leaves_where_best_is_on_its_way_to_the_storage() {
     let engines = Engines::new();
     let storage = StoreCache(Uploads::default());
     assert_eq!(stored_after_upgrade(&engines, storage), (false, true));
+}
+
+#[test]
+fn fast_that_is_saved_last_leaves_where_best_is_on_its_way_to_the_storage() {
+    let (engines, storage) = (Engines::new(), Uploads::default());
+    let below = StoreCache(storage.clone());
+    let loader = engines.loader_over(SharedCache::new().with_fallback(below.clone()));
+    let held = storage.held.lock();
+    let handle = load(&loader, &module(1)).unwrap().module;
+    handle.wait_upgraded().unwrap();
+    drop(held);
+    drop(loader);
+    storage.sync().unwrap();
+    let is_stored = |engine| below.contains(module(1).hash(), engine).unwrap();
+    assert_eq!(
+        (is_stored(&engines.fast), is_stored(&engines.best)),
+        (false, true)
+    );
 }
 
 /// A storage that cannot say what it has.
