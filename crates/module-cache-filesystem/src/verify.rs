@@ -164,8 +164,8 @@ fn check(folder: &Folder, entry: &Listed) -> Result<(), Failure> {
         }
         Err(Refusal::Unreadable { error, .. }) => return Err(error.into()),
     };
-    let max = folder.max_size()?;
-    if attributes.size > max {
+    // A limit that cannot be read keeps nothing from being checked.
+    if folder.max_size().is_ok_and(|max| attributes.size > max) {
         let reason = "it is larger than the limit of the cache".into();
         return Err(Failure {
             reason,
