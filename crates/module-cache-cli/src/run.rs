@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -72,8 +73,11 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<u8> {
             }
             None => key,
         };
-        // The thread that compiled may be the last to let go of the storage, and ends with the process.
-        let _ = remote::flush(&cache);
+        // Dropping the cache waits for uploads, once the thread that compiled has let go of it.
+        let patience = Instant::now() + Duration::from_secs(1);
+        while Arc::strong_count(&cache) > 1 && Instant::now() < patience {
+            thread::yield_now();
+        }
         warn_of(saved::missing(&cache, &key), &name, &cache);
     }
     match end.with_context(|| name.clone())? {
