@@ -28,9 +28,9 @@ use crate::{layout, limit, permit, publish};
 ///   room or the folder is not writable, the outcome is [`Skipped`](SaveOutcome::Skipped).
 /// - **Bad entries**: a damaged entry is deleted. An undamaged one that cannot be used here (of another module, key or
 ///   format, not a regular file, owned by another user, or on a bad sector) stays, and is a miss; after that load, a save
-///   replaces it if it is a file. A sector that went bad after an entry of more than 64 KiB was
-///   verified is found by [`verify`](Self::verify), or after the next mount: until then, reading it through a mapping kills
-///   the process (`SIGBUS`).
+///   replaces it if it is a file. A sector that went bad after an entry of more than 64 KiB was verified is
+///   found by [`verify`](Self::verify), or after the next mount: until then, reading it through a mapping kills the process
+///   (`SIGBUS`).
 #[derive(Debug, Clone)]
 pub struct FileSystemCache {
     pub(crate) folder: Arc<Folder>,

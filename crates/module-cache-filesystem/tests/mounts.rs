@@ -160,6 +160,12 @@ fn entry_in(root: &Path, engine: &TestEngine, hash: ModuleHash) -> PathBuf {
     folder.join(hash.to_string())
 }
 
+/// The next read of a file, or of its first bytes, does not come from memory.
+fn read_from_disk_again(file: &Path, len: Option<NonZeroU64>) {
+    let open = File::open(file).unwrap();
+    rustix::fs::fadvise(&open, 0, len, rustix::fs::Advice::DontNeed).unwrap();
+}
+
 /// What was just written is not remembered.
 fn let_it_settle() {
     thread::sleep(Duration::from_millis(2100));
@@ -282,9 +288,7 @@ fn what_cannot_be_read(scratch: &Path, bad: Option<NonZeroU64>) {
     // Behind what is left of the image, its device has bad sectors.
     let file = File::options().write(true).open(&image.file).unwrap();
     file.set_len(at & !4095).unwrap();
-    let open = File::open(&entry).unwrap();
-    rustix::fs::fadvise(&open, 0, bad, rustix::fs::Advice::DontNeed).unwrap();
-    drop(open);
+    read_from_disk_again(&entry, bad);
 
     assert!(cache.load(hash, &engine).unwrap().is_none());
     assert_eq!((cache.stats().rejected, cache.stats().corrupt), (1, 0));
@@ -314,9 +318,7 @@ fn what_a_disk_damaged_is_not_used_once_verify_has_found_it() {
 
             image.flip(image.find(&module.wasm()[SIZE / 2..SIZE / 2 + 100]));
             let entry = entry_in(cache.root(), &engine, hash);
-            let open = File::open(&entry).unwrap();
-            rustix::fs::fadvise(&open, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-            drop(open);
+            read_from_disk_again(&entry, None);
             let reading = FileSystemCache::builder(cache.root()).read_only();
             let report = reading.open().unwrap().verify(false, &|_| ()).unwrap();
             let reason = &report.faults[0].reason;

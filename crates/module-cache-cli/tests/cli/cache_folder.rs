@@ -159,8 +159,7 @@ fn a_folder_that_can_only_be_read_is_read() {
 fn a_folder_that_can_only_be_read_can_be_looked_at_and_exported() {
     let place = Place::new();
     place.store(0..2);
-    fs::create_dir(place.path().join("disk")).unwrap();
-    fs::rename(place.cache(), place.path().join("disk/cache")).unwrap();
+    place.move_cache_to_disk();
     let mount = "--bind -o ro disk";
     let run = |args: &[&str]| on_mount(&place, mount, args);
     assert_eq!(run(&["ls"]).quiet().lines().count(), 2);
@@ -185,8 +184,7 @@ fn a_folder_that_can_only_be_read_can_be_looked_at_and_exported() {
 fn a_damaged_entry_in_a_folder_that_can_only_be_read_is_told_once_and_as_one_that_stays() {
     let place = Place::new();
     place.store(0..1)[0].damage();
-    fs::create_dir(place.path().join("disk")).unwrap();
-    fs::rename(place.cache(), place.path().join("disk/cache")).unwrap();
+    place.move_cache_to_disk();
     let run = |args: &[&str]| on_mount(&place, "--bind -o ro disk", args);
     let ran = run(&["run", "0.wat"]).ok();
     let [damaged, stays] = ran.lines("module-cache: warning: ")[..] else {

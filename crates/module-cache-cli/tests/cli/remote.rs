@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -42,20 +42,16 @@ fn what_one_host_compiles_the_other_runs_and_keeps() {
 
 /// The engines of the entries in a folder that hosts share.
 fn engines_in(shared: &Place) -> Vec<String> {
-    let mut folders = vec![shared.path().join("shared/v1")];
-    let mut engines = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for found in fs::read_dir(&folder).unwrap() {
-            let path = found.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let engine = folder.file_name().unwrap();
-                engines.push(engine.to_str().unwrap().to_owned());
-            }
-        }
-    }
-    engines
+    let files = files_below(&shared.path().join("shared/v1"));
+    let engine = |file: &PathBuf| {
+        file.iter()
+            .nth_back(1)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    files.iter().map(engine).collect()
 }
 
 #[test]
@@ -81,8 +77,7 @@ fn a_tiered_run_that_no_folder_keeps_uploads_what_cranelift_compiled() {
 fn a_tiered_run_with_a_folder_that_can_only_be_read_uploads_what_cranelift_compiled() {
     let (place, shared) = (Place::new(), Place::new());
     place.store(0..1);
-    fs::create_dir(place.path().join("disk")).unwrap();
-    fs::rename(place.cache(), place.path().join("disk/cache")).unwrap();
+    place.move_cache_to_disk();
     place.file("new.wat", exits_with(5));
     let (mount, storage) = ("--bind -o ro disk", shared_folder(&shared));
     let args = [
@@ -212,17 +207,27 @@ fn more_than_the_queue_holds_is_uploaded_all_the_same_and_what_is_not_is_told() 
 
 /// Flips a bit in the middle of every file below a folder.
 fn damage_all(folder: &Path) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            damage_all(&path);
-        } else {
-            let mut bytes = fs::read(&path).unwrap();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 1;
-            fs::write(&path, bytes).unwrap();
-        }
+    for path in files_below(folder) {
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
     }
+}
+
+/// All files in a folder and in those within it.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap();
+    let paths = paths.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files_below(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
 }
 
 #[test]

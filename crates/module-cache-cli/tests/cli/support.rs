@@ -73,6 +73,12 @@ impl Place {
         Entry::of(self, &ran.json()[0])
     }
 
+    /// Moves the cache into a folder that [`on_mount`] can mount.
+    pub(crate) fn move_cache_to_disk(&self) {
+        fs::create_dir(self.path().join("disk")).unwrap();
+        fs::rename(self.cache(), self.path().join("disk/cache")).unwrap();
+    }
+
     /// Where entries and the rest lie.
     pub(crate) fn v1(&self) -> PathBuf {
         self.cache().join("v1")

@@ -111,11 +111,15 @@ pub(crate) fn weak_link(_: &Path, _: u32) -> Option<PathBuf> {
 /// What is wrong with using a directory, by its owner and access list: only this user, administrators and the system may
 /// own it, write to it or change who may.
 pub(crate) fn objection_by_access_list(directory: &Directory) -> Option<String> {
-    examine(directory)
-        .unwrap_or_else(|error| Some(format!("cannot determine who can write to it: {error}")))
+    match examine(directory) {
+        Ok(reason) => reason.map(|reason| {
+            format!(
+                "{reason}; choose a folder in the user's profile, such as one below %LOCALAPPDATA%"
+            )
+        }),
+        Err(error) => Some(format!("cannot determine who can write to it: {error}")),
+    }
 }
-
-const ADVICE: &str = "choose a folder in the user's profile, such as one below %LOCALAPPDATA%";
 
 /// With any of these rights, somebody can change what is in the directory, or hide that it changed.
 const WRITES: u32 = FILE_WRITE_DATA
@@ -128,19 +132,17 @@ const WRITES: u32 = FILE_WRITE_DATA
     | 0x4000_0000 // GENERIC_WRITE
     | 0x1000_0000; // GENERIC_ALL
 
-fn examine(directory: &Directory) -> io::Result<Option<String>> {
+fn examine(directory: &Directory) -> io::Result<Option<&'static str>> {
     let file = directory.handle()?;
     let user = this_user()?;
     let security = Security::of(&file)?;
     // SAFETY: the buffer holds what the system wrote for `TokenUser`, and is aligned for it.
     let user = unsafe { (*user.as_ptr().cast::<TOKEN_USER>()).User.Sid };
     if !is_trusted(security.owner, user) {
-        return Ok(Some(format!("it belongs to another user; {ADVICE}")));
+        return Ok(Some("it belongs to another user"));
     }
     if security.list.is_null() {
-        return Ok(Some(format!(
-            "it has no access list, so everybody can write to it; {ADVICE}"
-        )));
+        return Ok(Some("it has no access list, so everybody can write to it"));
     }
     // SAFETY: the list is that of the descriptor, which lives.
     let count = unsafe { (*security.list).AceCount };
@@ -156,17 +158,13 @@ fn examine(directory: &Directory) -> io::Result<Option<String>> {
             continue;
         }
         if kind != ACCESS_ALLOWED_ACE_TYPE {
-            return Ok(Some(format!(
-                "its access list has entries of an unknown kind; {ADVICE}"
-            )));
+            return Ok(Some("its access list has entries of an unknown kind"));
         }
         let entry = entry.cast::<ACCESS_ALLOWED_ACE>();
         // SAFETY: of this kind it is; the identifier stands at its end.
         let (mask, who) = unsafe { ((*entry).Mask, (&raw mut (*entry).SidStart).cast()) };
         if mask & WRITES != 0 && !is_trusted(who, user) {
-            return Ok(Some(format!(
-                "its access list lets others write to it; {ADVICE}"
-            )));
+            return Ok(Some("its access list lets others write to it"));
         }
     }
     Ok(None)

@@ -1,6 +1,5 @@
 //! What is served, and what is compiled for it.
 
-use std::io;
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,7 +15,7 @@ use module_cache_fallback::FallbackExt;
 use module_cache_loader::{ModuleLoader, Source, Tier};
 use module_cache_memory::SharedCache;
 use module_cache_testkit::{
-    Method, Observed, ReferenceCache, ReferenceStore, TestEngine, TestModule,
+    Fault, Method, Observed, ReferenceCache, ReferenceStore, TestEngine, TestModule,
 };
 use parking_lot::Mutex;
 
@@ -410,7 +409,7 @@ where
     assert_eq!(handle.tier(), Tier::Best);
     drop(loader);
     storages.flush().unwrap();
-    let is_stored = |engine| matches!(storages.contains(module(1).hash(), engine), Ok(true));
+    let is_stored = |engine| storages.contains(module(1).hash(), engine).unwrap();
     (is_stored(&engines.fast), is_stored(&engines.best))
 }
 
@@ -506,36 +505,6 @@ fn fast_that_is_saved_last_leaves_where_best_is_on_its_way_to_the_storage() {
     );
 }
 
-/// A storage that cannot say what it has.
-#[derive(Debug, Clone)]
-struct Silent;
-
-impl EntryStore for Silent {
-    fn get(&self, _: &EntryKey) -> Result<Option<SealedEntry<'static>>, CacheError> {
-        Ok(None)
-    }
-
-    fn put(&self, _: &EntryKey, _: &SealedEntry<'_>) -> Result<SaveOutcome, CacheError> {
-        Ok(SaveOutcome::Skipped(SkipReason::ReadOnly))
-    }
-
-    fn exists(&self, _: &EntryKey) -> Result<bool, CacheError> {
-        let error = io::Error::other("no answer");
-        Err(CacheError::io("look up an entry", "storage", error))
-    }
-
-    fn delete(&self, _: &EntryKey) -> Result<bool, CacheError> {
-        Ok(false)
-    }
-}
-
-#[test]
-fn fast_leaves_where_one_storage_has_best_and_another_fails() {
-    let engines = Engines::new();
-    let storages = StoreCache(Silent).with_fallback(StoreCache(ReferenceStore::new()));
-    assert_eq!(stored_after_upgrade(&engines, storages), (false, true));
-}
-
 /// A storage that shows what was there when a look began, which may take long.
 #[derive(Debug, Clone)]
 struct SlowLook {
@@ -607,22 +576,39 @@ fn where_best_was_stored_meanwhile_nobody_trusts_an_older_look() {
     assert_eq!(engines.fast.compiles(), 1);
 }
 
-#[test]
-fn fast_leaves_the_cache_if_another_loader_compiled_best() {
-    let (store, engines, plugin) = (ReferenceStore::new(), Engines::new(), module(1));
-    let below = StoreCache(store.clone());
-    let cache = SharedCache::new().with_fallback(StoreCache(store));
-    let alone = ModuleLoader::new(engines.best.clone(), cache.clone());
+/// Whether fast is still `below` after an upgrade to best, which was stored while upgrades were paused.
+fn has_fast_after<C>(
+    engines: &Engines,
+    cache: C,
+    below: &impl ModuleCache<TestEngine>,
+    store_best: impl FnOnce(),
+) -> bool
+where
+    C: ModuleCache<TestEngine> + Send + Sync + 'static,
+{
     let loader = engines.loader_over(cache);
     loader.pause_upgrades();
-    let handle = load(&loader, &plugin).unwrap().module;
-    while !below.contains(plugin.hash(), &engines.fast).unwrap() {
+    let handle = load(&loader, &module(1)).unwrap().module;
+    let has_fast = || below.contains(module(1).hash(), &engines.fast).unwrap();
+    while !has_fast() {
         thread::yield_now();
     }
-    let _resident = alone.load(&plugin).unwrap();
+    store_best();
     loader.resume_upgrades();
     handle.wait_upgraded().unwrap();
-    assert!(!below.contains(plugin.hash(), &engines.fast).unwrap());
+    has_fast()
+}
+
+#[test]
+fn fast_leaves_the_cache_if_another_loader_compiled_best() {
+    let (store, engines) = (ReferenceStore::new(), Engines::new());
+    let below = StoreCache(store);
+    let cache = SharedCache::new().with_fallback(below.clone());
+    let alone = ModuleLoader::new(engines.best.clone(), cache.clone());
+    let mut resident = None;
+    let compile = || resident = Some(alone.load(&module(1)).unwrap());
+    assert!(!has_fast_after(&engines, cache, &below, compile));
+    drop(resident);
 }
 
 #[test]
@@ -632,19 +618,28 @@ fn fast_leaves_the_cache_if_best_is_loaded_from_an_accepted_id() {
         best: TestEngine::accepting("best", &[&level]),
         ..Engines::new()
     };
-    let (store, plugin) = (ReferenceStore::new(), module(1));
-    let loader = engines.loader(&store);
-    loader.pause_upgrades();
-    let handle = load(&loader, &plugin).unwrap().module;
-    let cache = StoreCache(store);
-    while !cache.contains(plugin.hash(), &engines.fast).unwrap() {
-        thread::yield_now();
-    }
-    ModuleLoader::new(level, &cache).load(&plugin).unwrap();
-    loader.resume_upgrades();
-    handle.wait_upgraded().unwrap();
+    let cache = StoreCache(ReferenceStore::new());
+    let compile = || {
+        let alone = ModuleLoader::new(level, &cache);
+        alone.load(&module(1)).unwrap();
+    };
+    assert!(!has_fast_after(&engines, cache.clone(), &cache, compile));
     assert_eq!(engines.best.compiles(), 0);
-    assert!(!cache.contains(plugin.hash(), &engines.fast).unwrap());
+}
+
+#[test]
+fn fast_leaves_where_one_storage_has_best_and_another_fails() {
+    let engines = Engines::new();
+    let failing = Arc::new(Observed::new(ReferenceStore::new()));
+    let below = StoreCache(ReferenceStore::new());
+    let cache = StoreCache(Arc::clone(&failing)).with_fallback(below.clone());
+    let compile = || {
+        let alone = ModuleLoader::new(engines.best.same_id(), &below);
+        alone.load(&module(1)).unwrap();
+        failing.inject(Method::Contains, Fault::Error);
+    };
+    assert!(!has_fast_after(&engines, cache, &below, compile));
+    assert_eq!(engines.best.compiles(), 0);
 }
 
 #[test]
