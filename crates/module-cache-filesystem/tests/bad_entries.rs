@@ -190,6 +190,22 @@ fn a_bit_flipped_behind_the_memory_of_an_earlier_verification_is_found() {
 }
 
 #[test]
+fn verify_checks_entries_also_where_the_limit_cannot_be_read() {
+    let folder = Folder::new();
+    let cache = folder.cache();
+    let limit = folder.root.join("v1/limit");
+    let _ = fs::remove_file(&limit);
+    fs::create_dir(&limit).unwrap();
+    assert!(cache.verify(false, &|_| ()).unwrap().faults.is_empty());
+
+    let mut flipped = fs::read(folder.entry()).unwrap();
+    flipped[100] ^= 1;
+    folder.overwrite(&flipped);
+    let faults = cache.verify(false, &|_| ()).unwrap().faults;
+    assert!(faults[0].reason.contains("corrupt entry"), "{faults:?}");
+}
+
+#[test]
 fn an_entry_of_another_module_or_engine_in_its_place_stays_and_is_never_loaded() {
     let folder = Folder::new();
     let other_wasm = wasm(2, 5000);
